@@ -1,0 +1,33 @@
+"""bidsim: a real-time ad bidding simulator whose explanations, alarms and policies are graded against the truth."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bidsim.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from bidsim.core.errors import BidsimError, ScenarioError
+    from bidsim.core.result import Result, load_result
+    from bidsim.experiments.run import run
+    from bidsim.scenario.load import Scenario, load_scenario
+
+__all__ = ["BidsimError", "Result", "Scenario", "ScenarioError", "__version__", "load_result", "load_scenario", "run"]
+
+_HOMES = {
+    "BidsimError": "bidsim.core.errors",
+    "Result": "bidsim.core.result",
+    "Scenario": "bidsim.scenario.load",
+    "ScenarioError": "bidsim.core.errors",
+    "load_result": "bidsim.core.result",
+    "load_scenario": "bidsim.scenario.load",
+    "run": "bidsim.experiments.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for, so that ``import bidsim`` is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bidsim' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

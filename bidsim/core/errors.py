@@ -1,0 +1,76 @@
+"""Errors that a person sees: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+EXIT_FOUND = 1
+EXIT_TYPED_WRONG = 2
+EXIT_RUN_FAILED = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in what a person typed.
+
+    Attributes:
+        file: The file as the person named it, or ``--set``.
+        line: 1-based line number, or 0 where there is none.
+        field: Dotted path of the key, or "" for the whole file.
+        message: What is wrong, with the offending value, and what to do.
+
+    """
+
+    file: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+
+
+class BidsimError(Exception):
+    """Base of every error that bidsim raises on purpose; ``exit_code`` is for the command line."""
+
+    exit_code = EXIT_RUN_FAILED
+
+
+class ScenarioError(BidsimError):
+    """What the person typed is wrong; carries every problem that was found, in file order."""
+
+    exit_code = EXIT_TYPED_WRONG
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.field))
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class UsageError(BidsimError):
+    """A path, an option or a request that cannot be carried out as typed."""
+
+    exit_code = EXIT_TYPED_WRONG
+
+
+class ModelError(UsageError):
+    """A model file that is damaged, or that does not fit the scenario."""
+
+
+class RunDirectoryError(UsageError):
+    """A folder that is not a complete run directory."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` for the nearest known word, or the list of a few known ones."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f", did you mean '{near[0]}'?"
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"; known here: {shown}" if names else ""

@@ -1,0 +1,159 @@
+"""`kernel`: numba's njit with a disk cache that notices a change in *any* file a kernel is built from.
+
+numba keys its cache by the file of the function alone, so a helper edited in another file goes
+unnoticed. Here every module's kernels live in a directory named by the hash of that module's source
+and of all the bidsim sources it imports, directly or not. Editing one policy recompiles that policy;
+the request loop, which receives policies as function types, stays cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numba
+from numba.core.errors import NumbaExperimentalFeatureWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+PACKAGE = Path(__file__).resolve().parent.parent
+KERNELS: list[Any] = []
+"""Every dispatcher made here, for counting compilations."""
+
+_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n#]+)|import\s+([\w.]+))", re.MULTILINE)
+_STALE_SECONDS = 30 * 24 * 3600
+
+# Function types in a tuple are what lets one compiled loop call any plug-in; numba calls them experimental.
+warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
+
+
+def kernel(signature: Any = None, **options: Any) -> Callable[[F], F]:
+    """Compile a function with numba, releasing the GIL, and cache it on disk where its source is a file.
+
+    Args:
+        signature: The family's explicit numba signature for a plug-in kernel, or None for a helper
+            that is specialised at its first call.
+        options: Passed on to ``numba.njit``.
+
+    """
+
+    def decorate(function: F) -> F:
+        source = Path(function.__code__.co_filename)
+        settings = {"cache": source.is_file(), "nogil": True, "error_model": "numpy", **options}
+        with _cache_directory(source):
+            made = numba.njit(**settings)(function) if signature is None else numba.njit(signature, **settings)(function)
+        KERNELS.append(made)
+        return made  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def compilations() -> tuple[int, int]:
+    """Return (kernels loaded from the disk cache, kernels compiled) by this process so far."""
+    hits = misses = 0
+    for made in KERNELS:
+        stats = getattr(made, "stats", None)
+        if stats is not None:
+            hits += sum(stats.cache_hits.values())
+            misses += sum(stats.cache_misses.values())
+    return hits, misses
+
+
+def cache_root() -> Path:
+    """Return the folder of all compiled kernels: ``$BIDSIM_CACHE``, else the user's cache, else a temporary one."""
+    chosen = os.environ.get("BIDSIM_CACHE")
+    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bidsim"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError:
+        root = Path(tempfile.gettempdir()) / f"bidsim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+        root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+@contextmanager
+def _cache_directory(source: Path) -> Iterator[None]:
+    previous = numba.config.CACHE_DIR
+    if source.is_file():
+        numba.config.CACHE_DIR = str(_kernels_folder() / source_digest(source.resolve()))
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = previous
+
+
+@cache
+def _kernels_folder() -> Path:
+    folder = cache_root() / "kernels" / f"numba-{numba.__version__}-py{sys.version_info[0]}.{sys.version_info[1]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _prune(folder)
+    return folder
+
+
+def _prune(folder: Path) -> None:
+    """Drop what no run has used for a month, so that edits do not pile up for ever."""
+    now = time.time()
+    for old in folder.iterdir():
+        try:
+            newest = max((f.stat().st_atime for f in old.iterdir()), default=old.stat().st_mtime)
+            if now - newest > _STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+        except OSError:
+            continue
+
+
+@cache
+def source_digest(file: Path) -> str:
+    """Hash of a Python file and of every bidsim or sibling file that it imports, directly or not."""
+    closure: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        current = waiting.pop()
+        if current not in closure:
+            closure.add(current)
+            waiting.extend(_imported(current))
+    digest = hashlib.sha256()
+    for path in sorted(closure):
+        digest.update(str(path).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _imported(file: Path) -> tuple[Path, ...]:
+    found: list[Path] = []
+    for match in _IMPORT.finditer(file.read_text(encoding="utf-8")):
+        module, names, plain = match[1], match[2], match[3]
+        base = module or plain
+        candidates = [base]
+        if names:
+            candidates += [f"{base}.{name.split(' as ')[0].strip()}" for name in names.strip("() \n").replace("\n", " ").split(",")]
+        for candidate in candidates:
+            path = _module_file(candidate, file)
+            if path is not None:
+                found.append(path)
+    return tuple(found)
+
+
+def _module_file(module: str, importer: Path) -> Path | None:
+    parts = module.strip(".").split(".")
+    root = PACKAGE.parent if parts[0] == PACKAGE.name else importer.parent
+    for path in (root.joinpath(*parts).with_suffix(".py"), root.joinpath(*parts) / "__init__.py"):
+        if path.is_file():
+            return path
+    return None

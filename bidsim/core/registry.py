@@ -1,0 +1,100 @@
+"""Finding plug-ins by name: a file in the family's room, or ``module:Class`` beside the scenario."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bidsim.core.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "market": "market", "model": "cvr"}
+"""Family -> the room that holds its plug-ins."""
+_BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "model": "CvrModel"}
+_NOT_PLUGINS = {"features", "evaluation", "trees", "training", "files"}
+
+
+class PluginNotFound(ValueError):
+    """No plug-in of that family has that name; the message says which there are."""
+
+
+def names(family: str) -> list[str]:
+    """Names of the built-in plug-ins of a family: the files of its room."""
+    folder = Path(__file__).resolve().parent.parent / ROOMS[family]
+    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_") and m.name not in _NOT_PLUGINS)
+
+
+def find(family: str, name: str, beside: Path | None = None) -> Any:
+    """Return the plug-in class called ``name``.
+
+    Args:
+        family: One of `ROOMS`.
+        name: A file of the family's room, or ``module:Class`` for a file of the user's own.
+        beside: Folder that holds the user's own module; None where outside code is not allowed.
+
+    Raises:
+        PluginNotFound: There is none, or it may not be loaded.
+
+    """
+    if ":" in name:
+        return _outside(family, name, beside)
+    if name not in names(family):
+        raise PluginNotFound(f"unknown {family} {name!r}{did_you_mean(name, names(family))}")
+    return _only_plugin(importlib.import_module(f"bidsim.{ROOMS[family]}.{name}"), family)
+
+
+def _base(family: str) -> type:
+    contracts = importlib.import_module("bidsim.core.contracts")
+    base: type = getattr(contracts, _BASES[family])
+    return base
+
+
+def _only_plugin(module: ModuleType, family: str) -> Any:
+    base = _base(family)
+    found = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and c.__module__ == module.__name__]
+    if len(found) != 1:
+        raise PluginNotFound(f"{module.__name__} must define exactly one subclass of {base.__name__}, found {len(found)}")
+    return found[0]
+
+
+def _outside(family: str, name: str, beside: Path | None) -> Any:
+    module_name, _, class_name = name.partition(":")
+    if beside is None:
+        raise PluginNotFound(f"{name!r} is code from outside the package; add --allow-code (or allow_code=True) to run it")
+    file = beside / f"{module_name}.py"
+    if not module_name.isidentifier() or not file.is_file():
+        raise PluginNotFound(f"{name!r}: there is no file {module_name}.py beside the scenario, in {beside}")
+    chosen = getattr(_load(module_name, file), class_name, None)
+    base = _base(family)
+    if not (inspect.isclass(chosen) and issubclass(chosen, base)):
+        raise PluginNotFound(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}")
+    return chosen
+
+
+def _load(module_name: str, file: Path) -> ModuleType:
+    unique = f"bidsim_outside_{module_name}"
+    loaded = sys.modules.get(unique)
+    if loaded is not None and getattr(loaded, "__bidsim_source__", None) == (str(file), file.read_bytes()):
+        return loaded
+    spec = importlib.util.spec_from_file_location(unique, file)
+    if spec is None or spec.loader is None:
+        raise PluginNotFound(f"cannot load {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[unique]
+        raise PluginNotFound(f"{file.name} fails to load: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+    module.__bidsim_source__ = (str(file), file.read_bytes())  # type: ignore[attr-defined]
+    return module

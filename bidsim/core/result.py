@@ -1,0 +1,244 @@
+"""`Result`: what a run leaves, in memory or as a run directory that is whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.core.errors import RunDirectoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+Columns = dict[str, Any]
+"""A table as columns of equal length: name -> numpy array or list of text."""
+
+MANIFEST = "manifest.json"
+SUMMARY = "summary.json"
+MODELS = "model"
+_FORMAT = 1
+_TEMPORARY = ".part-"
+
+
+@dataclass
+class Result:
+    """A finished run.
+
+    Attributes:
+        manifest: Resolved scenario, seed, versions, machine, sampling shares.
+        summary: Headline figures, what ``summary.json`` holds.
+        tables: Name -> columns; the same names as the Parquet files.
+        models: Seat -> file name -> text of its trained model.
+        folder: Where the run is stored, None where it is only in memory.
+
+    """
+
+    manifest: dict[str, Any]
+    tables: dict[str, Columns]
+    summary: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    folder: Path | None = None
+    _frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Return a table as a pandas DataFrame.
+
+        Raises:
+            RunDirectoryError: The run has no such table.
+
+        """
+        import pandas as pd  # noqa: PLC0415  (0.4 s: only when a table is looked at)
+
+        if name not in self.tables:
+            raise RunDirectoryError(f"the run has no table {name!r}; it has {', '.join(sorted(self.tables))}")
+        if name not in self._frames:
+            self._frames[name] = pd.DataFrame(self.tables[name])
+        return self._frames[name]
+
+    @property
+    def campaigns(self) -> pd.DataFrame:
+        """One row a campaign."""
+        return self.frame("campaigns")
+
+    @property
+    def timeline(self) -> pd.DataFrame:
+        """Campaign x time bucket."""
+        return self.frame("timeline")
+
+    @property
+    def slices(self) -> pd.DataFrame:
+        """Won impressions by field, level and window."""
+        return self.frame("slices")
+
+    @property
+    def auctions(self) -> pd.DataFrame:
+        """Won impressions, all or the share that the manifest states."""
+        return self.frame("auctions")
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """Sampled (request, campaign) rows: what the model saw, float32, and the true rates."""
+        return self.frame("requests")
+
+    @property
+    def bids(self) -> pd.DataFrame:
+        """Decisions on the same rows."""
+        return self.frame("bids")
+
+    @property
+    def conversions(self) -> pd.DataFrame:
+        """Credited purchases, late ones included."""
+        return self.frame("conversions")
+
+    @property
+    def landscape(self) -> pd.DataFrame:
+        """What multiples of each campaign's bids would have bought."""
+        return self.frame("landscape")
+
+    @property
+    def incrementality(self) -> pd.DataFrame:
+        """Purchases that advertising caused, by product line: the truth, and the ghost-ad estimate."""
+        return self.frame("incrementality")
+
+    def save(self, path: str | Path) -> Path:
+        """Write a run directory; it appears under its name only when it is complete.
+
+        Raises:
+            RunDirectoryError: The place is taken by something that is not a run, or cannot be written.
+
+        """
+        target = Path(path)
+        if target.exists() and not is_run_directory(target) and not (target.is_dir() and not any(target.iterdir())):
+            raise RunDirectoryError(f"{target} exists and is not a run directory; choose another place with --out")
+        temporary = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(target.parent)
+            _write_parts(self, temporary)
+            _swap_in(temporary, target)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise RunDirectoryError(f"cannot write the run to {target}: {error.strerror or error}") from None
+        self.folder = target
+        return target
+
+
+def is_run_directory(path: Path) -> bool:
+    """Whether a folder holds a complete run."""
+    return (path / MANIFEST).is_file()
+
+
+def load_result(path: str | Path) -> Result:
+    """Read a run directory.
+
+    Raises:
+        RunDirectoryError: It is not there, not complete, or of another version's format.
+
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RunDirectoryError(f"{folder}: no such run directory")
+    if not is_run_directory(folder):
+        raise RunDirectoryError(f"{folder} is not a complete run: it has no {MANIFEST}")
+    manifest, summary = _read_json(folder / MANIFEST), _read_json(folder / SUMMARY)
+    if manifest.get("format") != _FORMAT:
+        raise RunDirectoryError(f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the scenario again")
+    tables = {name: _read_table(folder / f"{name}.parquet") for name in manifest["tables"]}
+    models = {}
+    for seat, where in manifest["models"].items():
+        models[seat] = {f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / where).iterdir())}
+    return Result(manifest, tables, summary, models, folder)
+
+
+def model_folders(models: Mapping[str, Any]) -> dict[str, str]:
+    """Seat -> folder name: the seat's own where it is a plain word, else a number, so that no name leaves the run."""
+    return {seat: seat if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= 60 and seat.isascii() else f"seat-{n}" for n, seat in enumerate(models)}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{path} cannot be read: {error}") from None
+    if not isinstance(loaded, dict):
+        raise RunDirectoryError(f"{path} is damaged: it holds no table")
+    return loaded
+
+
+def _read_table(path: Path) -> Columns:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirectoryError(f"{path} cannot be read: {error}") from None
+    return {
+        name: table[name].to_pylist() if pa.types.is_string(table[name].type) else np.ascontiguousarray(table[name].to_numpy()) for name in table.column_names
+    }
+
+
+def _write_parts(result: Result, folder: Path) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    folder.mkdir()
+    for name, columns in result.tables.items():
+        table = pa.table({k: pa.array(v, pa.string()) if isinstance(v, list) else pa.array(v) for k, v in columns.items()})
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    where = model_folders(result.models)
+    for seat, files in result.models.items():
+        (folder / MODELS / where[seat]).mkdir(parents=True)
+        for name, text in files.items():
+            (folder / MODELS / where[seat] / name).write_text(text, encoding="utf-8")
+    manifest = {**result.manifest, "format": _FORMAT, "tables": sorted(result.tables), "models": where}
+    for name, content in ((SUMMARY, result.summary), (MANIFEST, manifest)):
+        (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for written in folder.rglob("*"):
+        _sync(written)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _swap_in(temporary: Path, target: Path) -> None:
+    """Put the new run in place; an older one of the same name steps aside first."""
+    aside = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}-old"
+    if target.exists():
+        (target / MANIFEST).unlink(missing_ok=True)
+        target.rename(aside)
+    temporary.rename(target)
+    _sync(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Drop parts that a killed run left behind; those of a living process stay."""
+    for left in parent.glob(f"{_TEMPORARY}*"):
+        number = left.name.removesuffix("-old").rpartition("-")[2]
+        if number.isdigit() and not _alive(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()

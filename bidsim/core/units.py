@@ -1,0 +1,68 @@
+"""Money is int64 nanos and time is int64 microseconds; floats live only at the edges.
+
+One nano is 1e-9 currency units for one impression, which is one micro-currency of CPM.
+"""
+
+from __future__ import annotations
+
+import re
+
+NANOS_PER_UNIT = 1_000_000_000
+NANOS_PER_CPM = 1_000_000
+
+MICROSECOND = 1
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+NEVER = 2**62
+"""A time later than every event: 146,000 years."""
+
+_SUFFIX = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)\s*")
+
+
+def to_nanos(units: float) -> int:
+    """Currency units to nanos, rounded half to even."""
+    return round(units * NANOS_PER_UNIT)
+
+
+def cpm_to_nanos(cpm: float) -> int:
+    """Price for a thousand impressions, in currency units, to nanos for one impression."""
+    return round(cpm * NANOS_PER_CPM)
+
+
+def to_units(nanos: int) -> float:
+    """Nanos to currency units."""
+    return nanos / NANOS_PER_UNIT
+
+
+def parse_duration(text: str) -> int:
+    """Microseconds of a text such as ``30d``, ``1h 30m`` or ``250ms``.
+
+    Raises:
+        ValueError: The text is not a positive duration with units.
+
+    """
+    position, total = 0, 0.0
+    while position < len(text):
+        match = _DURATION.match(text, position)
+        if match is None:
+            break
+        total += float(match[1]) * _SUFFIX[match[2]]
+        position = match.end()
+    if position != len(text) or not 0 < total < NEVER:
+        raise ValueError(f"{text!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'")
+    return round(total)
+
+
+def format_duration(microseconds: int) -> str:
+    """Write a duration so that `parse_duration` reads the same number back."""
+    parts = []
+    left = microseconds
+    for name in ("d", "h", "m", "s", "ms", "us"):
+        count, left = divmod(left, _SUFFIX[name])
+        if count:
+            parts.append(f"{count}{name}")
+    return " ".join(parts) or "0s"

@@ -1,0 +1,63 @@
+"""What a CVR model sees of an impression, as one float32 row: the request, the campaign, and the pair."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core import requests as columns
+from bidsim.core.kernel import kernel
+from bidsim.core.requests import Requests
+from bidsim.core.units import DAY, HOUR, NANOS_PER_CPM
+
+REQUEST_FEATURES = (
+    "hour", "weekday", "exchange", "site", "placement", "device", "geo", "slot", "segment", "age", "floor_cpm", "visits", "engagement",
+)  # fmt: skip
+CAMPAIGN_FEATURES = ("campaign", "advertiser", "product", "creative", "landing", "shipping_days")
+PAIR_FEATURES = ("price", "frequency", "hours_since_seen", "days_since_purchase")
+FEATURES = (*REQUEST_FEATURES, *CAMPAIGN_FEATURES, *PAIR_FEATURES)
+"""Names of the columns of a feature row."""
+CATEGORICAL = ("exchange", "site", "placement", "device", "geo", "slot", "segment", "campaign", "advertiser", "product")
+"""Features whose numbers are codes; age stays ordered."""
+
+FIRST_CAMPAIGN = len(REQUEST_FEATURES)
+FIRST_PAIR = FIRST_CAMPAIGN + len(CAMPAIGN_FEATURES)
+WIDTH = len(FEATURES)
+_FIRST_CATEGORY = 2
+_N_CATEGORIES = len(columns.CATEGORIES)
+
+
+@kernel()
+def fill_request(row: NDArray[np.float32], requests: Requests, i: int) -> None:
+    """Write the features of request ``i``, the same for every campaign."""
+    time = requests.time[i]
+    row[0] = (time // HOUR) % 24
+    row[1] = (time // DAY) % 7
+    for j in range(_N_CATEGORIES):
+        row[_FIRST_CATEGORY + j] = requests.categories[i, j]
+    row[10] = requests.floor[i] / NANOS_PER_CPM
+    row[11] = requests.numbers[i, columns.VISITS]
+    row[12] = requests.numbers[i, columns.ENGAGEMENT]
+
+
+@kernel()
+def fill_pair(row: NDArray[np.float32], price: float, frequency: float, since_seen: int, since_purchase: int) -> None:
+    """Write the features of (user, campaign).
+
+    Args:
+        row: The feature row.
+        price: Price shown, currency units.
+        frequency: Recent impressions, decayed.
+        since_seen: Microseconds since the last impression, negative where there was none.
+        since_purchase: Microseconds since the user's last purchase, negative where none is known.
+
+    """
+    row[FIRST_PAIR] = price
+    row[FIRST_PAIR + 1] = frequency
+    row[FIRST_PAIR + 2] = since_seen / HOUR if since_seen >= 0 else np.nan
+    row[FIRST_PAIR + 3] = since_purchase / DAY if since_purchase >= 0 else np.nan
+
+
+def categorical_indices() -> list[int]:
+    """Columns of `FEATURES` that are categorical."""
+    return [FEATURES.index(name) for name in CATEGORICAL]

@@ -1,0 +1,78 @@
+"""Trained models as folders: the model's own text, and ``meta.json`` with what it needs to be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bidsim.core.errors import ModelError
+from bidsim.core.registry import PluginNotFound, find
+from bidsim.cvr.features import FEATURES
+from bidsim.cvr.training import FittedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+META_FILE = "meta.json"
+
+
+def model_files(model: FittedModel) -> dict[str, str]:
+    """Text of every file in a model's folder."""
+    meta = {
+        "kind": model.kind.__module__.rpartition(".")[2],
+        "features": list(FEATURES),
+        "vocabulary": model.vocabulary,
+        "metrics": model.metrics,
+        "mean_pcvr": model.mean_pcvr,
+        **model.meta,
+    }
+    return {**model.text, META_FILE: json.dumps(meta, indent=1, sort_keys=True) + "\n"}
+
+
+def save_model(model: FittedModel, folder: Path) -> None:
+    """Write a model's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in model_files(model).items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedModel:
+    """Read a model's folder and check that it fits the traffic.
+
+    Args:
+        folder: A folder that `save_model` wrote.
+        traffic: Level names of the request's categorical columns, as the scenario has them.
+
+    Raises:
+        ModelError: The folder is missing, damaged, or of another kind of traffic.
+
+    """
+    meta = _read_meta(folder)
+    if meta.get("features") != list(FEATURES):
+        raise ModelError(f"{folder} was trained on other features ({len(meta.get('features', []))} of them); train it again")
+    vocabulary = {name: tuple(levels) for name, levels in meta["vocabulary"].items()}
+    for name, levels in traffic.items():
+        if name in vocabulary and vocabulary[name] != levels:
+            raise ModelError(f"{folder} was trained with other levels of {name!r} than traffic.{name} has; train it again")
+    try:
+        kind = find("model", str(meta["kind"]))
+        text = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.is_file() and f.name != META_FILE}
+        model: FittedModel = kind.restore(text, {**meta, "vocabulary": vocabulary})
+    except (KeyError, PluginNotFound, ValueError, UnicodeDecodeError) as error:
+        raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
+    return FittedModel(
+        model.kind, model.tables, vocabulary, model.text, model.meta, dict(meta.get("metrics", {})), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()}
+    )
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelError(f"{folder} is not a model's folder: it has no {META_FILE}; name one such as runs/x/model/main") from None
+    except ValueError as error:
+        raise ModelError(f"{folder / META_FILE} is damaged: {error}") from None
+    if not isinstance(meta, dict) or "vocabulary" not in meta:
+        raise ModelError(f"{folder / META_FILE} is damaged: it has no vocabulary")
+    return meta

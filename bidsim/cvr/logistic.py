@@ -1,0 +1,163 @@
+"""Logistic regression on one-hot categories and standardised numbers, fitted by Newton's method."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScorerTables
+from bidsim.core.kernel import kernel
+from bidsim.core.settings import Positive, Settings
+from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH
+from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
+from bidsim.kernels.normal import sigmoid
+
+MODEL_FILE = "weights.json"
+_ITERATIONS = 12
+
+
+class LogisticParams(Settings):
+    """How the weights are fitted, or where fitted ones are."""
+
+    ridge: Positive = 5.0
+    """Penalty on squared weights."""
+    ignore: list[str] = []
+    """Features that the model may not use."""
+    path: str | None = None
+    """Folder of a trained model, such as ``runs/x/model/main``; then nothing is trained."""
+
+
+@kernel()
+def encode(ints: NDArray[np.int64], floats: NDArray[np.float64], row: NDArray[np.float32], index: NDArray[np.int64], value: NDArray[np.float64]) -> int:
+    """Write the non-zero inputs of a row as (weight index, value); return how many there are.
+
+    Tables: for feature j, ``ints[3 j]`` is 0 unused, 1 number, 2 category; ``ints[3 j + 1]`` its first weight;
+    ``ints[3 j + 2]`` its number of levels; ``floats[2 j]`` and ``floats[2 j + 1]`` mean and 1 / deviation.
+    A number has two weights: its slope, and one for being missing.
+    """
+    count = 0
+    for j in range(row.shape[0]):
+        kind, first, x = ints[3 * j], ints[3 * j + 1], np.float64(row[j])
+        if kind == 1:
+            missing = math.isnan(x)
+            index[count] = first + 1 if missing else first
+            value[count] = 1.0 if missing else (x - floats[2 * j]) * floats[2 * j + 1]
+            count += 1
+        elif kind == 2 and -1.0 < x < ints[3 * j + 2]:
+            index[count] = first + int(x)
+            value[count] = 1.0
+            count += 1
+    return count
+
+
+@kernel(SCORE_SIGNATURE)
+def score(tables: ScorerTables, features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+    """Predicted rates of rows ``lo`` to ``hi``; the intercept and the weights follow the encoding in ``floats``."""
+    width = features.shape[1]
+    index, value = np.empty(width, np.int64), np.empty(width)
+    for k in range(lo, hi):
+        count = encode(tables.ints, tables.floats, features[k], index, value)
+        total = tables.floats[2 * width]
+        for j in range(count):
+            total += tables.floats[2 * width + 1 + index[j]] * value[j]
+        pcvr[k] = sigmoid(total)
+
+
+@kernel()
+def _newton_step(
+    ints: NDArray[np.int64], floats: NDArray[np.float64], features: NDArray[np.float32], label: NDArray[np.float64], beta: NDArray[np.float64], ridge: float
+) -> NDArray[np.float64]:
+    """One Newton step of the penalised log-likelihood, summed in row order so that threads do not matter."""
+    p = beta.shape[0]
+    hessian, gradient = np.zeros((p, p)), np.zeros(p)
+    width = features.shape[1]
+    index, value = np.zeros(width + 1, np.int64), np.ones(width + 1)
+    for i in range(features.shape[0]):
+        count = encode(ints, floats, features[i], index[1:], value[1:]) + 1
+        index[1:count] += 1
+        total = 0.0
+        for j in range(count):
+            total += beta[index[j]] * value[j]
+        rate = sigmoid(total)
+        slope = rate * (1.0 - rate)
+        for j in range(count):
+            gradient[index[j]] += (label[i] - rate) * value[j]
+            for k in range(j + 1):
+                hessian[max(index[j], index[k]), min(index[j], index[k])] += slope * value[j] * value[k]
+    for j in range(1, p):
+        hessian[j, j] += ridge
+        gradient[j] -= ridge * beta[j]
+    return _solve(hessian, gradient)
+
+
+@kernel()
+def _solve(lower: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve a symmetric positive definite system given by its lower triangle (Cholesky, in place)."""
+    n = right.shape[0]
+    for j in range(n):
+        for k in range(j):
+            lower[j, j] -= lower[j, k] * lower[j, k]
+        lower[j, j] = math.sqrt(lower[j, j])
+        for i in range(j + 1, n):
+            for k in range(j):
+                lower[i, j] -= lower[i, k] * lower[j, k]
+            lower[i, j] /= lower[j, j]
+    x = right.copy()
+    for i in range(n):
+        for k in range(i):
+            x[i] -= lower[i, k] * x[k]
+        x[i] /= lower[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            x[i] -= lower[k, i] * x[k]
+        x[i] /= lower[i, i]
+    return x
+
+
+class Logistic(CvrModel):
+    """Logistic regression, trained on the logged history."""
+
+    Params = LogisticParams
+    score = score
+
+    @staticmethod
+    def fit(params: LogisticParams, rows: LoggedRows, vocabulary: dict[str, tuple[str, ...]], seed: int) -> FittedModel:
+        """Fit on logged rows; the seed is not needed."""
+        ints, scale, weights = _layout(rows.features, vocabulary, params.ignore)
+        beta = np.zeros(1 + weights)
+        beta[0] = math.log(rows.label.mean() / (1.0 - rows.label.mean()))
+        for _ in range(_ITERATIONS):
+            step = _newton_step(ints, scale, rows.features, rows.label, beta, float(params.ridge))
+            beta += step
+            if np.abs(step).max() < 1e-8:
+                break
+        beta[0] += downsampling_offset(rows.keep)
+        return Logistic.restore({MODEL_FILE: json.dumps({"ints": ints.tolist(), "floats": [*scale.tolist(), *beta.tolist()]})}, {"vocabulary": vocabulary})
+
+    @staticmethod
+    def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
+        """Build the model from its folder's files."""
+        stored = json.loads(text[MODEL_FILE])
+        tables = ScorerTables(np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64))
+        return FittedModel(Logistic, tables, meta["vocabulary"], text)
+
+
+def _layout(
+    features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]], ignore: list[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+    ints, scale, weights = np.zeros(3 * WIDTH, np.int64), np.zeros(2 * WIDTH), 0
+    for j, name in enumerate(FEATURES):
+        if name in ignore:
+            continue
+        levels = len(vocabulary[name]) if name in CATEGORICAL else 2
+        ints[3 * j : 3 * j + 3] = [2 if name in CATEGORICAL else 1, weights, levels]
+        weights += levels
+        if name not in CATEGORICAL:
+            known = features[:, j][~np.isnan(features[:, j])].astype(np.float64)
+            deviation = float(known.std()) if len(known) else 0.0
+            scale[2 * j : 2 * j + 2] = [float(known.mean()) if len(known) else 0.0, 1.0 / deviation if deviation > 0 else 0.0]
+    return ints, scale, weights

@@ -1,0 +1,1 @@
+"""The compiled request loop, settlement and budgets, and late conversions."""

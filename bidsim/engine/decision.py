@@ -1,0 +1,149 @@
+"""From eligible campaigns to bids: features, predicted rate, value, pacing, policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bidsim.core.contracts import ScorerTables
+from bidsim.core.kernel import kernel
+from bidsim.core.random import draw
+from bidsim.core.units import MINUTE
+from bidsim.cvr.features import fill_request
+from bidsim.engine.impressions import fill_features, offer_price, true_rates
+from bidsim.engine.tables import Chunk, Simulated
+from bidsim.observers.funnel import INTERNAL, NO_BID, OUTBID, PACED
+
+VIEW, CLICK, BUY, ATTRIBUTED, DIRECT = range(5)
+"""Columns of `Scratch.rates`."""
+POLICY, PACER, FIRST, END, SEAT = range(5)
+"""Columns of `Simulated.groups`: kernels of a run of campaigns, and the seat they sit in."""
+
+
+@kernel()
+def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
+    """Write the true rates of the k-th eligible campaign to ``scratch.rates``."""
+    campaign = sim.scratch.offers.campaign[k]
+    rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k])
+    row = sim.scratch.rates[k]
+    row[VIEW] = rates.viewed
+    row[CLICK] = rates.clicked
+    row[BUY] = rates.bought
+    row[ATTRIBUTED] = rates.attributed
+    row[DIRECT] = rates.direct
+
+
+@kernel()
+def traffic_passed(sim: Simulated, time: int) -> float:
+    """Share of the run's expected traffic before ``time``."""
+    minute = min(time // MINUTE, sim.curve.shape[0] - 2)
+    part = min((time - minute * MINUTE) / MINUTE, 1.0)
+    return sim.curve[minute] + part * (sim.curve[minute + 1] - sim.curve[minute])  # type: ignore[no-any-return]
+
+
+@kernel()
+def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bool) -> None:
+    """Write features and what is known of each eligible campaign before anything is predicted."""
+    campaigns, scratch, offers = sim.campaigns, sim.scratch, sim.scratch.offers
+    time = chunk.requests.time[i]
+    passed = traffic_passed(sim, time)
+    floor = max(chunk.requests.floor[i], sim.rules.reserve)
+    request = np.empty(scratch.features.shape[1], np.float32)
+    fill_request(request, chunk.requests, i)
+    for k in range(count):
+        c = offers.campaign[k]
+        scratch.price[k] = offer_price(sim.truth, sim.keys, chunk, i, c)
+        fill_features(scratch.features[k], request, campaigns, sim.truth, sim.store, scratch, c, scratch.price[k], time)
+        offers.multiplier[k] = 1.0
+        offers.active[k] = 1
+        offers.floor[k] = floor
+        offers.bid[k] = 0
+        offers.won[k] = 0
+        offers.payment[k] = 0
+        offers.minimum[k] = 0
+        offers.budget[k] = campaigns.budget[c]
+        offers.spent[k] = sim.ledger.spent[c]
+        offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
+        offers.dice[k] = draw(sim.keys.policy, chunk.requests.index[i], campaigns.id[c], 0)
+        if want_truth:
+            write_rates(sim, chunk, i, k)
+
+
+@kernel()
+def predict(sim: Simulated, scorers: Any, count: int) -> None:
+    """Predicted rate and value of each eligible campaign, a seat at a time."""
+    offers, seats = sim.scratch.offers, sim.seats
+    lo = 0
+    truth = np.empty(count)
+    for k in range(count):
+        truth[k] = sim.scratch.rates[k, ATTRIBUTED]
+    while lo < count:
+        seat = sim.campaigns.seat[offers.campaign[lo]]
+        hi = lo + 1
+        while hi < count and sim.campaigns.seat[offers.campaign[hi]] == seat:
+            hi += 1
+        tables = ScorerTables(sim.tables.ints[seats.ints[seat] : seats.ints[seat + 1]], sim.tables.floats[seats.floats[seat] : seats.floats[seat + 1]])
+        scorers[seats.scorer[seat]](tables, sim.scratch.features, truth, lo, hi, offers.pcvr)
+        lo = hi
+    for k in range(count):
+        offers.value[k] = offers.pcvr[k] * sim.campaigns.value[offers.campaign[k]]
+
+
+@kernel()
+def place_bids(sim: Simulated, policies: Any, pacers: Any, count: int) -> None:
+    """Let pacers and policies decide, group by group; cut bids to the budget and say who does not bid and why."""
+    scratch, offers = sim.scratch, sim.scratch.offers
+    lo = 0
+    for g in range(sim.groups.shape[0]):
+        hi = lo
+        while hi < count and offers.campaign[hi] < sim.groups[g, END]:
+            hi += 1
+        if hi > lo:
+            pacers[sim.groups[g, PACER]](offers, lo, hi, sim.pacer_floats, sim.pacer_ints)
+            policies[sim.groups[g, POLICY]](offers, lo, hi, sim.policy_floats, sim.policy_ints)
+        lo = hi
+    for k in range(count):
+        scratch.reason[k] = OUTBID
+        if offers.active[k] == 0:
+            offers.bid[k] = 0
+            scratch.reason[k] = PACED
+        elif offers.bid[k] <= 0:
+            offers.bid[k] = 0
+            scratch.reason[k] = NO_BID
+        scratch.wanted[k] = offers.bid[k]
+        offers.bid[k] = min(offers.bid[k], offers.cap[k])
+
+
+@kernel()
+def hold_internal_auctions(sim: Simulated, count: int) -> None:
+    """Keep only the best bid of each seat that sends one bid; equal bids by the seeded dice."""
+    scratch, offers = sim.scratch, sim.scratch.offers
+    scratch.seat_best[:] = -1
+    for k in range(count):
+        seat = sim.campaigns.seat[offers.campaign[k]]
+        if sim.seats.internal[seat] and offers.bid[k] > 0:
+            best = scratch.seat_best[seat]
+            if best < 0 or offers.bid[k] > offers.bid[best] or (offers.bid[k] == offers.bid[best] and offers.dice[k] > offers.dice[best]):
+                scratch.seat_best[seat] = k
+    for k in range(count):
+        seat = sim.campaigns.seat[offers.campaign[k]]
+        if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.seat_best[seat] != k:
+            scratch.reason[k] = INTERNAL
+
+
+@kernel()
+def notify(sim: Simulated, notices: Any, settlers: Any, count: int) -> None:
+    """Tell policies and pacers what a win or loss notice reveals."""
+    offers = sim.scratch.offers
+    for k in range(count):
+        offers.spent[k] = sim.ledger.spent[offers.campaign[k]]
+    lo = 0
+    for g in range(sim.groups.shape[0]):
+        hi = lo
+        while hi < count and offers.campaign[hi] < sim.groups[g, END]:
+            hi += 1
+        if hi > lo:
+            notices[sim.groups[g, POLICY]](offers, lo, hi, sim.policy_floats, sim.policy_ints)
+            settlers[sim.groups[g, PACER]](offers, lo, hi, sim.pacer_floats, sim.pacer_ints)
+        lo = hi

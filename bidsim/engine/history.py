@@ -1,0 +1,163 @@
+"""The logged history before t = 0: impressions bought by a fixed logging policy, with their labels.
+
+For each request of the history one campaign is picked uniformly, whatever its budget, targeting, policy or
+flight, and shown. Users start from the stationary law at the history's beginning; nothing of it is carried
+into the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.kernel import kernel
+from bidsim.core.random import stream_key, uniform
+from bidsim.cvr.features import WIDTH, fill_request
+from bidsim.cvr.training import LoggedRows
+from bidsim.engine.impressions import credit, fill_features, happen, offer_price, true_rates
+from bidsim.engine.purchases import due, next_conversion
+from bidsim.engine.store import empty_store, expose, find_user, gather, grown, has_room, release
+from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bidsim.response.truth import Truth
+    from bidsim.traffic.stream import Traffic
+
+_CHUNK = 65_536
+_CAMPAIGN, _TIME, _LABEL, _CLICKED = range(4)
+
+
+class _Logging(NamedTuple):
+    """What the history's loop works on."""
+
+    campaigns: Campaigns
+    truth: Truth
+    store: Store
+    scratch: Scratch
+    keys: Keys
+    log: Log
+    pick: np.uint64
+    keep: float
+    start: int
+
+
+def log_history(
+    traffic: Traffic, campaigns: Campaigns, truth: Truth, keys: Keys, *, seed: int, keep: float, evaluate_from: int, evaluate_until: int, progress: Callable[[int], None]
+) -> tuple[LoggedRows, LoggedRows]:
+    """Buy the history and return (rows to train on, rows to evaluate on), labels matured.
+
+    Args:
+        traffic: The history's stream of requests.
+        campaigns: All campaigns of the scenario.
+        truth: Parameters of the truth.
+        keys: Random streams, of the history's own.
+        seed: Seed of the world.
+        keep: Share of rows without a click that are kept while the history runs.
+        evaluate_from: Time before which rows are for training, from which they are for evaluation.
+        evaluate_until: Time after which labels have not matured by the history's end; rows are dropped.
+        progress: Called with the number of requests done.
+
+    """
+    lines = truth.line_id.shape[0]
+    logging = _Logging(
+        campaigns, truth, empty_store(1), empty_scratch(len(campaigns.id), lines, 1, 1), keys, empty_log(4096, 4, 1, WIDTH),
+        stream_key(seed, "history/campaign"), keep, traffic.arrivals.start,
+    )  # fmt: skip
+    total = traffic.arrivals.total
+    for lo in range(0, total, _CHUNK):
+        requests, latent = traffic.chunk(lo, min(lo + _CHUNK, total))
+        chunk = Chunk(requests, latent, np.zeros((len(requests.time), 1), np.int64))
+        at = 0
+        while (at := _log_requests(logging, chunk, at)) < len(requests.time):
+            logging = _with_room(logging, lines)
+        progress(len(requests.time))
+    _label_until(logging, traffic.arrivals.start + traffic.arrivals.duration)
+    return _split(logging, seed, evaluate_from, evaluate_until)
+
+
+def _with_room(logging: _Logging, lines: int) -> _Logging:
+    log = logging.log
+    if int(log.used[0]) >= len(log.ints):
+        larger = empty_log(2 * len(log.ints), 4, 1, WIDTH)
+        for new, old in zip(larger, log, strict=True):
+            new[: len(old)] = old
+        log = larger
+    return logging._replace(store=grown(logging.store, lines), log=log)
+
+
+@kernel()
+def _label_until(logging: _Logging, time: int) -> None:
+    while due(logging.store, time):
+        found = next_conversion(logging.store, logging.truth, logging.keys)
+        if found.campaign >= 0 and found.row >= 0:
+            logging.log.ints[found.row, _LABEL] = 1
+
+
+@kernel()
+def _log_requests(logging: _Logging, chunk: Chunk, lo: int) -> int:
+    """Log requests ``lo`` onwards; return the first not logged, where an array must grow first."""
+    for i in range(lo, chunk.requests.time.shape[0]):
+        if not has_room(logging.store, logging.truth.line_id.shape[0]) or logging.log.used[0] >= logging.log.ints.shape[0]:
+            return i
+        _label_until(logging, chunk.requests.time[i])
+        _log_one(logging, chunk, i)
+    return chunk.requests.time.shape[0]  # type: ignore[no-any-return]
+
+
+@kernel()
+def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
+    store, scratch, keys, truth, campaigns = logging.store, logging.scratch, logging.keys, logging.truth, logging.campaigns
+    requests, latent = chunk.requests, chunk.latent
+    time, request = requests.time[i], requests.index[i]
+    slot = find_user(store, truth, keys, requests.user[i], latent.intent[i], latent.interest[i], False, logging.start)
+    gather(store, scratch, truth, keys, slot, time)
+    campaign = int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])
+    offer = offer_price(truth, keys, chunk, i, campaign)
+    rates = true_rates(truth, store, scratch, chunk, i, campaign, offer)
+    events = happen(keys, rates, request, campaigns.id[campaign])
+    earns = events.clicked if truth.by_click else events.viewed
+    row = -1
+    if earns or uniform(logging.pick, request, 1, 0) < logging.keep:
+        row = logging.log.used[0]
+        logging.log.used[0] += 1
+        head = np.empty(WIDTH, np.float32)
+        fill_request(head, requests, i)
+        fill_features(logging.log.features[row], head, campaigns, truth, store, scratch, campaign, offer, time)
+        logging.log.ints[row, _CAMPAIGN] = campaign
+        logging.log.ints[row, _TIME] = time
+        logging.log.ints[row, _LABEL] = 0
+        logging.log.ints[row, _CLICKED] = earns
+        logging.log.floats[row, 0] = rates.attributed
+    credit(truth, store, scratch, keys, chunk, i, slot, campaign, campaigns.id[campaign], 1, row, events, False, logging.start)
+    scratch.exposure_of[campaign] = expose(store, slot, scratch.exposure_of[campaign], campaign, time)
+    release(store, scratch, slot)
+
+
+def _split(logging: _Logging, seed: int, evaluate_from: int, evaluate_until: int) -> tuple[LoggedRows, LoggedRows]:
+    """Thin the negatives that earned credit like the others, then split by time."""
+    used = int(logging.log.used[0])
+    ints, rates, features = logging.log.ints[:used], logging.log.floats[:used, 0], logging.log.features[:used]
+    dice = _thinning(stream_key(seed, "history/thinning"), used)
+    kept = (ints[:, _LABEL] == 1) | (ints[:, _CLICKED] == 0) | (dice < logging.keep)
+
+    def part(chosen: NDArray[np.bool_]) -> LoggedRows:
+        rows = kept & chosen
+        label = ints[rows, _LABEL].astype(np.float64)
+        negatives = int((label == 0).sum())
+        logged = int(label.sum()) + round(negatives / logging.keep)
+        return LoggedRows(np.ascontiguousarray(features[rows]), label, rates[rows].copy(), ints[rows, _CAMPAIGN].copy(), logging.keep, logged)
+
+    time = ints[:, _TIME]
+    return part(time < evaluate_from), part((time >= evaluate_from) & (time < evaluate_until))
+
+
+@kernel()
+def _thinning(key: np.uint64, count: int) -> NDArray[np.float64]:
+    dice = np.empty(count)
+    for row in range(count):
+        dice[row] = uniform(key, row, 0, 0)
+    return dice

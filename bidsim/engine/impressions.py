@@ -1,0 +1,136 @@
+"""What follows when an ad is shown: the truth's probabilities, the dice, and credit for later purchases."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.kernel import kernel
+from bidsim.core.random import uniform, uniform_open
+from bidsim.core.requests import PLACEMENT
+from bidsim.core.units import NEVER
+from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, fill_pair
+from bidsim.engine import store as stores
+from bidsim.engine.tables import Campaigns, Chunk, Keys, Scratch, Store
+from bidsim.kernels.heap import heap_push
+from bidsim.response.purchases import BUYER, CREDIT_CAMPAIGN, CREDIT_PRICE, CREDIT_ROW, CREDIT_TIME, LAST, PENDING, next_purchase
+from bidsim.response.truth import Rates, Truth, response_rates, shown_price
+
+_VIEW, _CLICK, _BUY, _DELAY = range(4)
+
+
+class Events(NamedTuple):
+    """What happened to one impression, 0 or 1 each."""
+
+    viewed: int
+    clicked: int
+    bought: int
+
+
+@kernel()
+def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float) -> Rates:
+    """True probabilities of showing a campaign in request ``i``, given the user's state."""
+    time = chunk.requests.time[i]
+    line = truth.line[campaign]
+    entry = scratch.clock_of[line]
+    frequency = stores.recent_frequency(store, scratch.exposure_of[campaign], time)
+    buyer, age, scale, pending = False, -1.0, 1.0, False
+    if entry >= 0:
+        clock = store.clocks[entry]
+        buyer = clock[BUYER] != 0
+        age = float(time - clock[LAST]) if clock[LAST] > -NEVER else -1.0
+        scale = store.scale[entry]
+        pending = clock[PENDING] < NEVER
+    return response_rates(
+        truth,
+        campaign,
+        chunk.requests.categories[i, PLACEMENT],
+        chunk.latent.intent[i],
+        chunk.latent.sensitivity[i],
+        chunk.latent.interest[i],
+        offer,
+        frequency,
+        buyer,
+        age,
+        scale,
+        pending,
+    )
+
+
+@kernel()
+def offer_price(truth: Truth, keys: Keys, chunk: Chunk, i: int, campaign: int) -> float:
+    """Log of shown price over the campaign's price in request ``i``."""
+    return shown_price(truth, keys.offers, campaign, chunk.requests.user[i], chunk.latent.intent[i], chunk.requests.time[i])
+
+
+@kernel()
+def fill_features(
+    row: NDArray[np.float32], request: NDArray[np.float32], campaigns: Campaigns, truth: Truth, store: Store, scratch: Scratch, campaign: int, offer: float, time: int
+) -> None:
+    """Write the feature row of (request, campaign); ``request`` holds the request's own part."""
+    row[:FIRST_CAMPAIGN] = request[:FIRST_CAMPAIGN]
+    row[FIRST_CAMPAIGN:FIRST_PAIR] = campaigns.static[campaign]
+    exposure = scratch.exposure_of[campaign]
+    since_seen = time - store.exposures[exposure, stores.SEEN] if exposure >= 0 else -1
+    clock = scratch.clock_of[truth.line[campaign]]
+    since_purchase = -1
+    if clock >= 0 and store.clocks[clock, LAST] > -NEVER:
+        since_purchase = time - store.clocks[clock, LAST]
+    fill_pair(row, campaigns.price[campaign] * math.exp(offer), stores.recent_frequency(store, exposure, time), since_seen, since_purchase)
+
+
+@kernel()
+def happen(keys: Keys, rates: Rates, request: int, campaign_id: int) -> Events:
+    """Roll the dice of (request, campaign), which are fixed by the seed before anyone bids."""
+    viewed = uniform(keys.response, request, campaign_id, _VIEW) < rates.viewed
+    clicked = viewed and uniform(keys.response, request, campaign_id, _CLICK) < rates.clicked
+    bought = clicked and uniform(keys.response, request, campaign_id, _BUY) < rates.bought
+    return Events(1 if viewed else 0, 1 if clicked else 0, 1 if bought else 0)
+
+
+@kernel()
+def credit(
+    truth: Truth, store: Store, scratch: Scratch, keys: Keys, chunk: Chunk, i: int, slot: int, campaign: int, campaign_id: int, price: int, row: int, events: Events, holdout: bool, start: int
+) -> None:
+    """Give the impression the credit that the rule grants, and let an ad-driven purchase come.
+
+    Args:
+        truth: Parameters of the truth.
+        store: Users' state; ``scratch`` says where this user's is.
+        scratch: Room for one request.
+        keys: Random streams.
+        chunk: Requests.
+        i: The request in the chunk.
+        slot: The user's place in the store.
+        campaign: Row of the campaign, whose dice go by ``campaign_id``.
+        campaign_id: Hash of the campaign's name.
+        price: Nanos at which it sells.
+        row: What to write the conversion to, -1 for nothing.
+        events: What happened to the impression.
+        holdout: Whether exposure is counted from the first impression.
+        start: Time at which clocks begin.
+
+    """
+    earns = events.clicked if truth.by_click else events.viewed
+    if not earns and not events.bought:
+        return
+    time = chunk.requests.time[i]
+    line = truth.line[campaign]
+    entry = scratch.clock_of[line]
+    if entry < 0:
+        entry = stores.add_clock(store, truth, keys, slot, line, False, chunk.latent.intent[i], holdout, start)
+        scratch.clock_of[line] = entry
+    clock = store.clocks[entry]
+    if events.bought:
+        delay = -math.log(uniform_open(keys.response, chunk.requests.index[i], campaign_id, _DELAY)) * truth.delay[line]
+        clock[PENDING] = min(clock[PENDING], time + 1 + int(delay))
+    clock[CREDIT_TIME] = time
+    clock[CREDIT_CAMPAIGN] = campaign
+    clock[CREDIT_ROW] = row
+    clock[CREDIT_PRICE] = price
+    due = next_purchase(clock)
+    if due <= time + truth.window:
+        store.used[stores.EVENTS] = heap_push(store.heap, store.used[stores.EVENTS], due, entry)

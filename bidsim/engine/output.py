@@ -1,0 +1,161 @@
+"""From the loop's counters to named tables; nothing is judged here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.core.requests import CATEGORIES
+from bidsim.cvr.features import FEATURES
+from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_FLOATS, WIN_INTS, Log, Simulated
+from bidsim.observers import funnel, landscape, slices, timeline
+from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bidsim.core.result import Columns
+    from bidsim.engine.simulation import Names
+
+
+def output_tables(sim: Simulated, names: Names, requests: int, clocks: np.ndarray) -> dict[str, Columns]:  # type: ignore[type-arg]
+    """Return all tables of a finished run; ``clocks`` are the purchase clocks at its end."""
+    return {
+        "campaigns": _campaigns(sim, names, requests),
+        "timeline": _timeline(sim, names),
+        "slices": _slices(sim, names),
+        "auctions": _auctions(sim, names),
+        "requests": _requests(sim.logs.decisions, names),
+        "bids": _bids(sim.logs.decisions, names),
+        "conversions": _conversions(sim, names),
+        "landscape": _landscape(sim, names),
+        "incrementality": _incrementality(clocks, names),
+        "market": _market(sim),
+    }
+
+
+def _names(codes: Any, names: Sequence[str]) -> list[str]:
+    return [names[c] for c in codes.tolist()]
+
+
+def _campaigns(sim: Simulated, names: Names, requests: int) -> Columns:
+    counters = sim.counters
+    lost = counters.reasons.copy()
+    lost[:, funnel.NOT_TARGETED] = requests - lost.sum(axis=1)
+    return {
+        "campaign": list(names.campaigns),
+        "advertiser": list(names.advertisers),
+        "product": list(names.products),
+        "seat": list(names.seats),
+        "policy": list(names.policies),
+        "pacing": list(names.pacers),
+        "budget_nanos": sim.campaigns.budget.copy(),
+        "conversion_value_nanos": sim.campaigns.value.copy(),
+        "requests": np.full(len(lost), requests, np.int64),
+        "eligible": counters.timeline[:, :, timeline.ELIGIBLE].sum(axis=1),
+        "bids": counters.timeline[:, :, timeline.BIDS].sum(axis=1),
+        "wins": lost[:, funnel.WON].copy(),
+        **{name: counters.counts[:, j].copy() for j, name in enumerate(funnel.COUNTS)},
+        **{name: counters.amounts[:, j].copy() for j, name in enumerate(funnel.AMOUNTS)},
+        **{f"{name}_sum": counters.sums[:, j].copy() for j, name in enumerate(funnel.SUMS)},
+        **{f"lost_{name}": lost[:, j].copy() for j, name in enumerate(funnel.REASONS)},
+    }
+
+
+def _timeline(sim: Simulated, names: Names) -> Columns:
+    campaigns, buckets, _ = sim.counters.timeline.shape
+    cells = sim.counters.timeline.reshape(campaigns * buckets, -1)
+    return {
+        "campaign": [name for name in names.campaigns for _ in range(buckets)],
+        "start_us": np.tile(np.arange(buckets, dtype=np.int64) * sim.rules.bucket, campaigns),
+        **{name: cells[:, j].copy() for j, name in enumerate(timeline.COLUMNS)},
+    }
+
+
+def _slices(sim: Simulated, names: Names) -> Columns:
+    counted = sim.counters.slices
+    total, windows, _ = counted.counts.shape
+    levels = [(field, level) for field in CATEGORIES for level in names.vocabulary[field]]
+    counts, sums = counted.counts.reshape(total * windows, -1), counted.sums.reshape(total * windows, -1)
+    return {
+        "field": [field for field, _ in levels for _ in range(windows)],
+        "level": [level for _, level in levels for _ in range(windows)],
+        "start_us": np.tile(np.arange(windows, dtype=np.int64) * sim.rules.slice_window, total),
+        **{name: counts[:, j].copy() for j, name in enumerate(slices.COUNTS)},
+        **{f"{name}_sum": sums[:, j].copy() for j, name in enumerate(slices.SUMS)},
+    }
+
+
+def _auctions(sim: Simulated, names: Names) -> Columns:
+    log, used = sim.logs.wins, int(sim.logs.wins.used[0])
+    columns: Columns = {name: log.ints[:used, j].copy() for j, name in enumerate(WIN_INTS)}
+    columns["campaign"] = _names(columns["campaign"], names.campaigns)
+    for field in CATEGORIES:
+        columns[field] = _names(columns[field], names.vocabulary[field])
+    return columns | {name: log.floats[:used, j].copy() for j, name in enumerate(WIN_FLOATS)}
+
+
+def _requests(log: Log, names: Names) -> Columns:
+    used = int(log.used[0])
+    ids = {name: log.ints[:used, DECISION_INTS.index(name)].copy() for name in ("request", "time_us", "user")}
+    truth = {name: log.floats[:used, DECISION_FLOATS.index(name)].copy() for name in ("true_rate", "direct_rate")}
+    features = {f"feature_{name}": log.features[:used, j].copy() for j, name in enumerate(FEATURES)}
+    return {**ids, "campaign": _names(log.ints[:used, 3], names.campaigns), **features, **truth}
+
+
+def _bids(log: Log, names: Names) -> Columns:
+    used = int(log.used[0])
+    reasons = (*funnel.REASONS, "won")
+    columns: Columns = {name: log.ints[:used, j].copy() for j, name in enumerate(DECISION_INTS)}
+    columns["campaign"] = _names(columns["campaign"], names.campaigns)
+    columns["reason"] = _names(columns["reason"], reasons)
+    return columns | {name: log.floats[:used, j].copy() for j, name in enumerate(DECISION_FLOATS)}
+
+
+def _conversions(sim: Simulated, names: Names) -> Columns:
+    log, used = sim.logs.conversions, int(sim.logs.conversions.used[0])
+    columns: Columns = {name: log.ints[:used, j].copy() for j, name in enumerate(CONVERSION_INTS)}
+    columns["campaign"] = _names(columns["campaign"], names.campaigns)
+    for flag in ("ad_driven", "observed", "plain_would_have"):
+        columns[flag] = columns[flag].astype(np.bool_)
+    return columns
+
+
+def _landscape(sim: Simulated, names: Names) -> Columns:
+    factors = len(landscape.FACTORS)
+    counts = sim.counters.landscape.reshape(-1, len(landscape.COLUMNS))
+    sums = sim.counters.landscape_sums.reshape(-1, len(landscape.SUMS))
+    return {
+        "campaign": [name for name in names.campaigns for _ in range(factors)],
+        "bid_factor": np.tile(np.array(landscape.FACTORS), len(names.campaigns)),
+        **{name: counts[:, j].copy() for j, name in enumerate(landscape.COLUMNS)},
+        **{name: sums[:, j].copy() for j, name in enumerate(landscape.SUMS)},
+    }
+
+
+def _incrementality(clocks: np.ndarray, names: Names) -> Columns:  # type: ignore[type-arg]
+    """Users by arm, their purchases since the first win, and what the same users would have bought without ads."""
+    count = len(names.lines)
+    columns: Columns = {"advertiser": [a for a, _ in names.lines], "product": [p for _, p in names.lines]}
+    for arm, code in (("served", SERVED), ("held_out", HELD_OUT)):
+        rows = clocks[clocks[:, EXPOSED] == code]
+        line = rows[:, LINE]
+        bought = rows[:, BOUGHT]
+        columns[f"{arm}_users"] = np.bincount(line, minlength=count).astype(np.int64)
+        columns[f"{arm}_purchases"] = _sum(line, bought, count)
+        columns[f"{arm}_purchases_squared"] = _sum(line, bought * bought, count)
+        columns[f"{arm}_purchases_without_ads"] = _sum(line, rows[:, PLAIN_BOUGHT], count)
+    return columns
+
+
+def _sum(line: Any, amount: Any, count: int) -> Any:
+    total = np.zeros(count, np.int64)
+    np.add.at(total, line, amount)
+    return total
+
+
+def _market(sim: Simulated) -> Columns:
+    market, exchange = sim.counters.market, sim.ledger.exchange
+    amounts = [*market.tolist(), *exchange.tolist()]
+    return {"figure": ["requests", "sold_to_campaigns", "sold_to_rivals", "unsold", "publisher_revenue_nanos", "exchange_fee_nanos"], "amount": np.array(amounts, np.int64)}

@@ -1,0 +1,255 @@
+"""What the request loop reads and writes, as named tuples of arrays: built once, filled by compiled code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.contracts import Book, Offers, Outcome, ScorerTables, empty_book, empty_offers, empty_outcome
+from bidsim.core.requests import CATEGORIES, Latent, Requests
+from bidsim.cvr.features import WIDTH
+from bidsim.observers.slices import Slices
+from bidsim.response.truth import Truth
+
+I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+U64 = NDArray[np.uint64]
+
+NO_LIMIT = 2**62
+"""A budget that never binds, nanos."""
+
+
+class Campaigns(NamedTuple):
+    """Fixed facts of campaigns, sorted by seat, policy and pacer; arrays of length (campaigns).
+
+    Fields: ``id`` hash of the name; ``holder`` hash of the advertiser; ``seat``; ``value`` nanos of one
+    conversion; ``budget`` and ``daily`` nanos; ``start`` and ``end`` microseconds; ``cap_count`` (0 none) and
+    ``cap_window``; ``passed_from`` and ``passed_share``, the flight on the curve of expected traffic;
+    ``price`` currency units; ``static`` float32[campaigns, 6] model features.
+    """
+
+    id: I64
+    holder: I64
+    seat: I64
+    value: I64
+    budget: I64
+    daily: I64
+    start: I64
+    end: I64
+    cap_count: I64
+    cap_window: I64
+    passed_from: F64
+    passed_share: F64
+    price: F64
+    static: F32
+
+
+class Seats(NamedTuple):
+    """Bidders as the exchange sees them.
+
+    Fields: ``user_from`` and ``user_to``, its part of the user space [0, 1); ``internal`` 1 where only its
+    best bid goes out; ``scorer`` index of its kernel; ``ints`` and ``floats`` [seats + 1], its part of the tables.
+    """
+
+    user_from: F64
+    user_to: F64
+    internal: I64
+    scorer: I64
+    ints: I64
+    floats: I64
+
+
+class Targeting(NamedTuple):
+    """Bitsets of campaigns: ``allowed[first[field] + level]`` may bid there; ``flight`` and ``member`` [seats] by seat.
+
+    ``change`` int64[1] is the next time at which a flight starts or ends.
+    """
+
+    first: I64
+    allowed: U64
+    flight: U64
+    member: U64
+    change: I64
+
+
+class Store(NamedTuple):
+    """State of users seen so far; grown between calls of the loop.
+
+    Fields: ``table`` int64[capacity, 2], open addressing from user + 1 to slot; ``users`` int64[slots, 3]: user,
+    first clock, first exposure; ``clocks`` int64[n, columns] and ``scale`` float64[n] (see response.purchases);
+    ``exposures`` int64[n, 4]: campaign, link, last time, count; ``frequency`` float64[n], decayed count;
+    ``ring`` int64[n, most], times of the latest impressions; ``used`` int64[5]: users, clocks, exposures,
+    head of the free exposures, events; ``heap`` int64[n, 2], purchases to come that may be credited.
+    """
+
+    table: I64
+    users: I64
+    clocks: I64
+    scale: F64
+    exposures: I64
+    frequency: F64
+    ring: I64
+    used: I64
+    heap: I64
+
+
+class Ledger(NamedTuple):
+    """Money in nanos: ``spent``, ``today`` and ``day`` by campaign; ``exchange`` int64[2]: publishers' revenue, fee."""
+
+    spent: I64
+    today: I64
+    day: I64
+    exchange: I64
+
+
+class Counters(NamedTuple):
+    """What observers count; see the room ``observers`` for the columns.
+
+    ``market`` int64[4]: requests, requests sold to campaigns, sold to rivals, unsold. ``winners`` int64[max_wins + 1]
+    is kept elsewhere.
+    """
+
+    reasons: I64
+    counts: I64
+    amounts: I64
+    sums: F64
+    timeline: I64
+    slices: Slices
+    landscape: I64
+    landscape_sums: F64
+    market: I64
+
+
+class Log(NamedTuple):
+    """Rows kept of one kind: ``ints`` and ``floats`` by row, ``features`` float32 where it has any; ``used`` int64[1]."""
+
+    ints: I64
+    floats: F64
+    features: F32
+    used: I64
+
+
+class Logs(NamedTuple):
+    """The rows that a run keeps: won impressions, decisions, conversions."""
+
+    wins: Log
+    decisions: Log
+    conversions: Log
+
+
+WIN_INTS = (
+    "request", "time_us", "user", "campaign", "bid_nanos", "payment_nanos", "minimum_bid_nanos", "bidfloor_nanos",
+    "rival_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES,
+)  # fmt: skip
+WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion")
+DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason")
+DECISION_FLOATS = ("pcvr", "value_nanos", "multiplier", "propensity", "true_rate", "direct_rate")
+CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos", "ad_driven", "observed", "plain_would_have")
+CONVERTED, CONVERSION_TIME = WIN_INTS.index("converted"), WIN_INTS.index("conversion_time_us")
+
+
+class Scratch(NamedTuple):
+    """Room for one request: by eligible campaign k, or by campaign or line where named so."""
+
+    offers: Offers
+    book: Book
+    outcome: Outcome
+    features: F32
+    rates: F64
+    price: F64
+    wanted: I64
+    reason: I64
+    seat_best: I64
+    exposure_of: I64
+    clock_of: I64
+    entry_of: I64
+    ghost: I64
+
+
+class Keys(NamedTuple):
+    """Keys of the named random streams that the loop draws from."""
+
+    response: np.uint64
+    organic: np.uint64
+    offers: np.uint64
+    split: np.uint64
+    holdout: np.uint64
+    tie: np.uint64
+    policy: np.uint64
+    sample: np.uint64
+    basket: np.uint64
+
+
+class Rules(NamedTuple):
+    """Numbers that hold for the whole run; money in nanos, time in microseconds."""
+
+    duration: int
+    bucket: int
+    slice_window: int
+    reserve: int
+    fee: float
+    holdout: float
+    needs_truth: int
+    keep_wins: float
+    keep_decisions: float
+    landscape_every: int
+
+
+class Simulated(NamedTuple):
+    """Everything that the loop works on."""
+
+    campaigns: Campaigns
+    seats: Seats
+    groups: I64
+    targeting: Targeting
+    truth: Truth
+    store: Store
+    ledger: Ledger
+    counters: Counters
+    logs: Logs
+    scratch: Scratch
+    keys: Keys
+    rules: Rules
+    tables: ScorerTables
+    curve: F64
+    format_numbers: F64
+    policy_floats: F64
+    policy_ints: I64
+    pacer_floats: F64
+    pacer_ints: I64
+
+
+class Chunk(NamedTuple):
+    """Requests with the rivals' bids, int64[n, depth] nanos."""
+
+    requests: Requests
+    latent: Latent
+    rivals: I64
+
+
+def empty_log(rows: int, ints: int, floats: int, features: int) -> Log:
+    """Allocate a log."""
+    return Log(np.zeros((rows, ints), np.int64), np.zeros((rows, floats)), np.zeros((rows, features), np.float32), np.zeros(1, np.int64))
+
+
+def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int) -> Scratch:
+    """Allocate room for one request."""
+    entries = campaigns + rivals
+    return Scratch(
+        offers=empty_offers(campaigns),
+        book=empty_book(entries),
+        outcome=empty_outcome(entries, 1),
+        features=np.zeros((campaigns, WIDTH), np.float32),
+        rates=np.zeros((campaigns, 5)),
+        price=np.zeros(campaigns),
+        wanted=np.zeros(campaigns, np.int64),
+        reason=np.zeros(campaigns, np.int64),
+        seat_best=np.zeros(seats, np.int64),
+        exposure_of=np.full(campaigns, -1, np.int64),
+        clock_of=np.full(lines, -1, np.int64),
+        entry_of=np.zeros(entries, np.int64),
+        ghost=np.zeros(entries, np.int64),
+    )

@@ -1,0 +1,1 @@
+"""The only room that runs worlds: once, again, and side by side."""

@@ -1,0 +1,97 @@
+"""`run`: one scenario, one world, one `Result`."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bidsim.core.errors import BidsimError
+from bidsim.core.result import Result
+from bidsim.cvr.files import model_files
+from bidsim.metrics.summary import summarize
+from bidsim.scenario.build import build
+from bidsim.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bidsim.scenario.load import Scenario
+    from bidsim.scenario.models import SeatModels
+
+_PACKAGES = ("numpy", "numba", "lightgbm", "pandas", "pyarrow")
+
+
+def run(scenario: Scenario, *, progress: Callable[[str, int, int], None] | None = None, chunk: int | None = None) -> Result:
+    """Run a scenario.
+
+    Args:
+        scenario: What `load_scenario` returned.
+        progress: Called with (stage, done since last call, total of the stage); by default a bar on a terminal and
+            nothing elsewhere.
+        chunk: Requests generated at a time; the result does not depend on it.
+
+    Raises:
+        BidsimError: A model cannot be trained or loaded, or memory runs out.
+
+    """
+    if progress is None:
+        from bidsim.progress import terminal_progress  # noqa: PLC0415  (rich is needed on terminals only)
+
+        with terminal_progress() as shown:
+            return run(scenario, progress=shown, chunk=chunk)
+    try:
+        return _run(scenario, progress, chunk)
+    except MemoryError:
+        raise BidsimError(f"out of memory while running {scenario.name}; lower traffic.users, log.wins or log.decisions") from None
+
+
+def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None) -> Result:
+    begun = time.perf_counter()
+    simulation, models = build(scenario, progress=progress)
+    if chunk is not None:
+        simulation.chunk = chunk
+    total = simulation.total
+    tables = simulation.run(lambda done: progress("auctions", done, total))
+    seconds = {**simulation.seconds, "total": time.perf_counter() - begun}
+    manifest = {
+        "scenario": scenario.resolved(),
+        "scenario_hash": scenario.digest(),
+        "evaluation": models.evaluation,
+        "reproducible": True,
+        **simulation.facts(),
+        **_circumstances(),
+        "seconds": {stage: round(s, 3) for stage, s in seconds.items()},
+        "requests_per_second": round(total / max(simulation.seconds["loop"], 1e-9)),
+    }
+    result = Result(manifest, tables, models=_model_texts(models))
+    result.summary = summarize(result)
+    return result
+
+
+def _model_texts(models: SeatModels) -> dict[str, Any]:
+    return {seat: model_files(model) for seat, model in zip(models.seats, models.fitted, strict=True) if model.kind.trains}
+
+
+def _circumstances() -> dict[str, Any]:
+    """Versions and machine; nothing that results depend on but the code."""
+    return {
+        "versions": {"bidsim": VERSION, "python": platform.python_version(), **{p: metadata.version(p) for p in _PACKAGES}},
+        "machine": {"system": platform.system(), "processor": platform.machine(), "python": platform.python_implementation()},
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that this package lies in; None for an installed package."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True)  # noqa: S607
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,1 @@
+"""Rivals outside the scenario: price landscapes and replayed logs."""

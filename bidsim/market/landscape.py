@@ -1,0 +1,74 @@
+"""A lognormal landscape of rival bids that rises with the user's hidden intent and by placement."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bidsim.core.contracts import Market
+from bidsim.core.kernel import kernel
+from bidsim.core.random import stream_key, uniform, uniform_open
+from bidsim.core.requests import PLACEMENT, Latent, Requests
+from bidsim.core.settings import Effect, Number, Positive, Settings, Share
+from bidsim.core.units import NANOS_PER_CPM
+from bidsim.kernels.normal import normal_quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class LandscapeParams(Settings):
+    """Prices that rivals offer."""
+
+    median_cpm: Positive = 1.8
+    """Median of the highest rival bid, per thousand impressions."""
+    spread: Annotated[Number, Field(ge=0.0, le=3.0)] = 0.6
+    """Standard deviation of the log of the highest rival bid."""
+    intent_tilt: Effect = 0.25
+    """How much the log-price rises with a unit of the user's hidden intent: rivals know something too."""
+    placement_spread: Annotated[Number, Field(ge=0.0, le=2.0)] = 0.2
+    """Standard deviation of the log-price between placements."""
+    fill: Share = 0.97
+    """Share of requests for which any rival bids."""
+
+
+class Landscape(Market):
+    """Top two rival bids: a lognormal highest one, and a second that is a beta(2, 1) part of it."""
+
+    Params = LandscapeParams
+    depth = 2
+
+    @classmethod
+    def prepare(
+        cls, params: LandscapeParams, seed: int, vocabulary: Mapping[str, Sequence[str]]
+    ) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
+        """Return a function that fills int64[n, 2] nanos, highest first."""
+        key = stream_key(seed, "market")
+        levels = [params.placement_spread * normal_quantile(uniform_open(key, -1, p, 0)) for p in range(len(vocabulary["placement"]))]
+        median = params.median_cpm * NANOS_PER_CPM
+        return partial(_fill_rivals, key, median, float(params.spread), float(params.intent_tilt), np.array(levels), float(params.fill))
+
+
+@kernel()
+def _rivals(
+    key: np.uint64, median: float, spread: float, tilt: float, levels: NDArray[np.float64], fill: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]
+) -> None:
+    for i in range(requests.time.shape[0]):
+        r = requests.index[i]
+        rivals[i, 0] = rivals[i, 1] = 0
+        if uniform(key, r, 0, 0) < fill:
+            level = levels[requests.categories[i, PLACEMENT]] + tilt * latent.intent[i]
+            top = median * math.exp(level + spread * normal_quantile(uniform_open(key, r, 1, 0)))
+            rivals[i, 0] = int(top)
+            rivals[i, 1] = int(top * math.sqrt(uniform(key, r, 2, 0)))
+
+
+def _fill_rivals(
+    key: np.uint64, median: float, spread: float, tilt: float, levels: NDArray[np.float64], fill: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]
+) -> None:
+    _rivals(key, median, spread, tilt, levels, fill, requests, latent, rivals)

@@ -1,0 +1,1 @@
+"""Compiled counters that the request loop calls; they write tables and judge nothing."""

@@ -1,0 +1,1 @@
+"""One file per pacer: budget and time -> multiplier, or staying out."""

@@ -1,0 +1,66 @@
+"""Adaptive pacing by dual descent (Balseiro and Gur, Management Science 2019, algorithm 1).
+
+A multiplier mu is the price of the budget: bids are v / (1 + mu), and after each opportunity
+mu <- max(0, mu - step (1 - payment / rho)), rho being what may be spent per opportunity. Here rho is what is
+left of the budget over what is left of the expected opportunities, so errors in the forecast mend themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Pacer
+from bidsim.core.kernel import kernel
+from bidsim.core.settings import NonNegative, Positive, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MU, _STEP, _OPPORTUNITIES = range(3)
+_MOST = 50.0
+
+
+class AdaptiveParams(Settings):
+    """Start and step of the multiplier."""
+
+    start: NonNegative = 0.0
+    """First value of mu; 0 bids the full value."""
+    step: Positive = 1.0
+    """Step size in units of 1 / sqrt(expected opportunities)."""
+
+
+@kernel(OFFERS_SIGNATURE)
+def pace(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
+    """Scale the value by 1 / (1 + mu)."""
+    for k in range(lo, hi):
+        offers.multiplier[k] = 1.0 / (1.0 + floats[offers.campaign[k], _MU])
+
+
+@kernel(OFFERS_SIGNATURE)
+def settle(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
+    """Move mu by how the payment compares with what may be spent per opportunity."""
+    for k in range(lo, hi):
+        state = floats[offers.campaign[k]]
+        left = max(offers.budget[k] - offers.spent[k], 1)
+        chances = max(state[_OPPORTUNITIES] * (1.0 - offers.passed[k]), 1.0)
+        ratio = min(offers.payment[k] * chances / left, _MOST)
+        state[_MU] = min(max(state[_MU] + state[_STEP] * (ratio - 1.0), 0.0), 1e6)
+
+
+class Adaptive(Pacer):
+    """Assumes stationary competition; regret grows as the root of the number of opportunities."""
+
+    Params = AdaptiveParams
+    floats = ("mu", "step", "opportunities")
+    pace = pace
+    settle = settle
+
+    @staticmethod
+    def start(params: AdaptiveParams, brief: CampaignBrief) -> Mapping[str, float]:
+        """Scale the step by the number of opportunities."""
+        count = max(brief.opportunities, 1.0)
+        return {"mu": float(params.start), "step": float(params.step) / math.sqrt(count), "opportunities": count}

@@ -1,0 +1,1 @@
+"""One file per bidder policy: value -> bid."""

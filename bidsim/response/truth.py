@@ -1,0 +1,148 @@
+"""Parameters of the truth, and the probabilities that follow from them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.kernel import kernel
+from bidsim.core.random import uniform_open
+from bidsim.core.units import DAY
+from bidsim.kernels.normal import normal_quantile, sigmoid
+
+READINESS_FLOOR = 0.05
+"""Even right after a purchase a few users buy again."""
+
+
+class Truth(NamedTuple):
+    """Parameters as the kernels take them; campaigns c, lines (advertiser x product) l, placements p.
+
+    Fields by campaign: ``line``, ``click_logit`` and ``buy_logit`` (levers included), ``log_price`` relative
+    to the list price, ``price_nanos``. By line: ``line_id`` (hash of its name), ``interest``, ``buyers``
+    (log-odds), ``shape``, ``scale`` (microseconds), ``delay`` (microseconds), ``basket``, and ``start``
+    float64[lines, q], quantiles of the length-biased first interval in units of the cumulative hazard.
+    """
+
+    view_rate: NDArray[np.float64]
+    line: NDArray[np.int64]
+    click_logit: NDArray[np.float64]
+    buy_logit: NDArray[np.float64]
+    log_price: NDArray[np.float64]
+    price_nanos: NDArray[np.int64]
+    line_id: NDArray[np.int64]
+    interest: NDArray[np.int64]
+    buyers: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    delay: NDArray[np.float64]
+    basket: NDArray[np.float64]
+    start: NDArray[np.float64]
+    click_intent: float
+    click_match: float
+    fatigue: float
+    buy_intent: float
+    buy_match: float
+    elasticity: float
+    sensitivity: float
+    price_spread: float
+    price_targeting: float
+    cycle: float
+    newcomer: float
+    organic_intent: float
+    by_click: int
+    window: int
+
+
+class Rates(NamedTuple):
+    """True probabilities of one possible impression.
+
+    ``viewed``; ``clicked`` given a view; ``bought``, an ad-driven purchase given a click; ``attributed``: that this
+    impression is credited with a purchase within the window, ad-driven or organic (credit lost to a later
+    click is not counted); ``direct`` = viewed x clicked x bought, the purchases that the impression adds.
+    """
+
+    viewed: float
+    clicked: float
+    bought: float
+    attributed: float
+    direct: float
+
+
+@kernel()
+def shown_price(truth: Truth, key: np.uint64, campaign: int, user: int, intent: float, time: int) -> float:
+    """Log of the price shown relative to the campaign's price: an offer of the day for (user, product line).
+
+    Keen users see higher prices (``price_targeting``), which hides the effect of price from whoever only looks.
+    """
+    noise = normal_quantile(uniform_open(key, user, truth.line_id[truth.line[campaign]], time // DAY))
+    rho = truth.price_targeting
+    return truth.price_spread * (rho * intent + math.sqrt(1.0 - rho * rho) * noise)
+
+
+@kernel()
+def cumulative_hazard(age: float, scale: float, shape: float) -> float:
+    """Weibull cumulative hazard (age / scale) ** shape."""
+    return (age / scale) ** shape if age > 0.0 else 0.0
+
+
+@kernel()
+def readiness(age: float, scale: float, shape: float) -> float:
+    """Chance that a buyer would have bought again by this age, never quite zero."""
+    return READINESS_FLOOR + (1.0 - READINESS_FLOOR) * (1.0 - math.exp(-cumulative_hazard(age, scale, shape)))
+
+
+@kernel()
+def response_rates(
+    truth: Truth,
+    campaign: int,
+    placement: int,
+    intent: float,
+    sensitivity: float,
+    interest: int,
+    offer: float,
+    frequency: float,
+    buyer: bool,
+    age: float,
+    scale: float,
+    pending: bool,
+) -> Rates:
+    """True probabilities of showing ``campaign`` in this request.
+
+    Args:
+        truth: Parameters.
+        campaign: Row of the campaign.
+        placement: Code of the placement.
+        intent: Hidden intent; ``sensitivity`` and ``interest`` likewise.
+        offer: Log of shown price over the campaign's price.
+        frequency: Recent impressions of the campaign that the user has seen.
+        buyer: Whether the user buys this line without ads.
+        age: Microseconds since the last purchase; negative where there was none.
+        scale: The user's Weibull scale for this line, microseconds.
+        pending: Whether an ad-driven purchase is on its way, which blocks another.
+
+    """
+    line = truth.line[campaign]
+    match = 1.0 if truth.interest[line] == interest else 0.0
+    view = truth.view_rate[placement]
+    click = sigmoid(truth.click_logit[campaign] + truth.click_intent * intent + truth.click_match * match - truth.fatigue * math.log1p(frequency))
+    price = truth.log_price[campaign] + offer
+    buy_logit = truth.buy_logit[campaign] + truth.buy_intent * intent + truth.buy_match * match
+    buy_logit -= truth.elasticity * (1.0 + truth.sensitivity * sensitivity) * price
+    if age >= 0.0:
+        buy_logit += truth.cycle * math.log(readiness(age, scale, truth.shape[line]))
+    if not buyer:
+        buy_logit += truth.newcomer
+    buy = 0.0 if pending else sigmoid(buy_logit)
+    organic = 0.0
+    if buyer:
+        shape = truth.shape[line]
+        organic = 1.0 - math.exp(cumulative_hazard(age, scale, shape) - cumulative_hazard(age + truth.window, scale, shape))
+    timely = 1.0 - math.exp(-truth.window / truth.delay[line])
+    if truth.by_click:
+        attributed = view * click * (1.0 - (1.0 - buy * timely) * (1.0 - organic))
+    else:
+        attributed = view * (1.0 - (1.0 - click * buy * timely) * (1.0 - organic))
+    return Rates(view, click, buy, attributed, view * click * buy)

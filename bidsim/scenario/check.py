@@ -1,0 +1,145 @@
+"""What a single key cannot know: names that must exist elsewhere, contradictions, parameters of plug-ins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from bidsim.core.datasets import load_dataset
+from bidsim.core.errors import Problem, did_you_mean
+from bidsim.core.registry import PluginNotFound, find
+from bidsim.core.requests import CATEGORIES
+from bidsim.core.units import format_duration
+from bidsim.cvr.features import FEATURES
+from bidsim.scenario.problems import problems_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bidsim.scenario.locate import Path as KeyPath
+    from bidsim.scenario.model import CampaignSettings, Choice, ScenarioSettings
+    from bidsim.scenario.sources import Source
+
+
+def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path | None) -> tuple[Any, Any]:
+    """Return the plug-in class and its validated parameters.
+
+    Raises:
+        PluginNotFound: There is no such plug-in.
+        ValidationError: The parameters do not fit.
+
+    """
+    plugin = find(family, name, beside)
+    return plugin, plugin.Params.model_validate(params)
+
+
+def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | None) -> list[Problem]:
+    """Find all mistakes that lie between keys; empty where the scenario can be built."""
+    return [
+        *_plugins(settings, source, beside),
+        *_seats(settings, source),
+        *_products(settings, source),
+        *_traffic(settings, source),
+        *_times(settings, source),
+        *(p for name, campaign in settings.campaigns.items() for p in _campaign(settings, source, name, campaign)),
+    ]
+
+
+def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
+    def checked(family: str, choice: Choice, path: KeyPath, key: str) -> Iterator[Problem]:
+        yield from _plugin(family, choice.name, choice.params, source, beside, path, key)
+
+    yield from _plugin("auction", settings.auction.format, settings.auction.params, source, beside, ("auction",), "format")
+    yield from checked("market", settings.market, ("market",), "kind")
+    for name, seat in settings.seats.items():
+        path: KeyPath = ("seats", name, "model")
+        yield from checked("model", seat.model, path, "name")
+        for feature in seat.model.params.get("ignore", []) if isinstance(seat.model.params.get("ignore"), list) else []:
+            if feature not in FEATURES:
+                yield source.problem((*path, "ignore"), f"unknown feature {feature!r}{did_you_mean(str(feature), FEATURES)}")
+    for name, campaign in settings.campaigns.items():
+        yield from checked("policy", campaign.policy, ("campaigns", name, "policy"), "name")
+        yield from checked("pacing", campaign.pacing, ("campaigns", name, "pacing"), "name")
+
+
+def _plugin(
+    family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str
+) -> Iterator[Problem]:
+    try:
+        chosen_params(family, name, params, beside)
+    except PluginNotFound as error:
+        here = (*path, key) if (*path, key) in source.places else path
+        yield source.problem(here, str(error))
+    except ValidationError as error:
+        model: type[BaseModel] = find(family, name, beside).Params
+        yield from problems_of(error, source, model, path)
+
+
+def _seats(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    used = {c.seat for c in settings.campaigns.values()}
+    for name, seat in settings.seats.items():
+        if seat.users[0] >= seat.users[1]:
+            yield source.problem(("seats", name, "users"), f"{seat.users} is empty: the first number must be below the second")
+        if len(settings.seats) > 1 and name not in used:
+            yield source.problem(("seats", name), "no campaign bids through this seat; give it one or leave it out")
+
+
+def _products(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    sold = {c.product for c in settings.campaigns.values()}
+    interests = settings.traffic.interests
+    for name, product in settings.products.items():
+        if product.interest is not None and product.interest not in interests:
+            yield source.problem(("products", name, "interest"), f"unknown interest {product.interest!r}{did_you_mean(product.interest, interests)}")
+        if name not in sold:
+            yield source.problem(("products", name), "no campaign sells this product; give it one or leave it out")
+
+
+def _traffic(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    traffic = settings.traffic
+    if len(set(traffic.interests)) < len(traffic.interests):
+        yield source.problem(("traffic", "interests"), "an interest is named twice")
+    if "unknown" in traffic.interests:
+        yield source.problem(("traffic", "interests"), "'unknown' is the name of the segment of users nobody knows; call the interest otherwise")
+    published = load_dataset("ipinyou")["exchanges"]
+    if traffic.floors == "ipinyou":
+        for name in traffic.exchanges:
+            if name not in published:
+                yield source.problem(("traffic", "exchanges", name), f"floors 'ipinyou' are known for {', '.join(published)}{did_you_mean(name, published)}")
+
+
+def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    needed = settings.attribution.window + settings.history.evaluation
+    if settings.history.duration <= needed:
+        yield source.problem(
+            ("history", "duration"),
+            f"{format_duration(settings.history.duration)} leaves nothing to train on: attribution.window and history.evaluation take {format_duration(needed)}",
+        )
+    for key in ("bucket", "slices"):
+        if settings.duration // getattr(settings.log, key) > 1_000_000:
+            yield source.problem(("log", key), "makes more than a million buckets; make it longer")
+
+
+def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings) -> Iterator[Problem]:
+    path: KeyPath = ("campaigns", name)
+    if campaign.seat is None and len(settings.seats) > 1:
+        yield source.problem((*path, "seat"), f"is missing: there are several seats ({', '.join(settings.seats)})")
+    if campaign.seat is not None and campaign.seat not in settings.seats:
+        yield source.problem((*path, "seat"), f"unknown seat {campaign.seat!r}{did_you_mean(campaign.seat, settings.seats)}")
+    if campaign.product not in settings.products:
+        yield source.problem((*path, "product"), f"unknown product {campaign.product!r}{did_you_mean(campaign.product, settings.products)}")
+    if campaign.daily_budget is not None and campaign.daily_budget > campaign.budget:
+        yield source.problem((*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}")
+    start, end = campaign.start or 0, campaign.end or settings.duration
+    if start >= settings.duration:
+        yield source.problem((*path, "start"), f"the flight starts after the scenario's end of {format_duration(settings.duration)}")
+    elif campaign.end is not None and end > settings.duration:
+        yield source.problem((*path, "end"), f"the flight ends after the scenario's end of {format_duration(settings.duration)}")
+    elif start >= end:
+        yield source.problem((*path, "end"), f"the flight ends at {format_duration(end)}, before it starts at {format_duration(start)}")
+    vocabulary = settings.traffic.vocabulary()
+    for field in CATEGORIES:
+        for level in getattr(campaign.targeting, field) or ():
+            if level not in vocabulary[field]:
+                yield source.problem((*path, "targeting", field), f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}")

@@ -1,0 +1,215 @@
+"""The shape of a scenario file: one class for each block, every key with its unit and default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from bidsim.core.settings import Duration, Number, Positive, Settings, Share
+from bidsim.core.units import DAY
+from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
+from bidsim.traffic.settings import TrafficSettings
+
+
+class Choice(Settings):
+    """A plug-in by name, with its parameters."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+def _choice(key: str) -> Any:
+    """Read ``"name"`` or ``{ name = "...", factor = 0.8 }`` as a `Choice`."""
+
+    def split(value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "params" not in value:
+            rest = {k: v for k, v in value.items() if k != key}
+            return {"name": value[key], "params": rest} if key in value else {"params": rest}
+        return value
+
+    return split
+
+
+def _family(family: str, key: str) -> Any:
+    """Type of a plug-in of one family."""
+    schema = {"$plugin": family, "$key": key}
+    return Annotated[Choice, BeforeValidator(_choice(key)), WithJsonSchema(schema)]
+
+
+PolicyChoice = _family("policy", "name")
+PacingChoice = _family("pacing", "name")
+ModelChoice = _family("model", "name")
+MarketChoice = _family("market", "kind")
+
+
+class AuctionSettings(Settings):
+    """How the exchange sells an impression."""
+
+    format: str = "first_price"
+    """Auction format: a file of ``bidsim/auctions``."""
+    reserve_cpm: Annotated[Number, Field(ge=0.0, le=1e6)] = 0.0
+    """Lowest price of the exchange, per thousand impressions; a request's own floor may be higher."""
+    fee: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
+    """Part of each payment that the exchange keeps."""
+    params: dict[str, Any] = {}
+    """Parameters of the format."""
+
+
+def _auction(value: Any) -> Any:
+    if isinstance(value, dict) and "params" not in value:
+        own = {k: v for k, v in value.items() if k in ("format", "reserve_cpm", "fee")}
+        return {**own, "params": {k: v for k, v in value.items() if k not in own}}
+    return value
+
+
+class SeatSettings(Settings):
+    """A bidder as the exchange sees it: a CVR model and the campaigns that trust it."""
+
+    model: ModelChoice
+    """The CVR model: ``oracle``, ``lightgbm``, ``logistic``, or a table with its parameters."""
+    users: Annotated[list[Share], Field(min_length=2, max_length=2)] = [0.0, 1.0]
+    """Part of the users that this seat serves, for A/B tests: ``[0.0, 0.5]`` is the first half."""
+    internal_auction: bool = False
+    """Whether only the seat's best bid goes out."""
+
+
+class FrequencyCap(Settings):
+    """At most ``count`` impressions of a campaign for a user within any period of length ``per``."""
+
+    count: Annotated[int, Field(ge=1, le=1000)]
+    """Most impressions."""
+    per: Duration
+    """Length of the sliding period."""
+
+
+Levels = Annotated[list[str], Field(min_length=1)]
+
+
+class Targeting(Settings):
+    """Where a campaign may bid: for each field the allowed levels; a field left out allows all."""
+
+    exchange: Levels | None = None
+    """Ad exchanges."""
+    site: Levels | None = None
+    """Sites, such as ``technology-site-1``."""
+    placement: Levels | None = None
+    """Placements."""
+    device: Levels | None = None
+    """Devices."""
+    geo: Levels | None = None
+    """Countries."""
+    slot: Levels | None = None
+    """Slot sizes."""
+    segment: Levels | None = None
+    """Audience segments: an interest, or ``unknown``."""
+    age: Levels | None = None
+    """Age bands."""
+
+
+class CampaignSettings(Settings):
+    """What one campaign advertises, to whom, for how much."""
+
+    advertiser: Annotated[str, Field(min_length=1)]
+    """Who pays."""
+    product: str
+    """What is sold: a key of ``products``."""
+    budget: Annotated[Number, Field(gt=0.0, le=1e9)]
+    """Most that the campaign may spend, currency units."""
+    seat: str | None = None
+    """Who bids for it: a key of ``seats``; may be left out where there is only one."""
+    daily_budget: Annotated[Number, Field(gt=0.0, le=1e9)] | None = None
+    """Most that it may spend in a day, currency units."""
+    start: Duration | None = None
+    """When the flight starts, after the scenario's start."""
+    end: Duration | None = None
+    """When the flight ends."""
+    value: Positive | None = None
+    """What a conversion is worth to the bidder, currency units; by default price x margin."""
+    policy: PolicyChoice = Choice(name="truthful")
+    """How values become bids."""
+    pacing: PacingChoice = Choice(name="none")
+    """How the budget is spread."""
+    targeting: Targeting = Targeting()
+    """Where it may bid."""
+    frequency_cap: FrequencyCap | None = None
+    """How often a user may see it."""
+    levers: LeverSettings = LeverSettings()
+    """What the advertiser can change about the ad."""
+
+
+class HistorySettings(Settings):
+    """The logged traffic before t = 0 on which CVR models are trained."""
+
+    requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 1_600_000
+    """Expected number of logged impressions."""
+    duration: Duration = 28 * DAY
+    """How long before t = 0 it begins."""
+    evaluation: Duration = 5 * DAY
+    """Length of the last matured part, which is for evaluation only."""
+    keep: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.15
+    """Share of impressions without a conversion that are kept for training."""
+
+
+class HoldoutSettings(Settings):
+    """Ghost ads: users who are never shown an advertiser's ads, and whose lost auctions are noted."""
+
+    share: Annotated[Number, Field(ge=0.0, le=0.9)] = 0.0
+    """Share of (user, advertiser) pairs that are held out."""
+
+
+class LogSettings(Settings):
+    """How much of a run is kept in rows; counters always cover everything."""
+
+    wins: Annotated[int, Field(ge=0, le=1_000_000_000)] = 100_000
+    """About how many won impressions to keep in ``auctions.parquet``; more are sampled by request."""
+    decisions: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20_000
+    """About how many (request, campaign) rows to keep in ``requests.parquet`` and ``bids.parquet``."""
+    bucket: Duration = 3_600_000_000
+    """Length of a bucket of ``timeline.parquet``."""
+    slices: Duration = DAY
+    """Length of a window of ``slices.parquet``."""
+    landscape_every: Annotated[int, Field(ge=1)] = 16
+    """Every how many requests other bids are tried, for the bid landscape."""
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100_000)]
+
+
+class ScenarioSettings(Settings):
+    """A complete experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+    """Name of the scenario; run directories are called after it."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of everything that is drawn."""
+    requests: Annotated[int, Field(ge=1, le=10_000_000_000)]
+    """Expected number of bid requests."""
+    count: Literal["poisson", "exact"] = "poisson"
+    """Whether the number of requests varies as in life, or is exactly ``requests``."""
+    duration: Annotated[Duration, Field(le=3650 * DAY)]
+    """How long the market runs; t = 0 is a Monday, 0:00."""
+    traffic: TrafficSettings = TrafficSettings()
+    """Who visits, and what bidders can know."""
+    products: Annotated[dict[Name, ProductSettings], Field(min_length=1)]
+    """What is sold."""
+    response: ResponseSettings = ResponseSettings()
+    """The truth: how users respond."""
+    attribution: AttributionSettings = AttributionSettings()
+    """Which impression is credited."""
+    market: MarketChoice = Choice(name="landscape")
+    """Rivals outside the scenario."""
+    auction: Annotated[AuctionSettings, BeforeValidator(_auction), WithJsonSchema({"$plugin": "auction", "$key": "format"})] = AuctionSettings()
+    """How impressions are sold."""
+    seats: Annotated[dict[Name, SeatSettings], Field(min_length=1, max_length=64)]
+    """Bidders."""
+    campaigns: Annotated[dict[Name, CampaignSettings], Field(min_length=1, max_length=4096)]
+    """Campaigns."""
+    history: HistorySettings = HistorySettings()
+    """Logged traffic for training."""
+    holdout: HoldoutSettings = HoldoutSettings()
+    """Ghost ads."""
+    log: LogSettings = LogSettings()
+    """What is kept."""

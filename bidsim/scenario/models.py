@@ -1,0 +1,193 @@
+"""The seats' CVR models: trained on one shared history, or loaded, and evaluated on its later rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.core.errors import BidsimError
+from bidsim.cvr.evaluation import evaluate
+from bidsim.cvr.files import load_model
+from bidsim.engine.history import log_history
+from bidsim.scenario.check import chosen_params
+from bidsim.traffic.arrivals import Arrivals
+from bidsim.traffic.stream import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bidsim.cvr.training import FittedModel, LoggedRows
+    from bidsim.engine.tables import Campaigns, Keys
+    from bidsim.response.truth import Truth
+    from bidsim.scenario.load import Scenario
+
+_BRIEF_HISTORY = 30_000
+"""Requests of the history where no model is trained, and only typical rates are needed."""
+
+
+@dataclass(frozen=True)
+class SeatModels:
+    """Models by seat, in the order of the scenario's seats.
+
+    Attributes:
+        seats: Names of the seats.
+        fitted: Their models.
+        scorers: Distinct scoring kernels.
+        scorer_of: For each seat the index of its kernel.
+        evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows.
+        typical: Mean true rate by campaign on logged traffic, for seats without a model of their own.
+
+    """
+
+    seats: Sequence[str]
+    fitted: Sequence[FittedModel]
+    scorers: Sequence[Any]
+    scorer_of: Sequence[int]
+    evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
+    typical: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether a seat bids by true rates."""
+        return any(not model.kind.trains for model in self.fitted)
+
+    def mean_pcvr(self, seat: int, campaign: str) -> float:
+        """Mean prediction of a seat's model for a campaign on logged traffic."""
+        known = self.fitted[seat].mean_pcvr or self.typical
+        return known.get(campaign, float(np.mean(list(known.values()))) if known else 0.0)
+
+
+def prepare_models(
+    scenario: Scenario,
+    names: Sequence[str],
+    seats: Sequence[int],
+    campaigns: Campaigns,
+    truth: Truth,
+    keys: Keys,
+    progress: Callable[[str, int, int], None],
+) -> SeatModels:
+    """Train or load every seat's model.
+
+    Args:
+        scenario: The scenario.
+        names: Campaigns in the engine's order, with the ``seats`` they sit in.
+        seats: Index of each campaign's seat.
+        campaigns: Their fixed facts; ``static`` is filled here for the history.
+        truth: Parameters of the truth.
+        keys: The history's random streams.
+        progress: Called with (stage, done, total).
+
+    """
+    settings = scenario.settings
+    vocabulary = {**settings.traffic.vocabulary(), **_campaign_levels(scenario, names)}
+    chosen = [chosen_params("model", s.model.name, s.model.params, scenario.beside) for s in settings.seats.values()]
+    training = any(kind.trains and getattr(params, "path", None) is None for kind, params in chosen)
+    known = campaigns._replace(static=_history_static(scenario, names, vocabulary))
+    train, later = _history(scenario, known, truth, keys, training, progress)
+    fitted, cache = [], {}
+    for kind, params in chosen:
+        key = (kind, params.model_dump_json())
+        if key not in cache:
+            cache[key] = _fit(scenario, kind, params, train, vocabulary)
+        fitted.append(cache[key])
+    evaluation = _evaluate(list(settings.seats), fitted, train, later)
+    fitted = [_with_figures(m, evaluation[s], later, names) for s, m in zip(settings.seats, fitted, strict=True)]
+    kernels: list[Any] = []
+    scorer_of = []
+    for model in fitted:
+        if model.kind.score not in kernels:
+            kernels.append(model.kind.score)
+        scorer_of.append(kernels.index(model.kind.score))
+    typical = _by_campaign(later.true_rate, later, names)
+    return SeatModels(list(settings.seats), fitted, kernels, scorer_of, evaluation, typical)
+
+
+def _campaign_levels(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    listed = scenario.settings.campaigns
+    return {
+        "campaign": tuple(sorted(names)),
+        "advertiser": tuple(sorted({c.advertiser for c in listed.values()})),
+        "product": tuple(sorted({c.product for c in listed.values()})),
+    }
+
+
+def _history_static(scenario: Scenario, names: Sequence[str], vocabulary: dict[str, tuple[str, ...]]) -> Any:
+    rows = []
+    for name in names:
+        campaign = scenario.settings.campaigns[name]
+        codes = [vocabulary["campaign"].index(name), vocabulary["advertiser"].index(campaign.advertiser), vocabulary["product"].index(campaign.product)]
+        rows.append([*codes, campaign.levers.creative, campaign.levers.landing, campaign.levers.shipping_days])
+    return np.array(rows, np.float32)
+
+
+def _history(
+    scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys, training: bool, progress: Callable[[str, int, int], None]
+) -> tuple[LoggedRows, LoggedRows]:
+    settings = scenario.settings
+    history = settings.history
+    requests = history.requests if training else min(_BRIEF_HISTORY, history.requests)
+    arrivals = Arrivals(
+        settings.seed, "history", requests=requests, start=-history.duration, duration=history.duration, hours=settings.traffic.hours, exact=False
+    )
+    traffic = Traffic(settings.traffic, settings.seed, "history", arrivals)
+    return log_history(
+        traffic,
+        campaigns,
+        truth,
+        keys,
+        seed=settings.seed,
+        keep=float(history.keep) if training else 1.0,
+        evaluate_from=-settings.attribution.window - history.evaluation,
+        evaluate_until=-settings.attribution.window,
+        progress=lambda done: progress("history", done, arrivals.total),
+    )
+
+
+def _fit(scenario: Scenario, kind: Any, params: Any, rows: LoggedRows, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:
+    if not kind.trains:
+        ready: FittedModel = kind.ready()
+        return replace(ready, vocabulary=vocabulary)
+    if params.path is not None:
+        return load_model(_model_path(scenario, params.path), scenario.settings.traffic.vocabulary())
+    if rows.label.sum() < 1:
+        raise BidsimError(f"the history of {rows.logged} impressions holds no conversion to learn from; raise history.requests")
+    fitted: FittedModel = kind.fit(params, rows, vocabulary, scenario.settings.seed)
+    return fitted
+
+
+def _model_path(scenario: Scenario, path: str) -> Path:
+    """Look beside the scenario first, then in the working directory."""
+    beside = scenario.folder / path
+    return beside if beside.exists() else Path(path)
+
+
+def _evaluate(seats: list[str], fitted: list[FittedModel], train: LoggedRows, later: LoggedRows) -> dict[str, dict[str, Any]]:
+    """Metrics on later logging-policy rows, each model beside the oracle and the base rate."""
+    if later.label.sum() == 0 or later.label.min() == 1:
+        return {seat: {} for seat in seats}
+    weight = later.weight
+    base = train.base_rate if train.label.sum() else later.base_rate
+    oracle = evaluate(later.true_rate, later.label, weight, later.true_rate)
+    guess = evaluate(np.full(len(later.label), base), later.label, weight, later.true_rate)
+    rows = {"rows": later.logged, "conversions": int(later.label.sum())}
+    found = {}
+    for seat, model in zip(seats, fitted, strict=True):
+        predicted = model.predict(later.features, later.true_rate)
+        found[seat] = {"model": evaluate(predicted, later.label, weight, later.true_rate), "oracle": oracle, "base_rate": guess, **rows}
+    return found
+
+
+def _with_figures(model: FittedModel, metrics: dict[str, Any], later: LoggedRows, names: Sequence[str]) -> FittedModel:
+    if model.mean_pcvr:
+        return replace(model, metrics=metrics)
+    return replace(model, metrics=metrics, mean_pcvr=_by_campaign(model.predict(later.features, later.true_rate), later, names))
+
+
+def _by_campaign(rate: Any, rows: LoggedRows, names: Sequence[str]) -> dict[str, float]:
+    """Weighted mean of a rate by campaign; campaigns without rows are left out."""
+    weight = np.bincount(rows.campaign, rows.weight, len(names))
+    total = np.bincount(rows.campaign, rows.weight * rate, len(names))
+    return {name: float(total[k] / weight[k]) for k, name in enumerate(names) if weight[k] > 0}

@@ -1,0 +1,74 @@
+"""From pydantic's errors to problems that a person can mend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from bidsim.core.errors import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from bidsim.scenario.locate import Path as KeyPath
+    from bidsim.scenario.sources import Source
+
+_MOST_SHOWN = 60
+
+
+def shown(value: Any) -> str:
+    """Show an offending value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
+
+
+def problems_of(error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = ()) -> list[Problem]:
+    """Turn every error into a problem at the line of its key, unions told once."""
+    found: dict[tuple[KeyPath, str], Problem] = {}
+    for one in error.errors(include_url=False, include_context=True):
+        path = _typed_path(source.data, prefix, one["loc"])
+        kind = one["type"]
+        if kind == "extra_forbidden":
+            message = f"unknown key{did_you_mean(str(path[-1]), _known_keys(model, one['loc'][:-1]))}"
+        elif kind == "missing":
+            message = "is missing; add it"
+        else:
+            text = one["msg"].removeprefix("Value error, ")
+            text = text[0].lower() + text[1:]
+            message = text if kind == "value_error" else f"{text}, not {shown(one['input'])}"
+        found.setdefault((path, "" if len(one["loc"]) > len(path) - len(prefix) else kind), source.problem(path, message))
+    return list(found.values())
+
+
+def _typed_path(data: Any, prefix: KeyPath, loc: tuple[int | str, ...]) -> KeyPath:
+    """Follow the parts of ``loc`` that are keys of what was typed; pydantic adds names of union members."""
+    here = data
+    for part in prefix:
+        here = here[part] if isinstance(here, dict) and part in here else {}
+    path = list(prefix)
+    for position, part in enumerate(loc):
+        if isinstance(here, dict) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif part == "[key]" or position < len(loc) - 1 or not isinstance(here, dict):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Keys of the block in which an unknown key was typed."""
+    current: Any = model
+    for part in loc:
+        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = current.model_fields[str(part)].annotation
+        current = _block_within(current)
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _block_within(annotation: Any) -> Any:
+    """Unwrap a dict, optional or annotated type down to the block inside."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = [a for a in getattr(annotation, "__args__", ()) if a is not type(None) and a is not str]
+    return _block_within(inside[-1]) if inside else annotation

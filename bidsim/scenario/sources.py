@@ -1,0 +1,200 @@
+"""Reading scenario files: TOML, ``extends``, overrides, and where each key came from."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bidsim.core.errors import Problem, ScenarioError
+from bidsim.scenario.locate import Path as KeyPath
+from bidsim.scenario.locate import locate_keys
+
+_CHOICE_KEYS = ("name", "kind")
+_MOST_BYTES = 20_000_000
+
+
+@dataclass
+class Source:
+    """What was typed, merged, with the place of every key.
+
+    Attributes:
+        file: The scenario file as the person named it.
+        data: The merged tables.
+        places: For each key path, (file or ``--set`` text, line).
+
+    """
+
+    file: str
+    data: dict[str, Any]
+    places: dict[KeyPath, tuple[str, int]] = field(default_factory=dict)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """Make a problem at the nearest known place of ``path``."""
+        for depth in range(len(path), 0, -1):
+            if path[:depth] in self.places:
+                file, line = self.places[path[:depth]]
+                return Problem(file, line, dotted(path), message)
+        return Problem(self.file, 0, dotted(path), message)
+
+
+def dotted(path: KeyPath) -> str:
+    """Write a key path as a person would type it."""
+    return ".".join(_quoted(str(part)) if isinstance(part, str) else str(part) for part in path)
+
+
+def _quoted(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return name
+    shown = name if len(name) <= 60 else name[:57] + "..."
+    return '"' + shown.encode("unicode_escape").decode().replace('"', '\\"') + '"'
+
+
+def read_source(path: Path, overrides: dict[str, Any] | None = None) -> Source:
+    """Read a scenario file, the files it extends, and overrides on top.
+
+    Args:
+        path: The scenario file.
+        overrides: Dotted keys with values, as given by ``--set``.
+
+    Raises:
+        ScenarioError: A file cannot be read or is not TOML, ``extends`` runs in a loop, or an override does not fit.
+
+    """
+    source = _read_chain(path, ())
+    problems = []
+    for key, value in (overrides or {}).items():
+        try:
+            _override(source, key, value)
+        except ValueError as error:
+            problems.append(Problem(f"--set {key}={value}", 0, "", str(error)))
+    if problems:
+        raise ScenarioError(problems)
+    return source
+
+
+def parse_set(text: str) -> tuple[str, Any]:
+    """Split ``key=value`` of ``--set``; the value is TOML, or plain text where it is not.
+
+    Raises:
+        ScenarioError: There is no ``=``.
+
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ScenarioError([Problem(f"--set {text}", 0, "", "write key=value, such as --set campaigns.my-campaign.budget=500")])
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _fail(file: str, line: int, field_: str, message: str) -> ScenarioError:
+    return ScenarioError([Problem(file, line, field_, message)])
+
+
+def _read_text(path: Path) -> str:
+    name = str(path)
+    if path.is_dir():
+        raise _fail(name, 0, "", "is a directory; name a scenario file, such as scenarios/quickstart.toml")
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise _fail(name, 0, "", f"is larger than {_MOST_BYTES // 1_000_000} MB; is it a scenario?")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _fail(name, 0, "", "no such file") from None
+    except OSError as error:
+        raise _fail(name, 0, "", f"cannot be read: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise _fail(name, line, "", f"is not UTF-8 text: byte 0x{content[error.start]:02x} at column {column}; save it as UTF-8") from None
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    text = _read_text(path)
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        at_end = "end of document" in str(error)
+        line = int(where[1]) if where else text.count("\n") + 1 if at_end else 1
+        message = re.sub(r"\s*\(at .*\)$", "", str(error)) if not isinstance(error, RecursionError) else "tables nested too deeply"
+        raise _fail(str(path), line, "", f"not valid TOML: {message}{_duplicate(text, line, message)}") from None
+    return data, locate_keys(text)
+
+
+def _duplicate(text: str, line: int, message: str) -> str:
+    if "overwrite" in message or "twice" in message or "already" in message:
+        shown = text.splitlines()[line - 1 : line]
+        return f"; {shown[0].strip()!r} is there twice" if shown else ""
+    return ""
+
+
+def _read_chain(path: Path, seen: tuple[Path, ...]) -> Source:
+    data, lines = _parse(path)
+    source = Source(str(path), data, {key: (str(path), line) for key, line in lines.items()})
+    base = data.pop("extends", None)
+    if base is None:
+        return source
+    line = lines.get(("extends",), 0)
+    if not isinstance(base, str) or not base:
+        raise _fail(str(path), line, "extends", f"{base!r} is not a file name")
+    target = path.parent / base
+    resolved = target.resolve()
+    if resolved == path.resolve() or resolved in seen:
+        raise _fail(str(path), line, "extends", f"{base!r} extends this file in turn: a loop")
+    if not target.is_file():
+        raise _fail(str(path), line, "extends", f"{base!r}: no such file beside {path.name}")
+    below = _read_chain(target, (*seen, path.resolve()))
+    below.file = str(path)
+    _merge(below, data, source.places, ())
+    return below
+
+
+def _merge(below: Source, table: dict[str, Any], places: dict[KeyPath, tuple[str, int]], prefix: KeyPath) -> None:
+    """Lay ``table`` over what is below: tables are merged, all else is replaced; a plug-in is replaced whole."""
+    target = below.data
+    for part in prefix:
+        target = target[str(part)]
+    for key, value in table.items():
+        path = (*prefix, key)
+        old = target.get(key)
+        chooses = isinstance(value, dict) and isinstance(old, dict) and any(k in value and k in old and value[k] != old[k] for k in _CHOICE_KEYS)
+        if isinstance(value, dict) and isinstance(old, dict) and not chooses:
+            _merge(below, value, places, path)
+        else:
+            target[key] = value
+            for known in [k for k in below.places if k[: len(path)] == path]:
+                del below.places[known]
+        below.places.update({k: v for k, v in places.items() if k[: len(path)] == path})
+
+
+def _split_key(key: str) -> list[str]:
+    parts = re.findall(r'"((?:[^"\\]|\\.)*)"|([^."]+)', key)
+    names = [a or b for a, b in parts]
+    if not names or ".".join(f'"{a}"' if a else b for a, b in parts) != key:
+        raise ValueError(f"{key!r} is not a dotted key, such as campaigns.my-campaign.budget")
+    return names
+
+
+def _override(source: Source, key: str, value: Any) -> None:
+    names = _split_key(key)
+    table: Any = source.data
+    for name in names[:-1]:
+        if isinstance(table, dict) and isinstance(table.get(name), str):
+            table[name] = {"name": table[name]}
+        table = table.setdefault(name, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            raise ValueError(f"{name!r} is not a table, so it has no key {names[-1]!r}")
+    table[names[-1]] = value
+    path = tuple(names)
+    for known in [k for k in source.places if k[: len(path)] == path]:
+        del source.places[known]
+    for depth in range(1, len(path)):
+        source.places.setdefault(path[:depth], (f"--set {key}={value}", 0))
+    source.places[path] = (f"--set {key}={value}", 0)

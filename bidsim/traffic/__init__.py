@@ -1,0 +1,1 @@
+"""Bid requests: users, sites, placements, floors, seasonality, and how they arrive."""
