@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
+from bidsim.core.reference import ref
 from bidsim.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,11 +119,11 @@ def empty_outcome(n: int, slots: int) -> Outcome:
 _F64 = numba.float64[:, ::1]
 _I64 = numba.int64[:, ::1]
 
-OFFERS_SIGNATURE = numba.void(numba.typeof(empty_offers(1)), numba.int64, numba.int64, _F64, _I64)
+OFFERS_SIGNATURE = numba.void(numba.typeof(ref(empty_offers(1))), numba.int64, numba.int64, _F64, _I64)
 """``kernel(offers, lo, hi, floats, ints)``: of policies (`bid`, `notice`) and pacers (`pace`, `settle`)."""
 
 CLEAR_SIGNATURE = numba.void(
-    numba.typeof(empty_book(1)), numba.int64, numba.int64, numba.float64[::1], numba.typeof(empty_outcome(1, 1))
+    numba.typeof(ref(empty_book(1))), numba.int64, numba.int64, numba.float64[::1], numba.typeof(ref(empty_outcome(1, 1)))
 )
 """``clear(book, n, slots, params, outcome)``: of auction formats."""
 

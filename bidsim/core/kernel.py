@@ -40,12 +40,15 @@ _STALE_SECONDS = 30 * 24 * 3600
 warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 
-def kernel(signature: Any = None, **options: Any) -> Callable[[F], F]:
+def kernel(signature: Any = None, *, allocates: bool = False, inner: bool = False, **options: Any) -> Callable[[F], F]:
     """Compile a function with numba, releasing the GIL, and cache it on disk where its source is a file.
 
     Args:
         signature: The family's explicit numba signature for a plug-in kernel, or None for a helper
             that is specialised at its first call.
+        allocates: Whether the function makes arrays. Helpers that do not only borrow their arrays, and
+            are compiled without reference counting, which would cost more than most of them do.
+        inner: Whether only other kernels call it; then nothing is compiled for calls from Python.
         options: Passed on to ``numba.njit``.
 
     """
@@ -53,6 +56,10 @@ def kernel(signature: Any = None, **options: Any) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         source = Path(function.__code__.co_filename)
         settings = {"cache": source.is_file(), "nogil": True, "error_model": "numpy", **options}
+        if signature is None and not allocates:
+            settings["_nrt"] = False
+        if inner:
+            settings |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         with _cache_directory(source):
             made = numba.njit(**settings)(function) if signature is None else numba.njit(signature, **settings)(function)
         KERNELS.append(made)

@@ -67,7 +67,7 @@ def score(tables: ScorerTables, features: NDArray[np.float32], truth: NDArray[np
         pcvr[k] = sigmoid(total)
 
 
-@kernel()
+@kernel(allocates=True)
 def _newton_step(
     ints: NDArray[np.int64], floats: NDArray[np.float64], features: NDArray[np.float32], label: NDArray[np.float64], beta: NDArray[np.float64], ridge: float
 ) -> NDArray[np.float64]:
@@ -94,7 +94,7 @@ def _newton_step(
     return _solve(hessian, gradient)
 
 
-@kernel()
+@kernel(allocates=True)
 def _solve(lower: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Solve a symmetric positive definite system given by its lower triangle (Cholesky, in place)."""
     n = right.shape[0]

@@ -18,7 +18,7 @@ _FACTORS = FACTORS
 _N_FACTORS = len(FACTORS)
 
 
-@kernel()
+@kernel(inner=True)
 def fill_book(sim: Simulated, chunk: Chunk, i: int, count: int) -> int:
     """Write own bids, then rivals' bids; ``entry_of[e]`` is the offer of an entry, -1 for rivals. Return the size."""
     scratch, book = sim.scratch, sim.scratch.book
@@ -43,13 +43,13 @@ def fill_book(sim: Simulated, chunk: Chunk, i: int, count: int) -> int:
     return n
 
 
-@kernel()
+@kernel(inner=True)
 def held_out(sim: Simulated, user: int, campaign: int) -> bool:
     """Whether (user, advertiser) belongs to the hold-out, which is never shown this advertiser's ads."""
     return sim.rules.holdout > 0.0 and uniform(sim.keys.holdout, user, sim.campaigns.holder[campaign], 0) < sim.rules.holdout
 
 
-@kernel()
+@kernel(inner=True)
 def clear_auction(sim: Simulated, formats: Any, user: int, n: int) -> int:
     """Clear the book; a held-out winner is noted as a ghost, leaves, and the auction is cleared without it.
 
@@ -74,7 +74,7 @@ def clear_auction(sim: Simulated, formats: Any, user: int, n: int) -> int:
         book.bid[entry] = 0
 
 
-@kernel()
+@kernel(inner=True)
 def explain_losses(sim: Simulated, count: int, n: int, winner: int) -> None:
     """Set minimum bids and the reasons of those who bid and did not win; count all reasons."""
     scratch, offers, book = sim.scratch, sim.scratch.offers, sim.scratch.book
@@ -93,7 +93,7 @@ def explain_losses(sim: Simulated, count: int, n: int, winner: int) -> None:
         sim.counters.reasons[offers.campaign[k], scratch.reason[k]] += 1
 
 
-@kernel()
+@kernel(inner=True)
 def survey(sim: Simulated, formats: Any, n: int) -> None:
     """Clear the auction again at multiples of each campaign's bid and count what that would have bought."""
     scratch, book, outcome = sim.scratch, sim.scratch.book, sim.scratch.outcome
@@ -117,7 +117,7 @@ def survey(sim: Simulated, formats: Any, n: int) -> None:
         book.bid[e] = own
 
 
-@kernel()
+@kernel(inner=True)
 def lost_to(winner: int) -> int:
     """Column of `Counters.market` for an auction's end: 1 sold to a campaign, 2 to a rival, 3 unsold."""
     if winner >= 0:

@@ -21,7 +21,7 @@ POLICY, PACER, FIRST, END, SEAT = range(5)
 """Columns of `Simulated.groups`: kernels of a run of campaigns, and the seat they sit in."""
 
 
-@kernel()
+@kernel(inner=True)
 def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
     """Write the true rates of the k-th eligible campaign to ``scratch.rates``."""
     campaign = sim.scratch.offers.campaign[k]
@@ -34,7 +34,7 @@ def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
     row[DIRECT] = rates.direct
 
 
-@kernel()
+@kernel(inner=True)
 def traffic_passed(sim: Simulated, time: int) -> float:
     """Share of the run's expected traffic before ``time``."""
     minute = min(time // MINUTE, sim.curve.shape[0] - 2)
@@ -42,14 +42,14 @@ def traffic_passed(sim: Simulated, time: int) -> float:
     return sim.curve[minute] + part * (sim.curve[minute + 1] - sim.curve[minute])  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bool) -> None:
     """Write features and what is known of each eligible campaign before anything is predicted."""
     campaigns, scratch, offers = sim.campaigns, sim.scratch, sim.scratch.offers
     time = chunk.requests.time[i]
     passed = traffic_passed(sim, time)
     floor = max(chunk.requests.floor[i], sim.rules.reserve)
-    request = np.empty(scratch.features.shape[1], np.float32)
+    request = scratch.head
     fill_request(request, chunk.requests, i)
     for k in range(count):
         c = offers.campaign[k]
@@ -70,12 +70,12 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bo
             write_rates(sim, chunk, i, k)
 
 
-@kernel()
+@kernel(inner=True)
 def predict(sim: Simulated, scorers: Any, count: int) -> None:
     """Predicted rate and value of each eligible campaign, a seat at a time."""
     offers, seats = sim.scratch.offers, sim.seats
     lo = 0
-    truth = np.empty(count)
+    truth = sim.scratch.truth
     for k in range(count):
         truth[k] = sim.scratch.rates[k, ATTRIBUTED]
     while lo < count:
@@ -90,7 +90,7 @@ def predict(sim: Simulated, scorers: Any, count: int) -> None:
         offers.value[k] = offers.pcvr[k] * sim.campaigns.value[offers.campaign[k]]
 
 
-@kernel()
+@kernel(inner=True)
 def place_bids(sim: Simulated, policies: Any, pacers: Any, count: int) -> None:
     """Let pacers and policies decide, group by group; cut bids to the budget and say who does not bid and why."""
     scratch, offers = sim.scratch, sim.scratch.offers
@@ -115,7 +115,7 @@ def place_bids(sim: Simulated, policies: Any, pacers: Any, count: int) -> None:
         offers.bid[k] = min(offers.bid[k], offers.cap[k])
 
 
-@kernel()
+@kernel(inner=True)
 def hold_internal_auctions(sim: Simulated, count: int) -> None:
     """Keep only the best bid of each seat that sends one bid; equal bids by the seeded dice."""
     scratch, offers = sim.scratch, sim.scratch.offers
@@ -132,7 +132,7 @@ def hold_internal_auctions(sim: Simulated, count: int) -> None:
             scratch.reason[k] = INTERNAL
 
 
-@kernel()
+@kernel(inner=True)
 def notify(sim: Simulated, notices: Any, settlers: Any, count: int) -> None:
     """Tell policies and pacers what a win or loss notice reveals."""
     offers = sim.scratch.offers

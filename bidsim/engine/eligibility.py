@@ -15,13 +15,11 @@ from bidsim.observers.funnel import BUDGET, FREQUENCY_CAP
 _ONE = np.uint64(1)
 
 
-@kernel()
+@kernel(inner=True)
 def refresh_flights(targeting: Targeting, campaigns: Campaigns, time: int) -> None:
     """Set the bits of campaigns whose flight covers ``time``, and when that changes next."""
     targeting.flight[:] = 0
-    change = campaigns.end.max()
-    if change <= time:
-        change = np.int64(2**62)
+    change = np.int64(2**62)
     for c in range(campaigns.start.shape[0]):
         if campaigns.start[c] <= time < campaigns.end[c]:
             targeting.flight[c // WORD] |= _ONE << np.uint64(c % WORD)
@@ -31,7 +29,7 @@ def refresh_flights(targeting: Targeting, campaigns: Campaigns, time: int) -> No
     targeting.change[0] = change
 
 
-@kernel()
+@kernel(inner=True)
 def affordable(campaigns: Campaigns, ledger: Ledger, campaign: int, time: int) -> int:
     """Nanos that the total and the daily budget still allow; a new day opens a new daily budget."""
     day = time // DAY
@@ -41,7 +39,7 @@ def affordable(campaigns: Campaigns, ledger: Ledger, campaign: int, time: int) -
     return min(campaigns.budget[campaign] - ledger.spent[campaign], campaigns.daily[campaign] - ledger.today[campaign])  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def _targeted_word(sim: Simulated, chunk: Chunk, i: int, word: int, share: float) -> np.uint64:
     targeting = sim.targeting
     bits = targeting.flight[word]
@@ -53,7 +51,7 @@ def _targeted_word(sim: Simulated, chunk: Chunk, i: int, word: int, share: float
     return bits  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def find_eligible(sim: Simulated, chunk: Chunk, i: int) -> int:
     """Write the eligible campaigns of request ``i`` to ``offers.campaign`` and ``offers.cap``; return how many."""
     time = chunk.requests.time[i]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
+from bidsim.core.reference import ref
 from bidsim.core.random import stream_key, uniform
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
@@ -72,10 +73,10 @@ def log_history(
         requests, latent = traffic.chunk(lo, min(lo + _CHUNK, total))
         chunk = Chunk(requests, latent, np.zeros((len(requests.time), 1), np.int64))
         at = 0
-        while (at := _log_requests(logging, chunk, at)) < len(requests.time):
+        while (at := _log_requests(ref(logging), ref(chunk), at)) < len(requests.time):
             logging = _with_room(logging, lines)
         progress(len(requests.time))
-    _label_until(logging, traffic.arrivals.start + traffic.arrivals.duration)
+    _label_until(ref(logging), traffic.arrivals.start + traffic.arrivals.duration)
     return _split(logging, seed, evaluate_from, evaluate_until)
 
 
@@ -108,7 +109,7 @@ def _log_requests(logging: _Logging, chunk: Chunk, lo: int) -> int:
     return chunk.requests.time.shape[0]  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     store, scratch, keys, truth, campaigns = logging.store, logging.scratch, logging.keys, logging.truth, logging.campaigns
     requests, latent = chunk.requests, chunk.latent
@@ -124,7 +125,7 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     if earns or uniform(logging.pick, request, 1, 0) < logging.keep:
         row = logging.log.used[0]
         logging.log.used[0] += 1
-        head = np.empty(WIDTH, np.float32)
+        head = scratch.head
         fill_request(head, requests, i)
         fill_features(logging.log.features[row], head, campaigns, truth, store, scratch, campaign, offer, time)
         logging.log.ints[row, _CAMPAIGN] = campaign
@@ -155,7 +156,7 @@ def _split(logging: _Logging, seed: int, evaluate_from: int, evaluate_until: int
     return part(time < evaluate_from), part((time >= evaluate_from) & (time < evaluate_until))
 
 
-@kernel()
+@kernel(allocates=True)
 def _thinning(key: np.uint64, count: int) -> NDArray[np.float64]:
     dice = np.empty(count)
     for row in range(count):

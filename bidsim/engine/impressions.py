@@ -30,7 +30,7 @@ class Events(NamedTuple):
     bought: int
 
 
-@kernel()
+@kernel(inner=True)
 def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float) -> Rates:
     """True probabilities of showing a campaign in request ``i``, given the user's state."""
     time = chunk.requests.time[i]
@@ -60,19 +60,21 @@ def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: in
     )
 
 
-@kernel()
+@kernel(inner=True)
 def offer_price(truth: Truth, keys: Keys, chunk: Chunk, i: int, campaign: int) -> float:
     """Log of shown price over the campaign's price in request ``i``."""
     return shown_price(truth, keys.offers, campaign, chunk.requests.user[i], chunk.latent.intent[i], chunk.requests.time[i])
 
 
-@kernel()
+@kernel(inner=True)
 def fill_features(
     row: NDArray[np.float32], request: NDArray[np.float32], campaigns: Campaigns, truth: Truth, store: Store, scratch: Scratch, campaign: int, offer: float, time: int
 ) -> None:
     """Write the feature row of (request, campaign); ``request`` holds the request's own part."""
-    row[:FIRST_CAMPAIGN] = request[:FIRST_CAMPAIGN]
-    row[FIRST_CAMPAIGN:FIRST_PAIR] = campaigns.static[campaign]
+    for j in range(FIRST_CAMPAIGN):
+        row[j] = request[j]
+    for j in range(FIRST_CAMPAIGN, FIRST_PAIR):
+        row[j] = campaigns.static[campaign, j - FIRST_CAMPAIGN]
     exposure = scratch.exposure_of[campaign]
     since_seen = time - store.exposures[exposure, stores.SEEN] if exposure >= 0 else -1
     clock = scratch.clock_of[truth.line[campaign]]
@@ -82,7 +84,7 @@ def fill_features(
     fill_pair(row, campaigns.price[campaign] * math.exp(offer), stores.recent_frequency(store, exposure, time), since_seen, since_purchase)
 
 
-@kernel()
+@kernel(inner=True)
 def happen(keys: Keys, rates: Rates, request: int, campaign_id: int) -> Events:
     """Roll the dice of (request, campaign), which are fixed by the seed before anyone bids."""
     viewed = uniform(keys.response, request, campaign_id, _VIEW) < rates.viewed
@@ -91,7 +93,7 @@ def happen(keys: Keys, rates: Rates, request: int, campaign_id: int) -> Events:
     return Events(1 if viewed else 0, 1 if clicked else 0, 1 if bought else 0)
 
 
-@kernel()
+@kernel(inner=True)
 def credit(
     truth: Truth, store: Store, scratch: Scratch, keys: Keys, chunk: Chunk, i: int, slot: int, campaign: int, campaign_id: int, price: int, row: int, events: Events, holdout: bool, start: int
 ) -> None:

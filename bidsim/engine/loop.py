@@ -16,12 +16,12 @@ from bidsim.observers import timeline
 _DECISION = 1
 
 
-@kernel()
+@kernel(inner=True)
 def _log_has_room(log: Log, rows: int) -> bool:
     return log.used[0] + rows <= log.ints.shape[0]  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def _room_everywhere(sim: Simulated) -> bool:
     campaigns = sim.campaigns.id.shape[0]
     return has_room(sim.store, sim.truth.line_id.shape[0]) and _log_has_room(sim.logs.wins, 1) and _log_has_room(sim.logs.decisions, campaigns)
@@ -48,7 +48,7 @@ def run_requests(sim: Simulated, chunk: Chunk, plugins: Any, lo: int) -> int:
     return chunk.requests.time.shape[0]  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def _one_request(sim: Simulated, chunk: Chunk, plugins: Any, i: int) -> None:
     formats, scorers, policies, notices, pacers, settlers = plugins
     requests, latent = chunk.requests, chunk.latent
@@ -83,7 +83,7 @@ def _one_request(sim: Simulated, chunk: Chunk, plugins: Any, i: int) -> None:
     release(sim.store, sim.scratch, slot)
 
 
-@kernel()
+@kernel(inner=True)
 def _count_offers(sim: Simulated, bucket: int, count: int) -> None:
     for k in range(count):
         campaign = sim.scratch.offers.campaign[k]

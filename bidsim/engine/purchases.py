@@ -31,13 +31,13 @@ class Conversion(NamedTuple):
     plain_would_have: int
 
 
-@kernel()
+@kernel(inner=True)
 def due(store: Store, time: int) -> bool:
     """Whether an event is due by ``time``."""
     return store.used[EVENTS] > 0 and store.heap[0, 0] <= time  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def next_conversion(store: Store, truth: Truth, keys: Keys) -> Conversion:
     """Take the earliest event from the queue and carry out its purchase."""
     time, entry = store.heap[0, 0], store.heap[0, 1]

@@ -17,13 +17,13 @@ from bidsim.response.truth import Rates
 _WIN, _DECISION = 0, 1
 
 
-@kernel()
+@kernel(inner=True)
 def sampled(sim: Simulated, request: int, which: int, share: float) -> bool:
     """Whether rows of this request are kept."""
     return share >= 1.0 or uniform(sim.keys.sample, request, which, 0) < share
 
 
-@kernel()
+@kernel(inner=True)
 def pay(sim: Simulated, campaign: int, payment: int) -> None:
     """Move money from the campaign to the exchange's fee and the publishers, to the last nano."""
     fee = min(int(payment * sim.rules.fee), payment)
@@ -33,7 +33,7 @@ def pay(sim: Simulated, campaign: int, payment: int) -> None:
     sim.ledger.exchange[1] += fee
 
 
-@kernel()
+@kernel(inner=True)
 def take_row(log: Log) -> int:
     """Next free row of a log."""
     row = log.used[0]
@@ -41,7 +41,7 @@ def take_row(log: Log) -> int:
     return row  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, depth_rival: int) -> None:
     """Show the ad of the winning offer: count it, roll its dice, credit it, keep its row."""
     scratch, offers, counters = sim.scratch, sim.scratch.offers, sim.counters
@@ -77,7 +77,7 @@ def serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, depth_rival: 
     scratch.exposure_of[campaign] = expose(sim.store, slot, scratch.exposure_of[campaign], campaign, time)
 
 
-@kernel()
+@kernel(inner=True)
 def mark_exposed(sim: Simulated, chunk: Chunk, i: int, slot: int, campaign: int, how: int) -> None:
     """Note the first win, served or ghost, of (user, line): from there purchases count for the hold-out's comparison."""
     if sim.rules.holdout <= 0.0:
@@ -91,7 +91,7 @@ def mark_exposed(sim: Simulated, chunk: Chunk, i: int, slot: int, campaign: int,
         sim.store.clocks[entry, EXPOSED] = how
 
 
-@kernel()
+@kernel(inner=True)
 def mark_ghosts(sim: Simulated, chunk: Chunk, i: int, slot: int, n: int) -> None:
     """Note ghost wins of held-out users."""
     for e in range(n):
@@ -101,7 +101,7 @@ def mark_ghosts(sim: Simulated, chunk: Chunk, i: int, slot: int, n: int) -> None
                 mark_exposed(sim, chunk, i, slot, campaign, HELD_OUT)
 
 
-@kernel()
+@kernel(inner=True)
 def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: Events) -> int:
     row = take_row(sim.logs.wins)
     offers, requests = sim.scratch.offers, chunk.requests
@@ -132,7 +132,7 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: 
     return row
 
 
-@kernel()
+@kernel(inner=True)
 def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     """Keep a row for each eligible campaign of a sampled request: what the model saw, what was decided, the truth apart."""
     if not sampled(sim, chunk.requests.index[i], _DECISION, sim.rules.keep_decisions):
@@ -155,10 +155,11 @@ def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         floats[3] = 1.0
         floats[4] = sim.scratch.rates[k, ATTRIBUTED]
         floats[5] = sim.scratch.rates[k, DIRECT]
-        sim.logs.decisions.features[row] = sim.scratch.features[k]
+        for j in range(sim.scratch.features.shape[1]):
+            sim.logs.decisions.features[row, j] = sim.scratch.features[k, j]
 
 
-@kernel()
+@kernel(inner=True)
 def take_conversions(sim: Simulated, time: int) -> bool:
     """Carry out the purchases due by ``time``; False where the conversions' log is full and must grow first."""
     while due(sim.store, time):
@@ -170,7 +171,7 @@ def take_conversions(sim: Simulated, time: int) -> bool:
     return True
 
 
-@kernel()
+@kernel(inner=True)
 def _count_conversion(sim: Simulated, found: Conversion) -> None:
     counts, amounts = sim.counters.counts[found.campaign], sim.counters.amounts[found.campaign]
     observed = found.time < sim.rules.duration

@@ -11,6 +11,7 @@ import numpy as np
 
 from bidsim.core.contracts import CAPACITY
 from bidsim.core.errors import BidsimError
+from bidsim.core.reference import ref
 from bidsim.engine.loop import finish_conversions, run_requests
 from bidsim.engine.output import output_tables
 from bidsim.engine.purchases import advance_all
@@ -109,7 +110,7 @@ class Simulation:
                 ready = waiting.result() if waiting else self._generate(lo, hi)
                 waiting = pool.submit(self._generate, *bounds[position + 1]) if position + 1 < len(bounds) else None
                 at = 0
-                while (at := run_requests(self.sim, ready, kernels, at)) < hi - lo:
+                while (at := run_requests(ref(self.sim), ref(ready), kernels, at)) < hi - lo:
                     self._grow()
                 progress(hi - lo)
         incremental = self._finish()
@@ -148,11 +149,11 @@ class Simulation:
         """
         sim = self.sim
         end = sim.rules.duration
-        while not finish_conversions(self.sim, end - 1):
+        while not finish_conversions(ref(self.sim), end - 1):
             self._grow()
-        advance_all(self.sim.store, sim.truth, sim.keys, end - 1)
+        advance_all(ref(self.sim.store), ref(sim.truth), ref(sim.keys), end - 1)
         clocks = self.sim.store.clocks[: int(self.sim.store.used[1])].copy()
-        while not finish_conversions(self.sim, end + sim.truth.window):
+        while not finish_conversions(ref(self.sim), end + sim.truth.window):
             self._grow()
         return clocks
 

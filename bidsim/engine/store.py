@@ -120,7 +120,7 @@ def _rehash(table: np.ndarray, users: np.ndarray, count: int) -> None:  # type: 
         table[at, 1] = slot
 
 
-@kernel()
+@kernel(inner=True)
 def _place(table: np.ndarray, user: int) -> int:  # type: ignore[type-arg]
     """Where a user stands in the table, or the empty place where it would."""
     size = table.shape[0]
@@ -132,7 +132,7 @@ def _place(table: np.ndarray, user: int) -> int:  # type: ignore[type-arg]
     return at  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def find_user(store: Store, truth: Truth, keys: Keys, user: int, intent: float, interest: int, holdout: bool, start: int) -> int:
     """Slot of a user; at first sight the user's clocks are started."""
     at = _place(store.table, user)
@@ -151,7 +151,7 @@ def find_user(store: Store, truth: Truth, keys: Keys, user: int, intent: float, 
     return slot  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def add_clock(store: Store, truth: Truth, keys: Keys, slot: int, line: int, buyer: bool, intent: float, holdout: bool, start: int) -> int:
     """Start a clock for (user, line) and link it to the user."""
     entry = store.used[CLOCKS]
@@ -165,7 +165,7 @@ def add_clock(store: Store, truth: Truth, keys: Keys, slot: int, line: int, buye
     return entry  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def gather(store: Store, scratch: Scratch, truth: Truth, keys: Keys, slot: int, time: int) -> None:
     """Bring a user's clocks up to ``time`` and say where each clock and exposure is."""
     entry = store.users[slot, _FIRST_CLOCK]
@@ -185,7 +185,7 @@ def gather(store: Store, scratch: Scratch, truth: Truth, keys: Keys, slot: int, 
         entry = after
 
 
-@kernel()
+@kernel(inner=True)
 def _forget(store: Store, slot: int, before: int, entry: int) -> None:
     after = store.exposures[entry, NEXT_EXPOSURE]
     if before < 0:
@@ -196,7 +196,7 @@ def _forget(store: Store, slot: int, before: int, entry: int) -> None:
     store.used[FREE] = entry
 
 
-@kernel()
+@kernel(inner=True)
 def release(store: Store, scratch: Scratch, slot: int) -> None:
     """Undo `gather`."""
     entry = store.users[slot, _FIRST_CLOCK]
@@ -209,7 +209,7 @@ def release(store: Store, scratch: Scratch, slot: int) -> None:
         entry = store.exposures[entry, NEXT_EXPOSURE]
 
 
-@kernel()
+@kernel(inner=True)
 def recent_frequency(store: Store, entry: int, time: int) -> float:
     """Impressions of the campaign that the user has seen lately, decayed by half in three days."""
     if entry < 0:
@@ -217,7 +217,7 @@ def recent_frequency(store: Store, entry: int, time: int) -> float:
     return store.frequency[entry] * math.exp2(-(time - store.exposures[entry, SEEN]) / HALF_LIFE)  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def capped(store: Store, entry: int, count: int, window: int, time: int) -> bool:
     """Whether ``count`` impressions already lie within the last ``window``."""
     if count == 0 or entry < 0 or store.exposures[entry, TIMES] < count:
@@ -226,7 +226,7 @@ def capped(store: Store, entry: int, count: int, window: int, time: int) -> bool
     return store.ring[entry, at] > time - window  # type: ignore[no-any-return]
 
 
-@kernel()
+@kernel(inner=True)
 def expose(store: Store, slot: int, entry: int, campaign: int, time: int) -> int:
     """Record an impression; ``entry`` is the pair's exposure or -1. Return the exposure."""
     if entry < 0:

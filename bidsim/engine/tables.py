@@ -158,6 +158,8 @@ class Scratch(NamedTuple):
     book: Book
     outcome: Outcome
     features: F32
+    head: F32
+    truth: F64
     rates: F64
     price: F64
     wanted: I64
@@ -243,6 +245,8 @@ def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int) -> Scratc
         book=empty_book(entries),
         outcome=empty_outcome(entries, 1),
         features=np.zeros((campaigns, WIDTH), np.float32),
+        head=np.zeros(WIDTH, np.float32),
+        truth=np.zeros(campaigns),
         rates=np.zeros((campaigns, 5)),
         price=np.zeros(campaigns),
         wanted=np.zeros(campaigns, np.int64),

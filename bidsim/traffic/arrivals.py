@@ -67,7 +67,7 @@ class Arrivals:
         _fill_times(self._key_times, self._first, self.start, self.duration, lo, times)
 
 
-@kernel()
+@kernel(allocates=True)
 def _poisson_counts(key: np.uint64, means: NDArray[np.float64]) -> NDArray[np.int64]:
     """Poisson counts; a large mean is the sum of independent pieces that inversion can serve."""
     counts = np.zeros(means.shape[0], np.int64)
@@ -86,7 +86,7 @@ def _scatter_exact(key: np.uint64, requests: int, curve: NDArray[np.float64], co
         counts[min(np.searchsorted(curve, uniform(key, r, 0, 0), side="right") - 1, last)] += 1
 
 
-@kernel()
+@kernel(allocates=True)
 def _fill_times(key: np.uint64, first: NDArray[np.int64], start: int, duration: int, lo: int, times: NDArray[np.int64]) -> None:
     hi = lo + times.shape[0]
     minute = np.searchsorted(first, lo, side="right") - 1

@@ -1,0 +1,102 @@
+"""`ref`: hand a named tuple of arrays to compiled code as one pointer instead of hundreds of words.
+
+numba passes a named tuple by value: every array is seven or more words, and a function that takes the whole
+world by value takes a thousand arguments. A reference passes the address; reading a field loads that field
+only, and a nested tuple is again a reference. See docs/decisions/0002-references.md for what it saved.
+Under ``NUMBA_DISABLE_JIT`` the tuple itself is passed, and the same code runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, imputils, types
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, typeof_impl, unbox
+
+T = TypeVar("T")
+
+
+class _Reference:
+    """Python's side of a reference: keeps the tuple alive while compiled code reads it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class ReferenceType(types.Type):  # type: ignore[misc]
+    """numba type of a pointer to a named tuple."""
+
+    def __init__(self, pointee: types.Type) -> None:
+        self.pointee = pointee
+        super().__init__(name=f"ref({pointee})")
+
+    def field(self, name: str) -> tuple[int, types.Type] | None:
+        """Position and type of a field, None where there is none."""
+        fields = self.pointee.fields
+        if name not in fields:
+            return None
+        position = fields.index(name)
+        return position, self.pointee.types[position]
+
+
+def ref(value: T) -> T:
+    """Wrap a named tuple for a call of a kernel; to type checkers it is still the tuple."""
+    return value if numba.config.DISABLE_JIT else _Reference(value)  # type: ignore[return-value]
+
+
+def _seen_as(field: types.Type) -> types.Type:
+    return ReferenceType(field) if isinstance(field, types.BaseNamedTuple) else field
+
+
+@typeof_impl.register(_Reference)
+def _typeof_reference(value: _Reference, context: Any) -> ReferenceType:
+    return ReferenceType(typeof_impl(value.value, context))
+
+
+@register_model(ReferenceType)
+class _ReferenceModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, fe_type: ReferenceType) -> None:
+        super().__init__(manager, fe_type, cgutils.voidptr_t)
+
+
+@infer_getattr
+class _ReferenceAttribute(AttributeTemplate):  # type: ignore[misc]
+    key = ReferenceType
+
+    def generic_resolve(self, reference: ReferenceType, attribute: str) -> types.Type | None:
+        found = reference.field(attribute)
+        return None if found is None else _seen_as(found[1])
+
+
+@lower_getattr_generic(ReferenceType)
+def _get_field(context: Any, builder: Any, reference: ReferenceType, value: Any, attribute: str) -> Any:
+    found = reference.field(attribute)
+    if found is None:
+        raise AttributeError(f"{reference} has no field {attribute!r}")
+    position, field = found
+    whole = context.get_value_type(reference.pointee)
+    place = builder.gep(
+        builder.bitcast(value, whole.as_pointer()), [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), position)], inbounds=True
+    )
+    if isinstance(field, types.BaseNamedTuple):
+        return builder.bitcast(place, cgutils.voidptr_t)
+    return imputils.impl_ret_borrowed(context, builder, field, builder.load(place))
+
+
+@unbox(ReferenceType)
+def _unbox_reference(reference: ReferenceType, obj: Any, c: Any) -> NativeValue:
+    inside = c.pyapi.object_getattr_string(obj, "value")
+    native = c.unbox(reference.pointee, inside)
+    c.pyapi.decref(inside)
+    place = cgutils.alloca_once_value(c.builder, native.value)
+
+    def cleanup() -> None:
+        if native.cleanup is not None:
+            native.cleanup()
+        if c.context.enable_nrt:
+            c.context.nrt.decref(c.builder, reference.pointee, native.value)
+
+    return NativeValue(c.builder.bitcast(place, cgutils.voidptr_t), is_error=native.is_error, cleanup=cleanup)
