@@ -80,8 +80,8 @@ def _integers(fields: dict[str, str], key: str) -> list[int]:
 
 def _numbers(fields: dict[str, str], key: str) -> list[float]:
     values = [float(x) for x in fields[key].split()]
-    if not all(math.isfinite(v) for v in values):
-        raise ValueError(f"{key} holds a number that is not finite")
+    if any(math.isnan(v) for v in values):
+        raise ValueError(f"{key} holds a number that is NaN")
     return values
 
 
@@ -89,6 +89,8 @@ def _add_tree(tables: _Tables, fields: dict[str, str], features: int) -> None:
     if fields.get("is_linear", "0") != "0":
         raise ModelError("linear trees cannot be scored here; train with linear_tree=false")
     leaves = _numbers(fields, "leaf_value")
+    if not all(math.isfinite(v) for v in leaves):
+        raise ValueError("a leaf value is infinite")
     if len(leaves) != int(fields["num_leaves"]):
         raise ValueError(f"{len(leaves)} leaf values for {fields['num_leaves']} leaves")
     first_leaf = len(tables.floats)

@@ -17,15 +17,17 @@ from bidsim.core.reference import ref
 from bidsim.core.random import stream_key, uniform
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
-from bidsim.engine.impressions import credit, fill_features, happen, offer_price, true_rates
+from bidsim.engine.impressions import credit, fill_features, happen, offer_price, read_clock, true_rates
 from bidsim.engine.purchases import due, next_conversion
 from bidsim.engine.store import empty_store, expose, find_user, gather, grown, has_room, release
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch
 
+from bidsim.response.truth import Rates, Truth, credited_rate
+from bidsim.traffic.users import Population, activity_share
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bidsim.response.truth import Truth
     from bidsim.traffic.stream import Traffic
 
 _CHUNK = 65_536
@@ -44,10 +46,14 @@ class _Logging(NamedTuple):
     pick: np.uint64
     keep: float
     start: int
+    population: Population
+    rate: float
+    line_share: NDArray[np.float64]
+    mean_view: float
 
 
 def log_history(
-    traffic: Traffic, campaigns: Campaigns, truth: Truth, keys: Keys, *, seed: int, keep: float, evaluate_from: int, evaluate_until: int, progress: Callable[[int], None]
+    traffic: Traffic, campaigns: Campaigns, truth: Truth, keys: Keys, *, seed: int, mean_view: float, keep: float, evaluate_from: int, evaluate_until: int, progress: Callable[[int], None]
 ) -> tuple[LoggedRows, LoggedRows]:
     """Buy the history and return (rows to train on, rows to evaluate on), labels matured.
 
@@ -57,6 +63,7 @@ def log_history(
         truth: Parameters of the truth.
         keys: Random streams, of the history's own.
         seed: Seed of the world.
+        mean_view: Mean view rate over placements.
         keep: Share of rows without a click that are kept while the history runs.
         evaluate_from: Time before which rows are for training, from which they are for evaluation.
         evaluate_until: Time after which labels have not matured by the history's end; rows are dropped.
@@ -66,7 +73,8 @@ def log_history(
     lines = truth.line_id.shape[0]
     logging = _Logging(
         campaigns, truth, empty_store(1), empty_scratch(len(campaigns.id), lines, 1, 1), keys, empty_log(4096, 4, 1, WIDTH),
-        stream_key(seed, "history/campaign"), keep, traffic.arrivals.start,
+        stream_key(seed, "history/campaign"), keep, traffic.arrivals.start, traffic.population,
+        traffic.arrivals.total / traffic.arrivals.duration, np.bincount(truth.line, minlength=lines) / len(truth.line), mean_view,
     )  # fmt: skip
     total = traffic.arrivals.total
     for lo in range(0, total, _CHUNK):
@@ -132,10 +140,21 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
         logging.log.ints[row, _TIME] = time
         logging.log.ints[row, _LABEL] = 0
         logging.log.ints[row, _CLICKED] = earns
-        logging.log.floats[row, 0] = rates.attributed
+        logging.log.floats[row, 0] = _credited(logging, rates, campaign, requests.user[i], time)
     credit(truth, store, scratch, keys, chunk, i, slot, campaign, campaigns.id[campaign], 1, row, events, False, logging.start)
     scratch.exposure_of[campaign] = expose(store, slot, scratch.exposure_of[campaign], campaign, time)
     release(store, scratch, slot)
+
+
+@kernel(inner=True)
+def _credited(logging: _Logging, rates: Rates, campaign: int, user: int, time: int) -> float:
+    """True probability of the label: the user's later clicks (or views) of the same line would take the credit."""
+    truth = logging.truth
+    line = truth.line[campaign]
+    clock = read_clock(logging.store, logging.scratch.clock_of[line], time)
+    earns = logging.mean_view * rates.clicked if truth.by_click else logging.mean_view
+    displaced = logging.rate * activity_share(logging.population, user) * logging.line_share[line] * earns
+    return credited_rate(truth, campaign, rates, clock.buyer, clock.age, clock.scale, clock.coming, displaced)  # type: ignore[no-any-return]
 
 
 def _split(logging: _Logging, seed: int, evaluate_from: int, evaluate_until: int) -> tuple[LoggedRows, LoggedRows]:

@@ -22,6 +22,17 @@ from bidsim.response.truth import Rates, Truth, response_rates, shown_price
 _VIEW, _CLICK, _BUY, _DELAY = range(4)
 
 
+class Clock(NamedTuple):
+    """What is true of a user and a line: ``age`` since the last purchase in microseconds, negative where none is known;
+    ``coming`` is the time until an ad-driven purchase, negative where none is on its way.
+    """
+
+    buyer: bool
+    age: float
+    scale: float
+    coming: float
+
+
 class Events(NamedTuple):
     """What happened to one impression, 0 or 1 each."""
 
@@ -31,19 +42,22 @@ class Events(NamedTuple):
 
 
 @kernel(inner=True)
+def read_clock(store: Store, entry: int, time: int) -> Clock:
+    """Read a purchase clock; ``entry`` -1 stands for a user who never bought."""
+    if entry < 0:
+        return Clock(False, -1.0, 1.0, -1.0)
+    clock = store.clocks[entry]
+    age = np.float64(time - clock[LAST]) if clock[LAST] > -NEVER else -1.0
+    coming = np.float64(clock[PENDING] - time) if clock[PENDING] < NEVER else -1.0
+    return Clock(clock[BUYER] != 0, age, store.scale[entry], coming)
+
+
+@kernel(inner=True)
 def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float) -> Rates:
     """True probabilities of showing a campaign in request ``i``, given the user's state."""
     time = chunk.requests.time[i]
-    line = truth.line[campaign]
-    entry = scratch.clock_of[line]
+    clock = read_clock(store, scratch.clock_of[truth.line[campaign]], time)
     frequency = stores.recent_frequency(store, scratch.exposure_of[campaign], time)
-    buyer, age, scale, pending = False, -1.0, 1.0, False
-    if entry >= 0:
-        clock = store.clocks[entry]
-        buyer = clock[BUYER] != 0
-        age = float(time - clock[LAST]) if clock[LAST] > -NEVER else -1.0
-        scale = store.scale[entry]
-        pending = clock[PENDING] < NEVER
     return response_rates(
         truth,
         campaign,
@@ -53,10 +67,10 @@ def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: in
         chunk.latent.interest[i],
         offer,
         frequency,
-        buyer,
-        age,
-        scale,
-        pending,
+        clock.buyer,
+        clock.age,
+        clock.scale,
+        clock.coming,
     )
 
 

@@ -28,7 +28,7 @@ from bidsim.kernels.choose import choose, cumulative
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-OUT_OF_REACH = cpm_to_nanos(1_000_000.0)
+OUT_OF_REACH = cpm_to_nanos(1_000_000_000.0)
 _RAREST_FLOOR = 0.02
 
 

@@ -24,7 +24,7 @@ class ProductSettings(Settings):
     """Shape of the Weibull hazard in the time since the last purchase: 1 is memoryless, more is more regular."""
     buyers: Probability = 0.15
     """Share of users who buy this product of an advertiser anyway."""
-    click_rate: Probability = 0.04
+    click_rate: Probability = 0.07
     """Click rate of a seen ad, for a typical user."""
     conversion_rate: Probability = 0.08
     """Rate of ad-driven purchases after a click, for a typical user at list price."""
@@ -45,7 +45,7 @@ class ResponseSettings(Settings):
     """Loss in the click for each unit of log(1 + recent impressions of the campaign)."""
     creative_effect: Effect = 0.3
     """Effect of one unit of the lever ``creative`` on the click."""
-    conversion_intent: Effect = 0.8
+    conversion_intent: Effect = 0.9
     """Effect of one unit of hidden intent on the purchase after a click."""
     conversion_match: Effect = 0.5
     """Effect on the purchase of a product for the user's own interest."""

@@ -13,6 +13,7 @@ from bidsim.core.random import uniform_open
 from bidsim.core.units import DAY
 from bidsim.kernels.normal import normal_quantile, sigmoid
 
+_PANELS = 24
 READINESS_FLOOR = 0.05
 """Even right after a purchase a few users buy again."""
 
@@ -107,7 +108,7 @@ def response_rates(
     buyer: bool,
     age: float,
     scale: float,
-    pending: bool,
+    coming: float,
 ) -> Rates:
     """True probabilities of showing ``campaign`` in this request.
 
@@ -121,7 +122,7 @@ def response_rates(
         buyer: Whether the user buys this line without ads.
         age: Microseconds since the last purchase; negative where there was none.
         scale: The user's Weibull scale for this line, microseconds.
-        pending: Whether an ad-driven purchase is on its way, which blocks another.
+        coming: Microseconds until an ad-driven purchase that is on its way, which blocks another; negative where none is.
 
     """
     line = truth.line[campaign]
@@ -135,9 +136,11 @@ def response_rates(
         buy_logit += truth.cycle * math.log(readiness(age, scale, truth.shape[line]))
     if not buyer:
         buy_logit += truth.newcomer
-    buy = 0.0 if pending else sigmoid(buy_logit)
+    buy = 0.0 if coming >= 0.0 else sigmoid(buy_logit)
     organic = 0.0
-    if buyer:
+    if coming >= 0.0:
+        organic = 1.0 if coming <= truth.window else 0.0
+    elif buyer:
         shape = truth.shape[line]
         organic = 1.0 - math.exp(cumulative_hazard(age, scale, shape) - cumulative_hazard(age + truth.window, scale, shape))
     timely = 1.0 - math.exp(-truth.window / truth.delay[line])
@@ -146,3 +149,38 @@ def response_rates(
     else:
         attributed = view * (1.0 - (1.0 - click * buy * timely) * (1.0 - organic))
     return Rates(view, click, buy, attributed, view * click * buy)
+
+
+@kernel()
+def credited_rate(truth: Truth, campaign: int, rates: Rates, buyer: bool, age: float, scale: float, coming: float, displaced: float) -> float:
+    """Return the chance that an impression is credited where later clicks (or views) of the line take the credit away.
+
+    The purchase comes at the earlier of an ad-driven time, exponential, and an organic one, Weibull; until then
+    events that take the credit arrive at rate ``displaced``. The survival function is exact at the ends of panels
+    that grow with the cube of their number, so that delays of an hour and windows of weeks are both resolved.
+
+    Args:
+        truth: Parameters.
+        campaign: Row of the campaign.
+        rates: Its true probabilities.
+        buyer: Whether the user buys this line without ads; ``age`` and ``scale`` as in `response_rates`.
+        age: Microseconds since the last purchase.
+        scale: The user's Weibull scale.
+        coming: Microseconds until an ad-driven purchase that is on its way, negative where none is.
+        displaced: Expected events per microsecond that take the credit.
+
+    """
+    line = truth.line[campaign]
+    earned = rates.viewed * rates.clicked if truth.by_click else rates.viewed
+    if coming >= 0.0:
+        return earned * math.exp(-displaced * coming) if coming <= truth.window else 0.0
+    bought = rates.bought if truth.by_click else rates.clicked * rates.bought
+    before = cumulative_hazard(age, scale, truth.shape[line]) if buyer else 0.0
+    credited, left, survival = 0.0, 0.0, 1.0
+    for panel in range(1, _PANELS + 1):
+        right = truth.window * (panel / _PANELS) ** 3
+        organic = math.exp(before - cumulative_hazard(age + right, scale, truth.shape[line])) if buyer else 1.0
+        after = (1.0 - bought * (1.0 - math.exp(-right / truth.delay[line]))) * organic
+        credited += math.exp(-displaced * 0.5 * (left + right)) * (survival - after)
+        left, survival = right, after
+    return earned * credited

@@ -143,11 +143,11 @@ class CampaignSettings(Settings):
 class HistorySettings(Settings):
     """The logged traffic before t = 0 on which CVR models are trained."""
 
-    requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 1_600_000
+    requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 4_000_000
     """Expected number of logged impressions."""
     duration: Duration = 28 * DAY
     """How long before t = 0 it begins."""
-    evaluation: Duration = 5 * DAY
+    evaluation: Duration = 3 * DAY
     """Length of the last matured part, which is for evaluation only."""
     keep: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.15
     """Share of impressions without a conversion that are kept for training."""

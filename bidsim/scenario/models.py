@@ -139,11 +139,17 @@ def _history(
         truth,
         keys,
         seed=settings.seed,
+        mean_view=_mean_view(scenario),
         keep=float(history.keep) if training else 1.0,
         evaluate_from=-settings.attribution.window - history.evaluation,
         evaluate_until=-settings.attribution.window,
         progress=lambda done: progress("history", done, arrivals.total),
     )
+
+
+def _mean_view(scenario: Scenario) -> float:
+    placements = scenario.settings.traffic.placements.values()
+    return sum(p.share * p.view_rate for p in placements) / sum(p.share for p in placements)
 
 
 def _fit(scenario: Scenario, kind: Any, params: Any, rows: LoggedRows, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:

@@ -75,7 +75,7 @@ class TrafficSettings(Settings):
     """Share of visits that go to sites of the user's own interest."""
     segment_accuracy: Share = 0.6
     """How often the audience segment that bidders see is the user's true interest."""
-    engagement_noise: NonNegative = 0.7
+    engagement_noise: NonNegative = 1.0
     """Noise of the engagement score, a proxy of hidden intent that has no effect of its own."""
     intent_activity: Annotated[Number, Field(ge=-1.0, le=1.0)] = 0.3
     """Correlation of hidden intent with activity."""

@@ -59,6 +59,14 @@ def pick_user(population: Population, u: float) -> int:
 
 
 @kernel()
+def activity_share(population: Population, user: int) -> float:
+    """Part of all requests that a user sends, expected."""
+    spread = population.activity_spread
+    score = normal_quantile((user + 0.5) / population.users)
+    return math.exp(spread * score - 0.5 * spread * spread) / population.users
+
+
+@kernel()
 def _normal(key: np.uint64, user: int, what: int) -> float:
     return normal_quantile(uniform_open(key, user, what, 0))
 

@@ -1,0 +1,185 @@
+"""The command line: parses, calls, prints. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError
+from bidsim.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bidsim.scenario.load import Scenario
+
+QUICKSTART = "quickstart.toml"
+
+_EPILOG = """examples:
+  bidsim demo                                             run the quickstart scenario
+  bidsim run scenarios/tight_budgets.toml --seed 7
+  bidsim run scenarios/quickstart.toml --set campaigns.softly-always-on.budget=500
+  bidsim check my_scenario.toml
+  bidsim report runs/quickstart-1a2b3c4d5e6f
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code (0 done, 2 typed wrong, 3 failed)."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] | None = getattr(chosen, "command", None)
+    if command is None:
+        parser.print_help()
+        return EXIT_TYPED_WRONG
+    try:
+        return command(chosen)
+    except BidsimError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("stopped; nothing was written")
+        return EXIT_RUN_FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, MemoryError) as error:
+        _complain(f"{type(error).__name__}: {error}")
+        return EXIT_RUN_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bidsim", description="Real-time ad bidding, simulated, with the truth known.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"bidsim {VERSION}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_run(commands, "demo", "run the quickstart scenario", _demo, scenario=False)
+    _add_run(commands, "run", "run a scenario and write a run directory", _run)
+    check = _add(commands, "check", "say everything that is wrong with a scenario", _check)
+    _scenario_arguments(check)
+    show = _add(commands, "show", "print a scenario", _show)
+    _scenario_arguments(show)
+    show.add_argument("--resolved", action="store_true", help="with every default filled in, as JSON")
+    _add(commands, "schema", "print the JSON Schema of scenario files, for editors", _schema)
+    report = _add(commands, "report", "write an HTML page about a run", _report)
+    report.add_argument("run", type=Path, metavar="RUN", help="a run directory, such as runs/quickstart-1a2b3c4d5e6f")
+    report.add_argument("--out", type=Path, help="where to write the page; by default report.html in the run directory")
+    return parser
+
+
+def _add(commands: Any, name: str, text: str, command: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_run(commands: Any, name: str, text: str, command: Callable[[argparse.Namespace], int], *, scenario: bool = True) -> None:
+    parser = _add(commands, name, text, command)
+    _scenario_arguments(parser, scenario=scenario)
+    parser.add_argument("--out", type=Path, help="run directory; by default runs/<scenario>-<hash>")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _scenario_arguments(parser: argparse.ArgumentParser, *, scenario: bool = True) -> None:
+    if scenario:
+        parser.add_argument("scenario", type=Path, metavar="SCENARIO", help="a scenario file, such as scenarios/quickstart.toml")
+    parser.add_argument("--seed", help="seed of everything that is drawn")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key, such as campaigns.softly-always-on.budget=500")
+    parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
+
+
+def _load(chosen: argparse.Namespace, path: Path | None = None) -> Scenario:
+    from bidsim.scenario.load import load_scenario  # noqa: PLC0415
+    from bidsim.scenario.sources import parse_set  # noqa: PLC0415
+
+    overrides = dict(parse_set(text) for text in chosen.set)
+    if chosen.seed is not None:
+        if not chosen.seed.isdecimal():
+            raise UsageError(f"--seed {chosen.seed}: a seed is a whole number, 0 or more")
+        overrides["seed"] = int(chosen.seed)
+    return load_scenario(path or chosen.scenario, overrides, allow_code=chosen.allow_code)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    return _run_and_print(chosen, _load(chosen, scenario_folder() / QUICKSTART))
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    return _run_and_print(chosen, _load(chosen))
+
+
+def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
+    from bidsim.experiments.run import run  # noqa: PLC0415
+    from bidsim.reports.terminal import print_result  # noqa: PLC0415
+
+    out = chosen.out or Path("runs") / f"{scenario.name}-{scenario.digest()}"
+    _check_place(out)
+    result = run(scenario)
+    result.save(out)
+    if chosen.json:
+        print(json.dumps(result.summary, indent=1, sort_keys=True))
+    else:
+        print_result(result)
+    return 0
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a place that could not be written to before any time is spent."""
+    from bidsim.core.result import is_run_directory  # noqa: PLC0415
+
+    if out.exists() and not is_run_directory(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(f"{out} exists and is not a run directory; choose another place with --out")
+    nearest = next(p for p in (out, *out.parents, Path()) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(f"{out} cannot be written: {nearest} is not a folder that you may write to; choose another place with --out")
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    scenario = _load(chosen)
+    settings = scenario.settings
+    print(f"{chosen.scenario}: fine. {len(settings.campaigns)} campaigns, {len(settings.seats)} seats, {settings.requests:,} requests expected.")
+    return 0
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    scenario = _load(chosen)
+    if chosen.resolved:
+        print(json.dumps(scenario.resolved(), indent=2))
+    else:
+        print(Path(chosen.scenario).read_text(encoding="utf-8-sig"), end="")
+    return 0
+
+
+def _schema(chosen: argparse.Namespace) -> int:
+    from bidsim.scenario.schema import scenario_schema  # noqa: PLC0415
+
+    print(json.dumps(scenario_schema(), indent=1))
+    return 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    from bidsim.core.result import load_result  # noqa: PLC0415
+    from bidsim.reports.page import write_report  # noqa: PLC0415
+
+    result = load_result(chosen.run)
+    path = write_report(result, chosen.out or chosen.run / "report.html")
+    print(f"wrote {path}")
+    return 0
+
+
+def scenario_folder() -> Path:
+    """Folder of the scenarios that come with bidsim: the checkout's, or the installed package's."""
+    package = Path(__file__).resolve().parent
+    for folder in (package.parent / "scenarios", package / "scenarios"):
+        if (folder / QUICKSTART).is_file():
+            return folder
+    raise UsageError("the scenarios that come with bidsim are not installed; name a scenario file with: bidsim run FILE")
+
+
+def _complain(text: str) -> None:
+    print(f"error: {text}" if "\n" not in text else f"errors:\n{text}", file=sys.stderr)

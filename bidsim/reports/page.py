@@ -1,0 +1,121 @@
+"""The page about a run: one self-contained HTML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.core.errors import UsageError
+from bidsim.core.units import DAY, NANOS_PER_UNIT
+from bidsim.reports import charts
+
+if TYPE_CHECKING:
+    from bidsim.core.result import Result
+
+_LABELS = {
+    "won": "won", "outbid": "outbid", "below_floor": "below floor", "budget": "budget spent", "frequency_cap": "frequency cap",
+    "paced": "held back by pacing", "no_bid": "no bid", "timeout": "too late", "internal": "own seat bid more",
+}  # fmt: skip
+_BINS = 12
+
+
+def write_report(result: Result, path: Path) -> Path:
+    """Write the page.
+
+    Raises:
+        UsageError: The place cannot be written.
+
+    """
+    temporary = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        temporary.write_text(render_report(result), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
+    return path
+
+
+def render_report(result: Result) -> str:
+    """Return the page as HTML; the same result gives the same bytes."""
+    import jinja2  # noqa: PLC0415
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"money": _money, "whole": _whole, "percent": _percent}
+    return environment.get_template("run.html").render(**_content(result))
+
+
+def _content(result: Result) -> dict[str, Any]:
+    summary = result.summary
+    pictures = [
+        ("Spend over time", "What all campaigns together paid in each hour.", _spend_chart(result)),
+        ("Where opportunities went", "Each bar is all requests that matched the campaign's targeting.", _loss_chart(summary["campaigns"])),
+        ("Predicted against true rate", "Sampled decisions in groups of equal size; on the line, the model is right.", _calibration_chart(result)),
+    ]
+    return {
+        "summary": summary,
+        "manifest": result.manifest,
+        "campaigns": summary["campaigns"],
+        "losses": {k: v for k, v in _LABELS.items() if k != "won"},
+        "pictures": pictures,
+        "landscape": _landscape_rows(result),
+    }
+
+
+def _money(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.2f}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}%"
+
+
+def _spend_chart(result: Result) -> str:
+    timeline = result.tables["timeline"]
+    starts = np.unique(timeline["start_us"])
+    spend = timeline["payment_nanos"].reshape(-1, len(starts)).sum(axis=0) / NANOS_PER_UNIT
+    return charts.lines_over_days((starts / DAY).tolist(), {"spend": spend.tolist()}, "spend", "Spend of all campaigns over time")
+
+
+def _loss_chart(campaigns: dict[str, Any]) -> str:
+    targeted = {n: row["wins"] + sum(c for r, c in row["lost"].items() if r != "not_targeted") for n, row in campaigns.items()}
+    shares = {}
+    for reason, label in _LABELS.items():
+        counts = [row["wins"] if reason == "won" else row["lost"][reason] for row in campaigns.values()]
+        if any(counts):
+            shares[label] = [100 * c / max(t, 1) for c, t in zip(counts, targeted.values(), strict=True)]
+    return charts.stacked_shares(list(campaigns), shares, "Share of targeted requests won and lost, by campaign and reason")
+
+
+def _calibration_chart(result: Result) -> str:
+    predicted, true = result.tables["bids"]["pcvr"], result.tables["bids"]["true_rate"]
+    if len(predicted) < _BINS:
+        return ""
+    groups = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
+    x = [float(100 * predicted[g].mean()) for g in groups]
+    y = [float(100 * true[g].mean()) for g in groups]
+    return charts.points_with_line(x, y, "predicted rate, %", "true rate, %", "Predicted against true conversion rate")
+
+
+def _landscape_rows(result: Result) -> list[dict[str, Any]]:
+    """What 0.8 and 1.2 times each campaign's bids would have bought, against its own, in percent."""
+    table = result.tables["landscape"]
+    rows: dict[str, dict[float, tuple[int, float]]] = {}
+    for name, factor, wins, paid in zip(table["campaign"], table["bid_factor"].tolist(), table["wins"].tolist(), table["payment_nanos"].tolist(), strict=True):
+        rows.setdefault(name, {})[factor] = (wins, paid / NANOS_PER_UNIT)
+    found = []
+    for name, by_factor in rows.items():
+        own_wins, own_paid = by_factor[1.0]
+        if own_wins:
+            changes = {f: (by_factor[f][0] / own_wins - 1, by_factor[f][1] / own_paid - 1 if own_paid else 0.0) for f in (0.8, 1.2)}
+            found.append({"campaign": name, "lower": changes[0.8], "higher": changes[1.2], "auctions": own_wins})
+    return found

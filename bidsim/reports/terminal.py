@@ -1,0 +1,103 @@
+"""The table that a run prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from bidsim.core.result import Result
+
+_LOSS_LABELS = {
+    "not_targeted": "not targeted", "budget": "budget", "frequency_cap": "frequency cap", "paced": "paced", "no_bid": "no bid",
+    "timeout": "timeout", "internal": "internal", "below_floor": "below floor", "outbid": "outbid",
+}  # fmt: skip
+_PIPE_WIDTH = 170
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def print_result(result: Result) -> None:
+    """Print the campaigns' table, the market, the model, and what to do next."""
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    console.print(_campaign_table(result.summary["campaigns"]))
+    console.print(_spend_picture(result))
+    for line in _closing(result):
+        console.print(line, markup=False)
+
+
+def _campaign_table(campaigns: dict[str, Any]) -> Table:
+    table = Table(title="Campaigns", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("campaign", overflow="ellipsis", max_width=28, no_wrap=True)
+    for name in ("requests\neligible", "\nbids", "\nwins", "win\nrate", "\nspend", "of\nbudget", "conver-\nsions", "\nCPA", "\nROAS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("most opportunities lost to\n(of requests targeted)", no_wrap=True, overflow="ellipsis")
+    for name, row in campaigns.items():
+        table.add_row(
+            Text(printable(name)),
+            f"{row['eligible']:,}",
+            f"{row['bids']:,}",
+            f"{row['wins']:,}",
+            _percent(row["win_rate"]),
+            f"{row['spend']:,.2f}",
+            _percent(row["spend"] / row["budget"]),
+            f"{row['conversions']:,}",
+            _money(row["cpa"]),
+            _money(row["roas"]),
+            _main_losses(row["lost"], row["wins"]),
+        )
+    return table
+
+
+def printable(name: str) -> str:
+    """Show a name on one line, control characters made visible."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _main_losses(lost: dict[str, int], wins: int) -> str:
+    targeted = wins + sum(count for reason, count in lost.items() if reason != "not_targeted")
+    found = sorted(((count, reason) for reason, count in lost.items() if reason != "not_targeted" and count), reverse=True)[:2]
+    return ", ".join(f"{_LOSS_LABELS[reason]} {100 * count / targeted:.0f}%" for count, reason in found) if targeted else "no request matched"
+
+
+def _spend_picture(result: Result) -> Text:
+    """Spend over time as a line of blocks, all campaigns together."""
+    timeline = result.tables["timeline"]
+    buckets = len(set(timeline["start_us"].tolist()))
+    spend = timeline["payment_nanos"].reshape(-1, buckets).sum(axis=0)
+    columns = min(84, buckets)
+    groups = [spend[k * buckets // columns : (k + 1) * buckets // columns].sum() for k in range(columns)]
+    most = max([*groups, 1])
+    return Text("\nSpend over time  " + "".join(_BLOCKS[min(8, int(8 * g / most + 0.999))] for g in groups))
+
+
+def _closing(result: Result) -> list[str]:
+    market, manifest = result.summary["market"], result.manifest
+    share = 100 * market["sold_to_campaigns"] / max(market["requests"], 1)
+    lines = [
+        f"Market           {market['requests']:,} requests, {share:.1f}% sold to campaigns, revenue {market['revenue']:,.2f} (publishers {market['publisher_revenue']:,.2f}, fee {market['exchange_fee']:,.2f})",
+        f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus {market['surplus_expected']:,.2f}",
+    ]
+    for seat, figures in result.summary["models"].items():
+        if figures:
+            model, oracle = figures["model"], figures["oracle"]
+            lines.append(
+                f"Model {printable(seat)[:10]:<10} AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
+                f"base rate {figures['base_rate']['log_loss']:.5f}), prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
+            )
+    seconds = manifest["seconds"]
+    lines.append(f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; {seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training")
+    if result.folder is not None:
+        lines += ["", f"Run directory    {result.folder}", f"Next             bidsim report {result.folder}"]
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def _money(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.2f}"

@@ -1,0 +1,43 @@
+"""The JSON Schema of scenario files, with every plug-in's parameters filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bidsim.core.registry import find, names
+from bidsim.scenario.model import ScenarioSettings
+
+
+def scenario_schema() -> dict[str, Any]:
+    """Return the schema that an editor uses to complete and check scenario files."""
+    schema = ScenarioSettings.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "bidsim scenario"
+    schema["properties"]["extends"] = {"type": "string", "description": "Scenario file to start from; keys here are laid over it."}
+    schema["required"] = []
+    filled: dict[str, Any] = _fill(schema)
+    return filled
+
+
+def _fill(node: Any) -> Any:
+    if isinstance(node, dict):
+        if "$plugin" in node:
+            return _plugin_schema(node["$plugin"], node["$key"]) | {k: v for k, v in node.items() if k == "description"}
+        return {key: _fill(value) for key, value in node.items()}
+    return [_fill(value) for value in node] if isinstance(node, list) else node
+
+
+def _plugin_schema(family: str, key: str) -> dict[str, Any]:
+    """Either the bare name, or a table with the name and that plug-in's parameters."""
+    choices: list[dict[str, Any]] = []
+    if family in ("policy", "pacing", "model"):
+        choices.append({"type": "string", "examples": names(family)})
+    for name in names(family):
+        params = find(family, name).Params.model_json_schema()
+        properties = {key: {"const": name}, **params.get("properties", {})}
+        if family == "auction":
+            properties |= {"reserve_cpm": {"type": "number", "minimum": 0}, "fee": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}}
+        choices.append(
+            {"type": "object", "properties": properties, "additionalProperties": False, "description": params.get("description", ""), "required": [] if family == "auction" else [key]}
+        )
+    return {"anyOf": choices}
