@@ -53,7 +53,7 @@ class _Logging(NamedTuple):
 
 
 def log_history(
-    traffic: Traffic, campaigns: Campaigns, truth: Truth, keys: Keys, *, seed: int, mean_view: float, keep: float, evaluate_from: int, evaluate_until: int, progress: Callable[[int], None]
+    traffic: Traffic, campaigns: Campaigns, truth: Truth, keys: Keys, *, seed: int, mean_view: float, keep: float, train_from: int, evaluate_from: int, evaluate_until: int, progress: Callable[[int], None]
 ) -> tuple[LoggedRows, LoggedRows]:
     """Buy the history and return (rows to train on, rows to evaluate on), labels matured.
 
@@ -65,6 +65,7 @@ def log_history(
         seed: Seed of the world.
         mean_view: Mean view rate over placements.
         keep: Share of rows without a click that are kept while the history runs.
+        train_from: Time from which rows are for training.
         evaluate_from: Time before which rows are for training, from which they are for evaluation.
         evaluate_until: Time after which labels have not matured by the history's end; rows are dropped.
         progress: Called with the number of requests done.
@@ -85,7 +86,7 @@ def log_history(
             logging = _with_room(logging, lines)
         progress(len(requests.time))
     _label_until(ref(logging), traffic.arrivals.start + traffic.arrivals.duration)
-    return _split(logging, seed, evaluate_from, evaluate_until)
+    return _split(logging, seed, train_from, evaluate_from, evaluate_until)
 
 
 def _with_room(logging: _Logging, lines: int) -> _Logging:
@@ -157,7 +158,7 @@ def _credited(logging: _Logging, rates: Rates, campaign: int, user: int, time: i
     return credited_rate(truth, campaign, rates, clock.buyer, clock.age, clock.scale, clock.coming, displaced)  # type: ignore[no-any-return]
 
 
-def _split(logging: _Logging, seed: int, evaluate_from: int, evaluate_until: int) -> tuple[LoggedRows, LoggedRows]:
+def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, evaluate_until: int) -> tuple[LoggedRows, LoggedRows]:
     """Thin the negatives that earned credit like the others, then split by time."""
     used = int(logging.log.used[0])
     ints, rates, features = logging.log.ints[:used], logging.log.floats[:used, 0], logging.log.features[:used]
@@ -172,7 +173,7 @@ def _split(logging: _Logging, seed: int, evaluate_from: int, evaluate_until: int
         return LoggedRows(np.ascontiguousarray(features[rows]), label, rates[rows].copy(), ints[rows, _CAMPAIGN].copy(), logging.keep, logged)
 
     time = ints[:, _TIME]
-    return part(time < evaluate_from), part((time >= evaluate_from) & (time < evaluate_until))
+    return part((time >= train_from) & (time < evaluate_from)), part((time >= evaluate_from) & (time < evaluate_until))
 
 
 @kernel(allocates=True)

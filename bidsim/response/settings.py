@@ -24,7 +24,7 @@ class ProductSettings(Settings):
     """Shape of the Weibull hazard in the time since the last purchase: 1 is memoryless, more is more regular."""
     buyers: Probability = 0.15
     """Share of users who buy this product of an advertiser anyway."""
-    click_rate: Probability = 0.07
+    click_rate: Probability = 0.09
     """Click rate of a seen ad, for a typical user."""
     conversion_rate: Probability = 0.08
     """Rate of ad-driven purchases after a click, for a typical user at list price."""

@@ -110,11 +110,11 @@ def _traffic(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
 
 
 def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
-    needed = settings.attribution.window + settings.history.evaluation
+    needed = settings.attribution.window + settings.history.evaluation + settings.history.warmup
     if settings.history.duration <= needed:
         yield source.problem(
             ("history", "duration"),
-            f"{format_duration(settings.history.duration)} leaves nothing to train on: attribution.window and history.evaluation take {format_duration(needed)}",
+            f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",
         )
     for key in ("bucket", "slices"):
         if settings.duration // getattr(settings.log, key) > 1_000_000:

@@ -143,10 +143,12 @@ class CampaignSettings(Settings):
 class HistorySettings(Settings):
     """The logged traffic before t = 0 on which CVR models are trained."""
 
-    requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 4_000_000
+    requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 3_000_000
     """Expected number of logged impressions."""
     duration: Duration = 28 * DAY
     """How long before t = 0 it begins."""
+    warmup: Duration = 7 * DAY
+    """Length of its first part, which is not used: users first have to get used to seeing ads."""
     evaluation: Duration = 3 * DAY
     """Length of the last matured part, which is for evaluation only."""
     keep: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.15

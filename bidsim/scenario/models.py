@@ -141,6 +141,7 @@ def _history(
         seed=settings.seed,
         mean_view=_mean_view(scenario),
         keep=float(history.keep) if training else 1.0,
+        train_from=history.warmup - history.duration,
         evaluate_from=-settings.attribution.window - history.evaluation,
         evaluate_until=-settings.attribution.window,
         progress=lambda done: progress("history", done, arrivals.total),
