@@ -122,9 +122,7 @@ _I64 = numba.int64[:, ::1]
 OFFERS_SIGNATURE = numba.void(numba.typeof(ref(empty_offers(1))), numba.int64, numba.int64, _F64, _I64)
 """``kernel(offers, lo, hi, floats, ints)``: of policies (`bid`, `notice`) and pacers (`pace`, `settle`)."""
 
-CLEAR_SIGNATURE = numba.void(
-    numba.typeof(ref(empty_book(1))), numba.int64, numba.int64, numba.float64[::1], numba.typeof(ref(empty_outcome(1, 1)))
-)
+CLEAR_SIGNATURE = numba.void(numba.typeof(ref(empty_book(1))), numba.int64, numba.int64, numba.float64[::1], numba.typeof(ref(empty_outcome(1, 1))))
 """``clear(book, n, slots, params, outcome)``: of auction formats."""
 
 SCORE_SIGNATURE = numba.void(

@@ -78,9 +78,7 @@ def _get_field(context: Any, builder: Any, reference: ReferenceType, value: Any,
         raise AttributeError(f"{reference} has no field {attribute!r}")
     position, field = found
     whole = context.get_value_type(reference.pointee)
-    place = builder.gep(
-        builder.bitcast(value, whole.as_pointer()), [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), position)], inbounds=True
-    )
+    place = builder.gep(builder.bitcast(value, whole.as_pointer()), [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), position)], inbounds=True)
     if isinstance(field, types.BaseNamedTuple):
         return builder.bitcast(place, cgutils.voidptr_t)
     return imputils.impl_ret_borrowed(context, builder, field, builder.load(place))

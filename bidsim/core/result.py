@@ -181,9 +181,7 @@ def _read_table(path: Path) -> Columns:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}") from None
-    return {
-        name: table[name].to_pylist() if pa.types.is_string(table[name].type) else np.ascontiguousarray(table[name].to_numpy()) for name in table.column_names
-    }
+    return {name: table[name].to_pylist() if pa.types.is_string(table[name].type) else np.ascontiguousarray(table[name].to_numpy()) for name in table.column_names}
 
 
 def _write_parts(result: Result, folder: Path) -> None:
@@ -219,8 +217,8 @@ def _swap_in(temporary: Path, target: Path) -> None:
     """Put the new run in place; an older one of the same name steps aside first."""
     aside = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}-old"
     if target.exists():
-        (target / MANIFEST).unlink(missing_ok=True)
         target.rename(aside)
+        (aside / MANIFEST).unlink(missing_ok=True)
     temporary.rename(target)
     _sync(target.parent)
     shutil.rmtree(aside, ignore_errors=True)

@@ -61,9 +61,7 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
         model: FittedModel = kind.restore(text, {**meta, "vocabulary": vocabulary})
     except (KeyError, PluginNotFound, ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
-    return FittedModel(
-        model.kind, model.tables, vocabulary, model.text, model.meta, dict(meta.get("metrics", {})), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()}
-    )
+    return FittedModel(model.kind, model.tables, vocabulary, model.text, model.meta, dict(meta.get("metrics", {})), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()})
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

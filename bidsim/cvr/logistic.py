@@ -146,9 +146,7 @@ class Logistic(CvrModel):
         return FittedModel(Logistic, tables, meta["vocabulary"], text)
 
 
-def _layout(
-    features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]], ignore: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+def _layout(features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]], ignore: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     ints, scale, weights = np.zeros(3 * WIDTH, np.int64), np.zeros(2 * WIDTH), 0
     for j, name in enumerate(FEATURES):
         if name in ignore:

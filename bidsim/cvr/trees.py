@@ -165,9 +165,7 @@ def _goes_left(ints: NDArray[np.int64], floats: NDArray[np.float64], node: int, 
 
 
 @kernel(SCORE_SIGNATURE)
-def score_trees(
-    tables: ScorerTables, features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]
-) -> None:
+def score_trees(tables: ScorerTables, features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
     """Predicted rates of rows ``lo`` to ``hi``: one walk from root to leaf per tree."""
     ints, floats = tables.ints, tables.floats
     for k in range(lo, hi):

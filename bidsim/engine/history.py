@@ -53,7 +53,18 @@ class _Logging(NamedTuple):
 
 
 def log_history(
-    traffic: Traffic, campaigns: Campaigns, truth: Truth, keys: Keys, *, seed: int, mean_view: float, keep: float, train_from: int, evaluate_from: int, evaluate_until: int, progress: Callable[[int], None]
+    traffic: Traffic,
+    campaigns: Campaigns,
+    truth: Truth,
+    keys: Keys,
+    *,
+    seed: int,
+    mean_view: float,
+    keep: float,
+    train_from: int,
+    evaluate_from: int,
+    evaluate_until: int,
+    progress: Callable[[int], None],
 ) -> tuple[LoggedRows, LoggedRows]:
     """Buy the history and return (rows to train on, rows to evaluate on), labels matured.
 

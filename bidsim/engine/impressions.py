@@ -109,7 +109,20 @@ def happen(keys: Keys, rates: Rates, request: int, campaign_id: int) -> Events:
 
 @kernel(inner=True)
 def credit(
-    truth: Truth, store: Store, scratch: Scratch, keys: Keys, chunk: Chunk, i: int, slot: int, campaign: int, campaign_id: int, price: int, row: int, events: Events, holdout: bool, start: int
+    truth: Truth,
+    store: Store,
+    scratch: Scratch,
+    keys: Keys,
+    chunk: Chunk,
+    i: int,
+    slot: int,
+    campaign: int,
+    campaign_id: int,
+    price: int,
+    row: int,
+    events: Events,
+    holdout: bool,
+    start: int,
 ) -> None:
     """Give the impression the credit that the rule grants, and let an ad-driven purchase come.
 

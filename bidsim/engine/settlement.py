@@ -60,9 +60,7 @@ def serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, depth_rival: 
     counters.sums[campaign, funnel.PCVR] += offers.pcvr[k]
     counters.sums[campaign, funnel.TRUE_RATE] += rates.attributed
     counters.sums[campaign, funnel.DIRECT_RATE] += rates.direct
-    slices.count_win(
-        counters.slices, chunk.requests.categories[i], time // sim.rules.slice_window, events.viewed, events.clicked, payment, offers.pcvr[k], rates.attributed
-    )
+    slices.count_win(counters.slices, chunk.requests.categories[i], time // sim.rules.slice_window, events.viewed, events.clicked, payment, offers.pcvr[k], rates.attributed)
     bucket = time // sim.rules.bucket
     timeline.count(counters.timeline, campaign, bucket, timeline.WINS, 1)
     timeline.count(counters.timeline, campaign, bucket, timeline.VIEWS, events.viewed)

@@ -46,9 +46,7 @@ class Ipinyou(Market):
     depth = 1
 
     @classmethod
-    def prepare(
-        cls, params: IpinyouParams, seed: int, vocabulary: Mapping[str, Sequence[str]]
-    ) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
+    def prepare(cls, params: IpinyouParams, seed: int, vocabulary: Mapping[str, Sequence[str]]) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
         """Return a function that fills int64[n, 1] nanos.
 
         Raises:
@@ -81,9 +79,7 @@ def _price_weights(published: dict[str, list[float]]) -> tuple[NDArray[np.float6
 
 
 @kernel()
-def _rivals(
-    key: np.uint64, prices: NDArray[np.int64], shares: NDArray[np.float64], reach: NDArray[np.float64], requests: Requests, rivals: NDArray[np.int64]
-) -> None:
+def _rivals(key: np.uint64, prices: NDArray[np.int64], shares: NDArray[np.float64], reach: NDArray[np.float64], requests: Requests, rivals: NDArray[np.int64]) -> None:
     for i in range(requests.time.shape[0]):
         r = requests.index[i]
         exchange = requests.categories[i, EXCHANGE]

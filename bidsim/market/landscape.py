@@ -44,9 +44,7 @@ class Landscape(Market):
     depth = 2
 
     @classmethod
-    def prepare(
-        cls, params: LandscapeParams, seed: int, vocabulary: Mapping[str, Sequence[str]]
-    ) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
+    def prepare(cls, params: LandscapeParams, seed: int, vocabulary: Mapping[str, Sequence[str]]) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
         """Return a function that fills int64[n, 2] nanos, highest first."""
         key = stream_key(seed, "market")
         levels = [params.placement_spread * normal_quantile(uniform_open(key, -1, p, 0)) for p in range(len(vocabulary["placement"]))]

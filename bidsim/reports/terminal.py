@@ -89,7 +89,9 @@ def _closing(result: Result) -> list[str]:
                 f"base rate {figures['base_rate']['log_loss']:.5f}), prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
             )
     seconds = manifest["seconds"]
-    lines.append(f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; {seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training")
+    lines.append(
+        f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; {seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training"
+    )
     if result.folder is not None:
         lines += ["", f"Run directory    {result.folder}", f"Next             bidsim report {result.folder}"]
     return lines

@@ -89,5 +89,3 @@ class LeverSettings(Settings):
     """Quality of the landing page, 0 typical. Estimand: direct effect on the purchase after a click."""
     shipping_days: Annotated[Number, Field(ge=0.0, le=60.0)] = 3.0
     """Promised days to delivery. Estimand: direct effect on the purchase after a click."""
-
-

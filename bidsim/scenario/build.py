@@ -65,9 +65,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     settings, begun = scenario.settings, time.perf_counter()
     order = _order(settings)
     vocabulary = settings.traffic.vocabulary()
-    arrivals = Arrivals(
-        settings.seed, "run", requests=settings.requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=settings.count == "exact"
-    )
+    arrivals = Arrivals(settings.seed, "run", requests=settings.requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=settings.count == "exact")
     truth, lines = prepare_truth(
         [Offered(Line(c.advertiser, c.product), c.levers) for c in order.campaigns],
         settings.products,
@@ -211,9 +209,7 @@ def _opportunities(settings: ScenarioSettings, order: Order, campaigns: Campaign
     return np.array(found)
 
 
-def _plugins(
-    scenario: Scenario, order: Order, models: SeatModels, opportunities: NDArray[np.float64]
-) -> tuple[Plugins, NDArray[np.int64], dict[str, NDArray[Any]]]:
+def _plugins(scenario: Scenario, order: Order, models: SeatModels, opportunities: NDArray[np.float64]) -> tuple[Plugins, NDArray[np.int64], dict[str, NDArray[Any]]]:
     """Kernels, groups of campaigns that share them, and the plug-ins' first states."""
     found: dict[str, list[Any]] = {"policy": [], "pacing": []}
     codes: dict[str, list[int]] = {"policy": [], "pacing": []}

@@ -64,9 +64,7 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
         yield from checked("pacing", campaign.pacing, ("campaigns", name, "pacing"), "name")
 
 
-def _plugin(
-    family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str
-) -> Iterator[Problem]:
+def _plugin(family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str) -> Iterator[Problem]:
     try:
         chosen_params(family, name, params, beside)
     except PluginNotFound as error:

@@ -123,15 +123,11 @@ def _history_static(scenario: Scenario, names: Sequence[str], vocabulary: dict[s
     return np.array(rows, np.float32)
 
 
-def _history(
-    scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys, training: bool, progress: Callable[[str, int, int], None]
-) -> tuple[LoggedRows, LoggedRows]:
+def _history(scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys, training: bool, progress: Callable[[str, int, int], None]) -> tuple[LoggedRows, LoggedRows]:
     settings = scenario.settings
     history = settings.history
     requests = history.requests if training else min(_BRIEF_HISTORY, history.requests)
-    arrivals = Arrivals(
-        settings.seed, "history", requests=requests, start=-history.duration, duration=history.duration, hours=settings.traffic.hours, exact=False
-    )
+    arrivals = Arrivals(settings.seed, "history", requests=requests, start=-history.duration, duration=history.duration, hours=settings.traffic.hours, exact=False)
     traffic = Traffic(settings.traffic, settings.seed, "history", arrivals)
     return log_history(
         traffic,

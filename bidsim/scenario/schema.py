@@ -38,6 +38,12 @@ def _plugin_schema(family: str, key: str) -> dict[str, Any]:
         if family == "auction":
             properties |= {"reserve_cpm": {"type": "number", "minimum": 0}, "fee": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}}
         choices.append(
-            {"type": "object", "properties": properties, "additionalProperties": False, "description": params.get("description", ""), "required": [] if family == "auction" else [key]}
+            {
+                "type": "object",
+                "properties": properties,
+                "additionalProperties": False,
+                "description": params.get("description", ""),
+                "required": [] if family == "auction" else [key],
+            }
         )
     return {"anyOf": choices}

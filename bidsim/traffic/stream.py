@@ -143,9 +143,7 @@ def _floor(inventory: Inventory, exchange: int, u: float) -> int:
 
 
 @kernel()
-def _fill(
-    observed: Requests, latent: Latent, population: Population, inventory: Inventory, user_key: np.uint64, request_key: np.uint64, lo: int
-) -> None:
+def _fill(observed: Requests, latent: Latent, population: Population, inventory: Inventory, user_key: np.uint64, request_key: np.uint64, lo: int) -> None:
     for i in range(observed.time.shape[0]):
         r = lo + i
         user = pick_user(population, uniform_open(request_key, r, _USER, 0))

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from bidsim.core.registry import PluginNotFound, find, names
+
+POLICY = """
+from bidsim.core.contracts import OFFERS_SIGNATURE, Policy
+from bidsim.core.kernel import kernel
+
+@kernel(OFFERS_SIGNATURE)
+def bid(offers, lo, hi, floats, ints):
+    for k in range(lo, hi):
+        offers.bid[k] = 1_000_000
+
+class Flat(Policy):
+    bid = bid
+"""
+
+
+def test_names__are_the_files_of_the_room() -> None:
+    assert {"truthful", "shaded", "linear"} <= set(names("policy"))
+    assert {"none", "even", "adaptive"} <= set(names("pacing"))
+    assert {"lightgbm", "logistic", "oracle"} == set(names("model"))
+    assert {"first_price", "second_price"} <= set(names("auction"))
+
+
+def test_find__suggests_a_near_name() -> None:
+    with pytest.raises(PluginNotFound, match="did you mean 'truthful'"):
+        find("policy", "thruthful")
+
+
+def test_find__loads_outside_code_only_where_allowed(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(POLICY)
+    with pytest.raises(PluginNotFound, match="--allow-code"):
+        find("policy", "mine:Flat")
+    assert find("policy", "mine:Flat", tmp_path).__name__ == "Flat"
+
+
+@pytest.mark.parametrize(("name", "message"), [("mine:Missing", "has no class"), ("other:Flat", "no file other.py"), ("../mine:Flat", "no file"), ("broken:Flat", "SyntaxError")])
+def test_find__says_what_is_wrong_with_outside_code(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(POLICY)
+    (tmp_path / "broken.py").write_text("def (")
+    with pytest.raises(PluginNotFound, match=message):
+        find("policy", name, tmp_path)

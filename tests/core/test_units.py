@@ -1,0 +1,27 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bidsim.core.units import DAY, HOUR, MINUTE, cpm_to_nanos, format_duration, parse_duration, to_nanos, to_units
+
+
+def test_parse_duration__adds_up_parts() -> None:
+    assert parse_duration("1d 2h 30m") == DAY + 2 * HOUR + 30 * MINUTE
+    assert parse_duration("0.5d") == 12 * HOUR
+    assert parse_duration("250ms") == 250_000
+
+
+@pytest.mark.parametrize("text", ["", "7", "7 days", "-1d", "1d,2h", "d", "0s", "1e3s"])
+def test_parse_duration__refuses_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(min_value=1, max_value=10**15))
+def test_format_duration__is_read_back(microseconds: int) -> None:
+    assert parse_duration(format_duration(microseconds)) == microseconds
+
+
+def test_money__one_cpm_is_a_thousandth_for_an_impression() -> None:
+    assert cpm_to_nanos(1.0) * 1000 == to_nanos(1.0)
+    assert to_units(to_nanos(12.34)) == 12.34
