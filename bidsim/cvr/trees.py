@@ -21,7 +21,7 @@ from bidsim.kernels.normal import sigmoid
 _RECORD = 6
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_ZERO, _MISSING_NAN = 1, 2
-_ZERO = 1e-35
+_ZERO = float(np.float32(1e-35))  # LightGBM holds this bound in single precision
 _INT_LIMIT = 2147483648.0
 
 
@@ -159,8 +159,10 @@ def _goes_left(ints: NDArray[np.int64], floats: NDArray[np.float64], node: int, 
         if missing == _MISSING_NAN:
             return kind & _DEFAULT_LEFT != 0  # type: ignore[no-any-return]
         value = 0.0
-    if missing == _MISSING_ZERO and -_ZERO <= value <= _ZERO:
-        return kind & _DEFAULT_LEFT != 0  # type: ignore[no-any-return]
+    if -_ZERO <= value <= _ZERO:  # LightGBM drops such values from a row, whatever the threshold
+        if missing == _MISSING_ZERO:
+            return kind & _DEFAULT_LEFT != 0  # type: ignore[no-any-return]
+        value = 0.0
     return value <= floats[ints[node + 4]]  # type: ignore[no-any-return]
 
 

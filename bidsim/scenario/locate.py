@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 Path = tuple[str | int, ...]
 
 _QUOTES = ('"""', "'''", '"', "'")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f", "e": "\x1b"}
+_CODE_LENGTHS = {"x": 2, "u": 4, "U": 8}
 
 
 def locate_keys(text: str) -> dict[Path, int]:
@@ -107,12 +108,17 @@ class _Scanner:
         content = ""
         while self.at < len(self.text) and self._peek(len(quote)) != quote:
             if self._peek() == "\\" and quote[0] == '"':
-                escaped = self._take(2)[1:]
-                content += _ESCAPES.get(escaped, escaped)
+                content += self._escape()
             else:
                 content += self._take()
         self._take(len(quote))
         return content
+
+    def _escape(self) -> str:
+        letter = self._take(2)[1:]
+        if letter in _CODE_LENGTHS:
+            return chr(int(self._take(_CODE_LENGTHS[letter]), 16))
+        return _ESCAPES.get(letter, "")
 
     def _value(self, path: Path) -> None:
         self._skip_blank()

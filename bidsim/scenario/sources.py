@@ -37,7 +37,7 @@ class Source:
             if path[:depth] in self.places:
                 file, line = self.places[path[:depth]]
                 return Problem(file, line, dotted(path), message)
-        return Problem(self.file, 0, dotted(path), message)
+        return Problem(self.file, 1, dotted(path), message)
 
 
 def dotted(path: KeyPath) -> str:

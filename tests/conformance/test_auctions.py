@@ -1,0 +1,93 @@
+"""What every auction format must do, found by introspection: a new file in ``auctions/`` is tested before its author tests it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bidsim.core.contracts import empty_book, empty_outcome
+from bidsim.core.reference import ref
+from bidsim.core.registry import find, names
+
+FORMATS = names("auction")
+books = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=7)
+
+
+def clear(name: str, entries: list[tuple[int, int]], ties: list[int] | None = None) -> tuple[int, int, list[int]]:
+    plugin: Any = find("auction", name)
+    n = len(entries)
+    book, outcome = empty_book(n), empty_outcome(n, 1)
+    for k, (bid, reserve) in enumerate(entries):
+        book.bid[k], book.reserve[k] = bid, reserve
+        book.tie[k] = ties[k] if ties else (k * 7919 + 13) % 1009
+    numbers = np.array([*plugin.numbers(plugin.Params()), 0.0])
+    plugin.clear(ref(book), n, 1, numbers, ref(outcome))
+    return int(outcome.winner[0]), int(outcome.payment[0]), outcome.minimum[:n].tolist()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=200)
+@given(books)
+def test_format__winner_pays_between_reserve_and_bid(name: str, entries: list[tuple[int, int]]) -> None:
+    winner, payment, _ = clear(name, entries)
+    able = [k for k, (bid, reserve) in enumerate(entries) if bid > 0 and bid >= reserve]
+    if not able:
+        assert (winner, payment) == (-1, 0)
+    else:
+        assert winner in able
+        assert entries[winner][1] <= payment <= entries[winner][0]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=100)
+@given(books)
+def test_format__minimum_is_the_lowest_winning_bid(name: str, entries: list[tuple[int, int]]) -> None:
+    _, _, minimum = clear(name, entries)
+    for k in range(len(entries)):
+        at = [*entries[:k], (minimum[k], entries[k][1]), *entries[k + 1 :]]
+        below = [*entries[:k], (minimum[k] - 1, entries[k][1]), *entries[k + 1 :]]
+        assert clear(name, at)[0] == k
+        assert clear(name, below)[0] != k
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_format__lone_bidder_is_handled(name: str) -> None:
+    assert clear(name, [(5, 3)])[0] == 0
+    assert clear(name, [(2, 3)])[0] == -1
+    assert clear(name, [(0, 0)])[0] == -1
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_format__ties_go_by_the_dice_and_not_by_position(name: str) -> None:
+    entries = [(5, 0), (5, 0), (5, 0)]
+    assert [clear(name, entries, ties)[0] for ties in ([9, 1, 2], [1, 9, 2], [1, 2, 9])] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=100)
+@given(books, st.randoms(use_true_random=False))
+def test_format__order_of_bids_is_irrelevant(name: str, entries: list[tuple[int, int]], dice: Any) -> None:
+    ties = list(range(1, len(entries) + 1))
+    order = list(range(len(entries)))
+    dice.shuffle(order)
+    winner, payment, _ = clear(name, entries, ties)
+    moved, paid, _ = clear(name, [entries[k] for k in order], [ties[k] for k in order])
+    assert paid == payment
+    assert (order[moved] if moved >= 0 else -1) == winner
+
+
+def test_second_price__no_deviation_profits() -> None:
+    dice = np.random.default_rng(0)
+    for _ in range(300):
+        entries = [(int(b), 2) for b in dice.integers(1, 12, 4)]
+        value = entries[0][0]
+
+        def gain(bid: int, entries: list[tuple[int, int]] = entries, value: int = value) -> int:
+            winner, payment, _ = clear("second_price", [(bid, 2), *entries[1:]])
+            return value - payment if winner == 0 else 0
+
+        assert gain(value) >= max(gain(bid) for bid in range(14))

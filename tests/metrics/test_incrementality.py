@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bidsim
+from bidsim.metrics.incrementality import ghost_ad_estimate
+from tests.conftest import SCENARIOS
+
+SMALLER = {"requests": 40_000, "traffic.users": 6_000, "seats.main.model": "oracle", "history.requests": 2_000}
+
+
+@cache
+def _runs() -> list[dict[str, Any]]:
+    found = []
+    for seed in range(20):
+        scenario = bidsim.load_scenario(SCENARIOS / "repurchase_cycle.toml", {**SMALLER, "seed": seed})
+        found.append(bidsim.run(scenario, progress=lambda *a: None).summary)
+    return found
+
+
+@pytest.mark.parametrize("product", ["toilet-paper", "camera"])
+def test_ghost_ads__cover_the_truth_on_20_seeds(product: str) -> None:
+    """The expected total effect is the mean of realised ones over seeds; 95% intervals miss more than 4 of 20 once in 400 times."""
+    lines = [next(line for line in s["lines"] if line["product"] == product) for s in _runs()]
+    estimates = [line["ghost_ad_estimate"] for line in lines]
+    realised = [line["purchases_caused_realised"] for line in lines]
+    covered = sum(e["low"] <= r <= e["high"] for e, r in zip(estimates, realised, strict=True))
+    assert covered >= 16
+    expected = float(np.mean(realised))
+    error = float(np.std([e["value"] for e in estimates]) / np.sqrt(20))
+    assert abs(float(np.mean([e["value"] for e in estimates])) - expected) < 3.5 * error
+
+
+def test_attributed__differs_from_incremental_as_the_truth_says() -> None:
+    """Buyers of toilet paper come anyway, so most of what last click credits was not caused by ads; cameras are the reverse."""
+    share = {}
+    for product in ("toilet-paper", "camera"):
+        caused = sum(line["purchases_caused_realised"] for s in _runs() for line in s["lines"] if line["product"] == product)
+        credited = sum(row["conversions"] for s in _runs() for row in s["campaigns"].values() if row["product"] == product)
+        share[product] = caused / credited
+    assert share["toilet-paper"] < 0.75
+    assert share["camera"] > share["toilet-paper"] + 0.15
+
+
+def test_estimate__by_hand() -> None:
+    found = ghost_ad_estimate(4, 6, 12, 2, 1, 1)
+    assert found is not None
+    assert found.value == pytest.approx((6 / 4 - 1 / 2) * 4)
+    served, held = np.var([2, 2, 2, 0], ddof=1), np.var([1, 0], ddof=1)
+    assert found.standard_error == pytest.approx(4 * np.sqrt(served / 4 + held / 2))
+    assert ghost_ad_estimate(4, 6, 12, 1, 1, 1) is None

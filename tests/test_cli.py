@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import bidsim
+from bidsim.cli import main
+from bidsim.reports.page import render_report
+from tests.conftest import ROOT, SMALL
+
+HEAVY = ("shap", "lightgbm", "matplotlib", "pandas", "pyarrow", "numba", "rich", "jinja2", "sklearn", "scipy")
+
+
+def test_import__brings_in_nothing_heavy() -> None:
+    code = f"import sys, bidsim, bidsim.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip() == "[]"
+
+
+def test_run__does_not_import_what_it_does_not_need(small: Path) -> None:
+    code = f"import sys, bidsim; bidsim.run(bidsim.load_scenario({str(small)!r})); print([m for m in ('shap', 'lightgbm', 'matplotlib', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help__is_printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    assert "bidsim" in capsys.readouterr().out
+
+
+def test_no_command__prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "commands" in capsys.readouterr().out
+
+
+def test_run__prints_the_table_and_leaves_a_run(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", str(small), "--set", "campaigns.lamp.budget=7"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("soap-everyone", "ROAS", "CPA", "lost to", "requests/s", "Next             bidsim report runs/small-"):
+        assert word in printed
+    assert "\x1b" not in printed
+    run = next((tmp_path / "runs").iterdir())
+    result = bidsim.load_result(run)
+    assert result.manifest["scenario"]["campaigns"]["lamp"]["budget"] == 7.0
+    assert run.name == f"small-{result.manifest['scenario_hash']}"
+    assert main(["report", str(run)]) == 0
+    assert (run / "report.html").stat().st_size < 1_000_000
+
+
+def test_run__json_is_the_summary(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(small), "--json", "--out", str(tmp_path / "r")]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "r/summary.json").read_text())
+
+
+def test_check__says_fine(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(small)]) == 0
+    assert "fine. 3 campaigns" in capsys.readouterr().out
+
+
+def test_report__of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path / "nothing")]) == 2
+    assert "no such run directory" in capsys.readouterr().err
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_report__hostile_names_run_nothing_and_break_nothing(tmp_path: Path) -> None:
+    names = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "../../x", "a\u202eb", "x" * 10_000, "{{ 7 * 7 }}", "$\\frac{1}{2}$", "line\nbreak", "&amp;", "' or 1=1"]
+    text = SMALL.split("[campaigns.")[0] + "".join(
+        f'[campaigns.{json.dumps(n)}]\nadvertiser = {json.dumps(n)}\nproduct = "{p}"\nbudget = 2.0\n' for n, p in zip(names, ["soap", "lamp"] * 5, strict=True)
+    )
+    path = tmp_path / "hostile.toml"
+    path.write_text(text, encoding="utf-8")
+    result = bidsim.run(bidsim.load_scenario(path))
+    assert main(["run", str(path), "--out", str(tmp_path / "run")]) == 0
+    page = render_report(result)
+    parsed = _Page()
+    parsed.feed(page)
+    assert {tag for tag, _ in parsed.tags} & {"script", "img", "iframe", "link", "object"} == set()
+    assert not any(key.startswith("on") for _, attributes in parsed.tags for key in attributes)
+    assert not any((attributes.get(key) or "").startswith(("http", "//", "data:text")) for _, attributes in parsed.tags for key in ("src", "href"))
+    assert "7 * 7" in page
+    assert len(page) < 1_000_000
+    assert render_report(result) == page
+
+
+def test_own_policy__beside_the_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my_module.py").write_text((ROOT / "docs/examples/my_module.py").read_text())
+    path = tmp_path / "s.toml"
+    path.write_text(SMALL.replace('policy = "truthful"', 'policy = { name = "my_module:MyPolicy", cpm = 30.0 }'))
+    assert main(["run", str(path), "--out", str(tmp_path / "run"), "--allow-code"]) == 0
+    bids = bidsim.load_result(tmp_path / "run").bids
+    mine = bids[(bids["campaign"] == "soap-everyone") & (bids["bid_nanos"] > 0)]
+    assert mine["bid_nanos"].max() == 30_000_000
+    capsys.readouterr()
+    assert main(["check", str(path)]) == 2
+    assert "--allow-code" in capsys.readouterr().err
+
+
+def test_interrupt__ends_cleanly(tmp_path: Path) -> None:
+    path = tmp_path / "long.toml"
+    path.write_text(SMALL.replace("requests = 4_000", "requests = 20_000_000"))
+    process = subprocess.Popen([sys.executable, "-m", "bidsim", "run", str(path), "--out", str(tmp_path / "run")], cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    try:
+        process.communicate(timeout=6)
+    except subprocess.TimeoutExpired:
+        process.send_signal(2)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert told.strip() == "error: stopped; nothing was written"
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,63 @@
+"""Which way imports may point: the house as ARCHITECTURE.md draws it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+L2 = {"traffic", "response", "cvr", "market", "auctions", "policies", "pacing", "observers"}
+BASE = {"core", "kernels"}
+ALLOWED: dict[str, set[str]] = {
+    "version": set(),
+    "core": {"core"},
+    "kernels": BASE,
+    **{room: BASE | {room} for room in L2},
+    "engine": BASE | L2 | {"engine"},
+    "scenario": BASE | L2 | {"engine", "scenario"},
+    "metrics": BASE | {"metrics"},
+    "reports": BASE | {"metrics", "reports"},
+    "experiments": BASE | L2 | {"engine", "scenario", "metrics", "experiments", "version", "progress"},
+    "progress": set(),
+}
+FILES = sorted((ROOT / "bidsim").rglob("*.py"))
+
+
+def _rooms(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = [node.module] if isinstance(node, ast.ImportFrom) and node.module else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        found |= {m.split(".")[1] for m in modules if m.startswith("bidsim.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports__point_down_only(path: Path) -> None:
+    room = path.relative_to(ROOT / "bidsim").parts[0].removesuffix(".py")
+    if room in ("__init__", "__main__", "cli"):
+        return
+    assert _rooms(path) <= ALLOWED[room]
+
+
+def test_rooms__are_all_drawn() -> None:
+    rooms = {p.name for p in (ROOT / "bidsim").iterdir() if p.is_dir() and not p.name.startswith("_")} - {"data"}
+    assert rooms == set(ALLOWED) - {"version", "progress"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_source__has_no_eval_and_no_pickle(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("eval", "exec", "compile", "__import__")
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert "pickle" not in ast.dump(node)
+
+
+def test_versions__come_from_one_place() -> None:
+    from bidsim.version import VERSION  # noqa: PLC0415
+
+    assert f'version: "{VERSION}"' in (ROOT / "CITATION.cff").read_text()
+    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
