@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bidsim.version import VERSION as __version__
+from bidsim.version import VERSION
 
 if TYPE_CHECKING:
     from bidsim.core.errors import BidsimError, ScenarioError
     from bidsim.core.result import Result, load_result
     from bidsim.experiments.run import run
     from bidsim.scenario.load import Scenario, load_scenario
+
+__version__ = VERSION
 
 __all__ = ["BidsimError", "Result", "Scenario", "ScenarioError", "__version__", "load_result", "load_scenario", "run"]
 

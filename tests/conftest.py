@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 import bidsim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# the first example may compile a kernel
+settings.register_profile("bidsim", deadline=None, derandomize=True)
+settings.load_profile("bidsim")
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENARIOS = ROOT / "scenarios"

@@ -80,7 +80,18 @@ class _Page(HTMLParser):
 
 
 def test_report__hostile_names_run_nothing_and_break_nothing(tmp_path: Path) -> None:
-    names = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "../../x", "a\u202eb", "x" * 10_000, "{{ 7 * 7 }}", "$\\frac{1}{2}$", "line\nbreak", "&amp;", "' or 1=1"]
+    names = [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "../../x",
+        "a\u202eb",
+        "x" * 10_000,
+        "{{ 7 * 7 }}",
+        "$\\frac{1}{2}$",
+        "line\nbreak",
+        "&amp;",
+        "' or 1=1",
+    ]
     text = SMALL.split("[campaigns.")[0] + "".join(
         f'[campaigns.{json.dumps(n)}]\nadvertiser = {json.dumps(n)}\nproduct = "{p}"\nbudget = 2.0\n' for n, p in zip(names, ["soap", "lamp"] * 5, strict=True)
     )

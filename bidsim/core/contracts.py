@@ -101,9 +101,8 @@ class ScorerTables(NamedTuple):
 
 def empty_offers(n: int) -> Offers:
     """Allocate offers for up to ``n`` campaigns."""
-    floats = {"pcvr", "value", "multiplier", "passed"}
-    columns = {f: np.zeros(n, np.float64 if f in floats else np.int64) for f in Offers._fields if f != "dice"}
-    return Offers(**columns, dice=np.zeros(n, np.uint64))
+    kinds: dict[str, Any] = {"pcvr": np.float64, "value": np.float64, "multiplier": np.float64, "passed": np.float64, "dice": np.uint64}
+    return Offers(*(np.zeros(n, kinds.get(name, np.int64)) for name in Offers._fields))
 
 
 def empty_book(n: int) -> Book:

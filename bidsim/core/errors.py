@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 EXIT_FOUND = 1
 EXIT_TYPED_WRONG = 2
 EXIT_RUN_FAILED = 3
+_MOST_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
+        """Write the problem on one line."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
 
@@ -72,5 +74,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f", did you mean '{near[0]}'?"
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
     return f"; known here: {shown}" if names else ""

@@ -63,7 +63,7 @@ def kernel(signature: Any = None, *, allocates: bool = False, inner: bool = Fals
         with _cache_directory(source):
             made = numba.njit(**settings)(function) if signature is None else numba.njit(signature, **settings)(function)
         KERNELS.append(made)
-        return made  # type: ignore[no-any-return]
+        return made
 
     return decorate
 

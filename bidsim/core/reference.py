@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 
 import numba
 from llvmlite import ir
-from numba.core import cgutils, imputils, types
+from numba.core import cgutils, imputils
+from numba.core import types as numba_types
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, typeof_impl, unbox
 
 T = TypeVar("T")
+types: Any = numba_types
 
 
 class _Reference:
@@ -26,14 +28,14 @@ class _Reference:
         self.value = value
 
 
-class ReferenceType(types.Type):  # type: ignore[misc]
+class ReferenceType(numba_types.Type):
     """numba type of a pointer to a named tuple."""
 
-    def __init__(self, pointee: types.Type) -> None:
+    def __init__(self, pointee: Any) -> None:
         self.pointee = pointee
         super().__init__(name=f"ref({pointee})")
 
-    def field(self, name: str) -> tuple[int, types.Type] | None:
+    def field(self, name: str) -> tuple[int, Any] | None:
         """Position and type of a field, None where there is none."""
         fields = self.pointee.fields
         if name not in fields:
@@ -47,7 +49,7 @@ def ref(value: T) -> T:
     return value if numba.config.DISABLE_JIT else _Reference(value)  # type: ignore[return-value]
 
 
-def _seen_as(field: types.Type) -> types.Type:
+def _seen_as(field: Any) -> Any:
     return ReferenceType(field) if isinstance(field, types.BaseNamedTuple) else field
 
 
@@ -66,7 +68,7 @@ class _ReferenceModel(models.PrimitiveModel):  # type: ignore[misc]
 class _ReferenceAttribute(AttributeTemplate):  # type: ignore[misc]
     key = ReferenceType
 
-    def generic_resolve(self, reference: ReferenceType, attribute: str) -> types.Type | None:
+    def generic_resolve(self, reference: ReferenceType, attribute: str) -> Any:
         found = reference.field(attribute)
         return None if found is None else _seen_as(found[1])
 

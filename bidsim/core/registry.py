@@ -21,7 +21,7 @@ _BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "ma
 _NOT_PLUGINS = {"features", "evaluation", "trees", "training", "files"}
 
 
-class PluginNotFound(ValueError):
+class PluginNotFoundError(ValueError):
     """No plug-in of that family has that name; the message says which there are."""
 
 
@@ -40,13 +40,13 @@ def find(family: str, name: str, beside: Path | None = None) -> Any:
         beside: Folder that holds the user's own module; None where outside code is not allowed.
 
     Raises:
-        PluginNotFound: There is none, or it may not be loaded.
+        PluginNotFoundError: There is none, or it may not be loaded.
 
     """
     if ":" in name:
         return _outside(family, name, beside)
     if name not in names(family):
-        raise PluginNotFound(f"unknown {family} {name!r}{did_you_mean(name, names(family))}")
+        raise PluginNotFoundError(f"unknown {family} {name!r}{did_you_mean(name, names(family))}")
     return _only_plugin(importlib.import_module(f"bidsim.{ROOMS[family]}.{name}"), family)
 
 
@@ -60,21 +60,21 @@ def _only_plugin(module: ModuleType, family: str) -> Any:
     base = _base(family)
     found = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and c.__module__ == module.__name__]
     if len(found) != 1:
-        raise PluginNotFound(f"{module.__name__} must define exactly one subclass of {base.__name__}, found {len(found)}")
+        raise PluginNotFoundError(f"{module.__name__} must define exactly one subclass of {base.__name__}, found {len(found)}")
     return found[0]
 
 
 def _outside(family: str, name: str, beside: Path | None) -> Any:
     module_name, _, class_name = name.partition(":")
     if beside is None:
-        raise PluginNotFound(f"{name!r} is code from outside the package; add --allow-code (or allow_code=True) to run it")
+        raise PluginNotFoundError(f"{name!r} is code from outside the package; add --allow-code (or allow_code=True) to run it")
     file = beside / f"{module_name}.py"
     if not module_name.isidentifier() or not file.is_file():
-        raise PluginNotFound(f"{name!r}: there is no file {module_name}.py beside the scenario, in {beside}")
+        raise PluginNotFoundError(f"{name!r}: there is no file {module_name}.py beside the scenario, in {beside}")
     chosen = getattr(_load(module_name, file), class_name, None)
     base = _base(family)
     if not (inspect.isclass(chosen) and issubclass(chosen, base)):
-        raise PluginNotFound(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}")
+        raise PluginNotFoundError(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}")
     return chosen
 
 
@@ -85,7 +85,7 @@ def _load(module_name: str, file: Path) -> ModuleType:
         return loaded
     spec = importlib.util.spec_from_file_location(unique, file)
     if spec is None or spec.loader is None:
-        raise PluginNotFound(f"cannot load {file}")
+        raise PluginNotFoundError(f"cannot load {file}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module
     sys.path.insert(0, str(file.parent))
@@ -93,7 +93,7 @@ def _load(module_name: str, file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[unique]
-        raise PluginNotFound(f"{file.name} fails to load: {type(error).__name__}: {error}") from error
+        raise PluginNotFoundError(f"{file.name} fails to load: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(file.parent))
     module.__bidsim_source__ = (str(file), file.read_bytes())  # type: ignore[attr-defined]

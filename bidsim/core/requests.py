@@ -19,12 +19,12 @@ VISITS, ENGAGEMENT = range(2)
 class Requests(NamedTuple):
     """Observed side of n bid requests, sorted by time.
 
-    Fields: ``index`` int64[n] number of the request in its stream; ``time`` int64[n] microseconds;
+    Fields: ``number`` int64[n] of the request in its stream; ``time`` int64[n] microseconds;
     ``user`` int64[n]; ``floor`` int64[n] nanos; ``categories`` int32[n, 8] level codes;
     ``numbers`` float32[n, 2], NaN where the bidder does not know.
     """
 
-    index: NDArray[np.int64]
+    number: NDArray[np.int64]
     time: NDArray[np.int64]
     user: NDArray[np.int64]
     floor: NDArray[np.int64]
@@ -47,7 +47,7 @@ class Latent(NamedTuple):
 def empty_requests(n: int) -> tuple[Requests, Latent]:
     """Allocate a batch of ``n`` requests."""
     observed = Requests(
-        index=np.zeros(n, np.int64),
+        number=np.zeros(n, np.int64),
         time=np.zeros(n, np.int64),
         user=np.zeros(n, np.int64),
         floor=np.zeros(n, np.int64),

@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 MODELS = "model"
 _FORMAT = 1
+_LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
 
 
@@ -152,7 +153,7 @@ def load_result(path: str | Path) -> Result:
     if manifest.get("format") != _FORMAT:
         raise RunDirectoryError(f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the scenario again")
     tables = {name: _read_table(folder / f"{name}.parquet") for name in manifest["tables"]}
-    models = {}
+    models: dict[str, Mapping[str, str]] = {}
     for seat, where in manifest["models"].items():
         models[seat] = {f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / where).iterdir())}
     return Result(manifest, tables, summary, models, folder)
@@ -160,7 +161,7 @@ def load_result(path: str | Path) -> Result:
 
 def model_folders(models: Mapping[str, Any]) -> dict[str, str]:
     """Seat -> folder name: the seat's own where it is a plain word, else a number, so that no name leaves the run."""
-    return {seat: seat if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= 60 and seat.isascii() else f"seat-{n}" for n, seat in enumerate(models)}
+    return {seat: seat if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= _LONGEST_FOLDER and seat.isascii() else f"seat-{n}" for n, seat in enumerate(models)}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

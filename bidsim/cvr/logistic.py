@@ -18,6 +18,8 @@ from bidsim.kernels.normal import sigmoid
 
 MODEL_FILE = "weights.json"
 _ITERATIONS = 12
+_CONVERGED = 1e-8
+_UNUSED, _NUMBER, _CATEGORY = range(3)
 
 
 class LogisticParams(Settings):
@@ -42,12 +44,12 @@ def encode(ints: NDArray[np.int64], floats: NDArray[np.float64], row: NDArray[np
     count = 0
     for j in range(row.shape[0]):
         kind, first, x = ints[3 * j], ints[3 * j + 1], np.float64(row[j])
-        if kind == 1:
+        if kind == _NUMBER:
             missing = math.isnan(x)
             index[count] = first + 1 if missing else first
             value[count] = 1.0 if missing else (x - floats[2 * j]) * floats[2 * j + 1]
             count += 1
-        elif kind == 2 and -1.0 < x < ints[3 * j + 2]:
+        elif kind == _CATEGORY and -1.0 < x < ints[3 * j + 2]:
             index[count] = first + int(x)
             value[count] = 1.0
             count += 1
@@ -133,7 +135,7 @@ class Logistic(CvrModel):
         for _ in range(_ITERATIONS):
             step = _newton_step(ints, scale, rows.features, rows.label, beta, float(params.ridge))
             beta += step
-            if np.abs(step).max() < 1e-8:
+            if np.abs(step).max() < _CONVERGED:
                 break
         beta[0] += downsampling_offset(rows.keep)
         return Logistic.restore({MODEL_FILE: json.dumps({"ints": ints.tolist(), "floats": [*scale.tolist(), *beta.tolist()]})}, {"vocabulary": vocabulary})
@@ -152,7 +154,7 @@ def _layout(features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]
         if name in ignore:
             continue
         levels = len(vocabulary[name]) if name in CATEGORICAL else 2
-        ints[3 * j : 3 * j + 3] = [2 if name in CATEGORICAL else 1, weights, levels]
+        ints[3 * j : 3 * j + 3] = [_CATEGORY if name in CATEGORICAL else _NUMBER, weights, levels]
         weights += levels
         if name not in CATEGORICAL:
             known = features[:, j][~np.isnan(features[:, j])].astype(np.float64)

@@ -153,17 +153,17 @@ def _goes_left(ints: NDArray[np.int64], floats: NDArray[np.float64], node: int, 
         category = int(value)
         if category >> 5 >= ints[node + 5]:
             return False
-        return (ints[ints[node + 4] + (category >> 5)] >> (category & 31)) & 1 == 1  # type: ignore[no-any-return]
+        return (ints[ints[node + 4] + (category >> 5)] >> (category & 31)) & 1 == 1
     missing = (kind >> 2) & 3
     if math.isnan(value):
         if missing == _MISSING_NAN:
-            return kind & _DEFAULT_LEFT != 0  # type: ignore[no-any-return]
+            return kind & _DEFAULT_LEFT != 0
         value = 0.0
     if -_ZERO <= value <= _ZERO:  # LightGBM drops such values from a row, whatever the threshold
         if missing == _MISSING_ZERO:
-            return kind & _DEFAULT_LEFT != 0  # type: ignore[no-any-return]
+            return kind & _DEFAULT_LEFT != 0
         value = 0.0
-    return value <= floats[ints[node + 4]]  # type: ignore[no-any-return]
+    return value <= floats[ints[node + 4]]
 
 
 @kernel(SCORE_SIGNATURE)

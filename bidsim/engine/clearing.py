@@ -22,7 +22,7 @@ _N_FACTORS = len(FACTORS)
 def fill_book(sim: Simulated, chunk: Chunk, i: int, count: int) -> int:
     """Write own bids, then rivals' bids; ``entry_of[e]`` is the offer of an entry, -1 for rivals. Return the size."""
     scratch, book = sim.scratch, sim.scratch.book
-    request = chunk.requests.index[i]
+    request = chunk.requests.number[i]
     reserve = max(chunk.requests.floor[i], sim.rules.reserve)
     n = 0
     for k in range(count):
@@ -68,7 +68,7 @@ def clear_auction(sim: Simulated, formats: Any, user: int, n: int) -> int:
             return RIVAL
         campaign = scratch.offers.campaign[k]
         if not held_out(sim, user, campaign):
-            return k  # type: ignore[no-any-return]
+            return k
         sim.counters.counts[campaign, GHOST_WINS] += 1
         scratch.ghost[entry] = 1
         book.bid[entry] = 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from bidsim.core.contracts import ScorerTables
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
@@ -39,7 +37,7 @@ def traffic_passed(sim: Simulated, time: int) -> float:
     """Share of the run's expected traffic before ``time``."""
     minute = min(time // MINUTE, sim.curve.shape[0] - 2)
     part = min((time - minute * MINUTE) / MINUTE, 1.0)
-    return sim.curve[minute] + part * (sim.curve[minute + 1] - sim.curve[minute])  # type: ignore[no-any-return]
+    return sim.curve[minute] + part * (sim.curve[minute + 1] - sim.curve[minute])
 
 
 @kernel(inner=True)
@@ -65,7 +63,7 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bo
         offers.budget[k] = campaigns.budget[c]
         offers.spent[k] = sim.ledger.spent[c]
         offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
-        offers.dice[k] = draw(sim.keys.policy, chunk.requests.index[i], campaigns.id[c], 0)
+        offers.dice[k] = draw(sim.keys.policy, chunk.requests.number[i], campaigns.id[c], 0)
         if want_truth:
             write_rates(sim, chunk, i, k)
 

@@ -36,7 +36,7 @@ def affordable(campaigns: Campaigns, ledger: Ledger, campaign: int, time: int) -
     if ledger.day[campaign] != day:
         ledger.day[campaign] = day
         ledger.today[campaign] = 0
-    return min(campaigns.budget[campaign] - ledger.spent[campaign], campaigns.daily[campaign] - ledger.today[campaign])  # type: ignore[no-any-return]
+    return min(campaigns.budget[campaign] - ledger.spent[campaign], campaigns.daily[campaign] - ledger.today[campaign])
 
 
 @kernel(inner=True)
@@ -48,7 +48,7 @@ def _targeted_word(sim: Simulated, chunk: Chunk, i: int, word: int, share: float
     for seat in range(sim.seats.user_from.shape[0]):
         if not sim.seats.user_from[seat] <= share < sim.seats.user_to[seat]:
             bits &= ~targeting.member[seat, word]
-    return bits  # type: ignore[no-any-return]
+    return bits
 
 
 @kernel(inner=True)

@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
-from bidsim.core.reference import ref
 from bidsim.core.random import stream_key, uniform
+from bidsim.core.reference import ref
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
 from bidsim.engine.impressions import credit, fill_features, happen, offer_price, read_clock, true_rates
 from bidsim.engine.purchases import due, next_conversion
 from bidsim.engine.store import empty_store, expose, find_user, gather, grown, has_room, release
-from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch
-
+from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch, roomier
 from bidsim.response.truth import Rates, Truth, credited_rate
 from bidsim.traffic.users import Population, activity_share
 
@@ -101,13 +100,7 @@ def log_history(
 
 
 def _with_room(logging: _Logging, lines: int) -> _Logging:
-    log = logging.log
-    if int(log.used[0]) >= len(log.ints):
-        larger = empty_log(2 * len(log.ints), 4, 1, WIDTH)
-        for new, old in zip(larger, log, strict=True):
-            new[: len(old)] = old
-        log = larger
-    return logging._replace(store=grown(logging.store, lines), log=log)
+    return logging._replace(store=grown(logging.store, lines), log=roomier(logging.log, 1))
 
 
 @kernel()
@@ -126,14 +119,14 @@ def _log_requests(logging: _Logging, chunk: Chunk, lo: int) -> int:
             return i
         _label_until(logging, chunk.requests.time[i])
         _log_one(logging, chunk, i)
-    return chunk.requests.time.shape[0]  # type: ignore[no-any-return]
+    return chunk.requests.time.shape[0]
 
 
 @kernel(inner=True)
 def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     store, scratch, keys, truth, campaigns = logging.store, logging.scratch, logging.keys, logging.truth, logging.campaigns
     requests, latent = chunk.requests, chunk.latent
-    time, request = requests.time[i], requests.index[i]
+    time, request = requests.time[i], requests.number[i]
     slot = find_user(store, truth, keys, requests.user[i], latent.intent[i], latent.interest[i], False, logging.start)
     gather(store, scratch, truth, keys, slot, time)
     campaign = int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])
@@ -166,7 +159,7 @@ def _credited(logging: _Logging, rates: Rates, campaign: int, user: int, time: i
     clock = read_clock(logging.store, logging.scratch.clock_of[line], time)
     earns = logging.mean_view * rates.clicked if truth.by_click else logging.mean_view
     displaced = logging.rate * activity_share(logging.population, user) * logging.line_share[line] * earns
-    return credited_rate(truth, campaign, rates, clock.buyer, clock.age, clock.scale, clock.coming, displaced)  # type: ignore[no-any-return]
+    return credited_rate(truth, campaign, rates, clock.buyer, clock.age, clock.scale, clock.coming, displaced)
 
 
 def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, evaluate_until: int) -> tuple[LoggedRows, LoggedRows]:

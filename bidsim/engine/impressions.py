@@ -23,8 +23,10 @@ _VIEW, _CLICK, _BUY, _DELAY = range(4)
 
 
 class Clock(NamedTuple):
-    """What is true of a user and a line: ``age`` since the last purchase in microseconds, negative where none is known;
-    ``coming`` is the time until an ad-driven purchase, negative where none is on its way.
+    """What is true of a user and a line.
+
+    ``age`` is the time since the last purchase and ``coming`` that until an ad-driven one, in microseconds; negative
+    where there is none. ``scale`` is the user's own Weibull scale.
     """
 
     buyer: bool
@@ -154,7 +156,7 @@ def credit(
         scratch.clock_of[line] = entry
     clock = store.clocks[entry]
     if events.bought:
-        delay = -math.log(uniform_open(keys.response, chunk.requests.index[i], campaign_id, _DELAY)) * truth.delay[line]
+        delay = -math.log(uniform_open(keys.response, chunk.requests.number[i], campaign_id, _DELAY)) * truth.delay[line]
         clock[PENDING] = min(clock[PENDING], time + 1 + int(delay))
     clock[CREDIT_TIME] = time
     clock[CREDIT_CAMPAIGN] = campaign

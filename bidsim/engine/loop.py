@@ -18,7 +18,7 @@ _DECISION = 1
 
 @kernel(inner=True)
 def _log_has_room(log: Log, rows: int) -> bool:
-    return log.used[0] + rows <= log.ints.shape[0]  # type: ignore[no-any-return]
+    return log.used[0] + rows <= log.ints.shape[0]
 
 
 @kernel(inner=True)
@@ -45,14 +45,14 @@ def run_requests(sim: Simulated, chunk: Chunk, plugins: Any, lo: int) -> int:
         if not _room_everywhere(sim) or not take_conversions(sim, chunk.requests.time[i]):
             return i
         _one_request(sim, chunk, plugins, i)
-    return chunk.requests.time.shape[0]  # type: ignore[no-any-return]
+    return chunk.requests.time.shape[0]
 
 
 @kernel(inner=True)
 def _one_request(sim: Simulated, chunk: Chunk, plugins: Any, i: int) -> None:
     formats, scorers, policies, notices, pacers, settlers = plugins
     requests, latent = chunk.requests, chunk.latent
-    user, time, request = requests.user[i], requests.time[i], requests.index[i]
+    user, time, request = requests.user[i], requests.time[i], requests.number[i]
     holdout = sim.rules.holdout > 0.0
     slot = find_user(sim.store, sim.truth, sim.keys, user, latent.intent[i], latent.interest[i], holdout, 0)
     gather(sim.store, sim.scratch, sim.truth, sim.keys, slot, time)
@@ -95,4 +95,4 @@ def _count_offers(sim: Simulated, bucket: int, count: int) -> None:
 @kernel()
 def finish_conversions(sim: Simulated, time: int) -> bool:
     """Carry out the purchases due by ``time`` after the last request; False where the log must grow first."""
-    return take_conversions(sim, time)  # type: ignore[no-any-return]
+    return take_conversions(sim, time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsim.core.requests import CATEGORIES
 from bidsim.cvr.features import FEATURES
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bidsim.engine.simulation import Names
 
 
-def output_tables(sim: Simulated, names: Names, requests: int, clocks: np.ndarray) -> dict[str, Columns]:  # type: ignore[type-arg]
+def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[np.int64]) -> dict[str, Columns]:
     """Return all tables of a finished run; ``clocks`` are the purchase clocks at its end."""
     return {
         "campaigns": _campaigns(sim, names, requests),
@@ -134,7 +135,7 @@ def _landscape(sim: Simulated, names: Names) -> Columns:
     }
 
 
-def _incrementality(clocks: np.ndarray, names: Names) -> Columns:  # type: ignore[type-arg]
+def _incrementality(clocks: NDArray[np.int64], names: Names) -> Columns:
     """Users by arm, their purchases since the first win, and what the same users would have bought without ads."""
     count = len(names.lines)
     columns: Columns = {"advertiser": [a for a, _ in names.lines], "product": [p for _, p in names.lines]}

@@ -34,7 +34,7 @@ class Conversion(NamedTuple):
 @kernel(inner=True)
 def due(store: Store, time: int) -> bool:
     """Whether an event is due by ``time``."""
-    return store.used[EVENTS] > 0 and store.heap[0, 0] <= time  # type: ignore[no-any-return]
+    return store.used[EVENTS] > 0 and store.heap[0, 0] <= time
 
 
 @kernel(inner=True)

@@ -38,7 +38,7 @@ def take_row(log: Log) -> int:
     """Next free row of a log."""
     row = log.used[0]
     log.used[0] += 1
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 @kernel(inner=True)
@@ -46,7 +46,7 @@ def serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, depth_rival: 
     """Show the ad of the winning offer: count it, roll its dice, credit it, keep its row."""
     scratch, offers, counters = sim.scratch, sim.scratch.offers, sim.counters
     campaign = offers.campaign[k]
-    time, request = chunk.requests.time[i], chunk.requests.index[i]
+    time, request = chunk.requests.time[i], chunk.requests.number[i]
     payment = scratch.outcome.payment[0]
     offers.won[k] = 1
     offers.payment[k] = payment
@@ -104,7 +104,7 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: 
     row = take_row(sim.logs.wins)
     offers, requests = sim.scratch.offers, chunk.requests
     ints, floats = sim.logs.wins.ints[row], sim.logs.wins.floats[row]
-    ints[0] = requests.index[i]
+    ints[0] = requests.number[i]
     ints[1] = requests.time[i]
     ints[2] = requests.user[i]
     ints[3] = offers.campaign[k]
@@ -133,13 +133,13 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: 
 @kernel(inner=True)
 def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     """Keep a row for each eligible campaign of a sampled request: what the model saw, what was decided, the truth apart."""
-    if not sampled(sim, chunk.requests.index[i], _DECISION, sim.rules.keep_decisions):
+    if not sampled(sim, chunk.requests.number[i], _DECISION, sim.rules.keep_decisions):
         return
     offers = sim.scratch.offers
     for k in range(count):
         row = take_row(sim.logs.decisions)
         ints, floats = sim.logs.decisions.ints[row], sim.logs.decisions.floats[row]
-        ints[0] = chunk.requests.index[i]
+        ints[0] = chunk.requests.number[i]
         ints[1] = chunk.requests.time[i]
         ints[2] = chunk.requests.user[i]
         ints[3] = offers.campaign[k]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsim.core.contracts import CAPACITY
 from bidsim.core.errors import BidsimError
@@ -16,13 +17,13 @@ from bidsim.engine.loop import finish_conversions, run_requests
 from bidsim.engine.output import output_tables
 from bidsim.engine.purchases import advance_all
 from bidsim.engine.store import bytes_per_user, grown
-from bidsim.engine.tables import Chunk, Log, Simulated
+from bidsim.engine.tables import Chunk, Simulated, roomier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bidsim.core.result import Columns
     from bidsim.core.requests import Latent, Requests
+    from bidsim.core.result import Columns
     from bidsim.traffic.stream import Traffic
 
 CHUNK = 65_536
@@ -137,10 +138,10 @@ class Simulation:
         logs = self.sim.logs
         self.sim = self.sim._replace(
             store=grown(self.sim.store, len(self.sim.truth.line_id)),
-            logs=logs._replace(wins=_roomier(logs.wins, 1), decisions=_roomier(logs.decisions, campaigns), conversions=_roomier(logs.conversions, 1)),
+            logs=logs._replace(wins=roomier(logs.wins, 1), decisions=roomier(logs.decisions, campaigns), conversions=roomier(logs.conversions, 1)),
         )
 
-    def _finish(self) -> np.ndarray:  # type: ignore[type-arg]
+    def _finish(self) -> NDArray[np.int64]:
         """Let the run's last purchases happen, take stock, then let late ones come in.
 
         Returns:
@@ -156,13 +157,3 @@ class Simulation:
         while not finish_conversions(ref(self.sim), end + sim.truth.window):
             self._grow()
         return clocks
-
-
-def _roomier(log: Log, rows: int) -> Log:
-    if int(log.used[0]) + rows <= len(log.ints):
-        return log
-    size = 2 * len(log.ints) + rows
-    larger = Log(*(np.zeros((size, *old.shape[1:]), old.dtype) for old in log[:3]), log.used)
-    for new, old in zip(larger[:3], log[:3], strict=True):
-        new[: len(old)] = old
-    return larger

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import mix
 from bidsim.core.units import DAY
-from bidsim.engine.tables import Keys, Scratch, Store
+from bidsim.engine.tables import I64, Keys, Scratch, Store
 from bidsim.response.purchases import CLOCK, EXPOSED, LINE, LINK, NOT_EXPOSED, SERVED, advance, is_buyer, start_clock, user_scale
 from bidsim.response.truth import Truth
 
@@ -85,7 +86,7 @@ def _wanted(capacity: int, least: int) -> int:
     return capacity
 
 
-def _resized(array: np.ndarray, rows: int) -> np.ndarray:  # type: ignore[type-arg]
+def _resized(array: NDArray[Any], rows: int) -> NDArray[Any]:
     if rows == array.shape[0]:
         return array
     larger = np.zeros((rows, *array.shape[1:]), array.dtype)
@@ -113,7 +114,7 @@ def load_store(path: Path) -> Store:
 
 
 @kernel()
-def _rehash(table: np.ndarray, users: np.ndarray, count: int) -> None:  # type: ignore[type-arg]
+def _rehash(table: I64, users: I64, count: int) -> None:
     for slot in range(count):
         at = _place(table, users[slot, _USER])
         table[at, 0] = users[slot, _USER] + 1
@@ -121,15 +122,15 @@ def _rehash(table: np.ndarray, users: np.ndarray, count: int) -> None:  # type: 
 
 
 @kernel(inner=True)
-def _place(table: np.ndarray, user: int) -> int:  # type: ignore[type-arg]
+def _place(table: I64, user: int) -> int:
     """Where a user stands in the table, or the empty place where it would."""
     size = table.shape[0]
-    at = np.int64(mix(np.uint64(user)) % np.uint64(size))
+    at = int(mix(np.uint64(user)) % np.uint64(size))
     while table[at, 0] != 0 and table[at, 0] != user + 1:
         at += 1
         if at == size:
             at = 0
-    return at  # type: ignore[no-any-return]
+    return at
 
 
 @kernel(inner=True)
@@ -137,7 +138,7 @@ def find_user(store: Store, truth: Truth, keys: Keys, user: int, intent: float, 
     """Slot of a user; at first sight the user's clocks are started."""
     at = _place(store.table, user)
     if store.table[at, 0] != 0:
-        return store.table[at, 1]  # type: ignore[no-any-return]
+        return store.table[at, 1]
     slot = store.used[USERS]
     store.used[USERS] += 1
     store.table[at, 0] = user + 1
@@ -148,7 +149,7 @@ def find_user(store: Store, truth: Truth, keys: Keys, user: int, intent: float, 
     for line in range(truth.line_id.shape[0]):
         if is_buyer(truth, keys.organic, user, line, intent, interest):
             add_clock(store, truth, keys, slot, line, True, intent, holdout, start)
-    return slot  # type: ignore[no-any-return]
+    return slot
 
 
 @kernel(inner=True)
@@ -162,7 +163,7 @@ def add_clock(store: Store, truth: Truth, keys: Keys, slot: int, line: int, buye
     clock[EXPOSED] = NOT_EXPOSED if holdout else SERVED
     clock[LINK] = store.users[slot, _FIRST_CLOCK]
     store.users[slot, _FIRST_CLOCK] = entry
-    return entry  # type: ignore[no-any-return]
+    return entry
 
 
 @kernel(inner=True)
@@ -214,7 +215,7 @@ def recent_frequency(store: Store, entry: int, time: int) -> float:
     """Impressions of the campaign that the user has seen lately, decayed by half in three days."""
     if entry < 0:
         return 0.0
-    return store.frequency[entry] * math.exp2(-(time - store.exposures[entry, SEEN]) / HALF_LIFE)  # type: ignore[no-any-return]
+    return store.frequency[entry] * math.exp2(-(time - store.exposures[entry, SEEN]) / HALF_LIFE)
 
 
 @kernel(inner=True)
@@ -223,7 +224,7 @@ def capped(store: Store, entry: int, count: int, window: int, time: int) -> bool
     if count == 0 or entry < 0 or store.exposures[entry, TIMES] < count:
         return False
     at = (store.exposures[entry, TIMES] - count) % store.ring.shape[1]
-    return store.ring[entry, at] > time - window  # type: ignore[no-any-return]
+    return store.ring[entry, at] > time - window
 
 
 @kernel(inner=True)

@@ -151,6 +151,17 @@ CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos
 CONVERTED, CONVERSION_TIME = WIN_INTS.index("converted"), WIN_INTS.index("conversion_time_us")
 
 
+def roomier(log: Log, rows: int) -> Log:
+    """Return a log with room for ``rows`` more, its contents kept; the same log where there is room."""
+    used = int(log.used[0])
+    if used + rows <= len(log.ints):
+        return log
+    larger = empty_log(2 * len(log.ints) + rows, log.ints.shape[1], log.floats.shape[1], log.features.shape[1])
+    larger.ints[:used], larger.floats[:used], larger.features[:used] = log.ints[:used], log.floats[:used], log.features[:used]
+    larger.used[0] = used
+    return larger
+
+
 class Scratch(NamedTuple):
     """Room for one request: by eligible campaign k, or by campaign or line where named so."""
 
@@ -230,6 +241,11 @@ class Chunk(NamedTuple):
     requests: Requests
     latent: Latent
     rivals: I64
+
+
+def empty_ledger(campaigns: int) -> Ledger:
+    """Allocate a ledger."""
+    return Ledger(np.zeros(campaigns, np.int64), np.zeros(campaigns, np.int64), np.zeros(campaigns, np.int64), np.zeros(2, np.int64))
 
 
 def empty_log(rows: int, ints: int, floats: int, features: int) -> Log:

@@ -18,7 +18,7 @@ for _i in range(64):
 @kernel()
 def lowest_bit(word: np.uint64) -> int:
     """Position of the lowest set bit of a word that is not zero (Leiserson, Prokop and Randall 1998)."""
-    return _POSITION[np.int64(((word & (~word + _ONE)) * _DE_BRUIJN) >> _SHIFT)]  # type: ignore[no-any-return]
+    return _POSITION[np.int64(((word & (~word + _ONE)) * _DE_BRUIJN) >> _SHIFT)]
 
 
 @kernel()

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
 
+_MOST = 1000
+
 
 def cumulative(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cumulative shares of non-negative weights; the last is exactly 1."""
@@ -37,7 +39,7 @@ def poisson_quantile(mean: float, u: float) -> int:
     mass = math.exp(-mean)
     total = mass
     k = 0
-    while total < u and k < 1000:
+    while total < u and k < _MOST:
         k += 1
         mass *= mean / k
         total += mass

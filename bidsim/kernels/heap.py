@@ -11,8 +11,8 @@ from bidsim.core.kernel import kernel
 @kernel()
 def _before(heap: NDArray[np.int64], a: int, b: int) -> bool:
     if heap[a, 0] != heap[b, 0]:
-        return heap[a, 0] < heap[b, 0]  # type: ignore[no-any-return]
-    return heap[a, 1] < heap[b, 1]  # type: ignore[no-any-return]
+        return heap[a, 0] < heap[b, 0]
+    return heap[a, 1] < heap[b, 1]
 
 
 @kernel()

@@ -10,14 +10,14 @@ from bidsim.core.kernel import kernel
 def outranks(book: Book, a: int, b: int) -> bool:
     """Whether entry ``a`` stands above entry ``b``: the higher bid, then the higher dice."""
     if book.bid[a] != book.bid[b]:
-        return book.bid[a] > book.bid[b]  # type: ignore[no-any-return]
-    return book.tie[a] > book.tie[b]  # type: ignore[no-any-return]
+        return book.bid[a] > book.bid[b]
+    return book.tie[a] > book.tie[b]
 
 
 @kernel()
 def admissible(book: Book, k: int) -> bool:
     """Whether entry ``k`` bids at all and reaches its reserve."""
-    return book.bid[k] > 0 and book.bid[k] >= book.reserve[k]  # type: ignore[no-any-return]
+    return book.bid[k] > 0 and book.bid[k] >= book.reserve[k]
 
 
 @kernel()

@@ -81,7 +81,7 @@ def _price_weights(published: dict[str, list[float]]) -> tuple[NDArray[np.float6
 @kernel()
 def _rivals(key: np.uint64, prices: NDArray[np.int64], shares: NDArray[np.float64], reach: NDArray[np.float64], requests: Requests, rivals: NDArray[np.int64]) -> None:
     for i in range(requests.time.shape[0]):
-        r = requests.index[i]
+        r = requests.number[i]
         exchange = requests.categories[i, EXCHANGE]
         price = prices[exchange, choose(shares[exchange], uniform(key, r, 0, 0))]
         free = price >= requests.floor[i] and uniform(key, r, 1, 0) < reach[exchange]

@@ -57,7 +57,7 @@ def _rivals(
     key: np.uint64, median: float, spread: float, tilt: float, levels: NDArray[np.float64], fill: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]
 ) -> None:
     for i in range(requests.time.shape[0]):
-        r = requests.index[i]
+        r = requests.number[i]
         rivals[i, 0] = rivals[i, 1] = 0
         if uniform(key, r, 0, 0) < fill:
             level = levels[requests.categories[i, PLACEMENT]] + tilt * latent.intent[i]

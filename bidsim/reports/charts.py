@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 INK, SOFT, ACCENT, SECOND = "#1f2933", "#cbd2d9", "#0b6e99", "#c2571a"
 LOSS_COLOURS = ("#9aa5b1", "#7b8794", "#c2571a", "#d9a441", "#4f7cac", "#8e6c8a", "#b23a48", "#5a9367", "#52606d")
@@ -42,7 +42,7 @@ def short(name: str, width: int = 26) -> str:
     return name if len(name) <= width else name[: width - 1] + "…"
 
 
-def lines_over_days(days: Sequence[float], series: dict[str, Sequence[float]], label: str, title: str) -> str:
+def lines_over_days(days: Sequence[float], series: Mapping[str, Sequence[float]], label: str, title: str) -> str:
     """Draw one or more lines over days since the start."""
     drawn, axes = figure(8.2, 2.6)
     for (name, values), colour in zip(series.items(), (ACCENT, SECOND, INK), strict=False):
@@ -55,7 +55,7 @@ def lines_over_days(days: Sequence[float], series: dict[str, Sequence[float]], l
     return svg(drawn, title)
 
 
-def stacked_shares(names: Sequence[str], shares: dict[str, Sequence[float]], title: str) -> str:
+def stacked_shares(names: Sequence[str], shares: Mapping[str, Sequence[float]], title: str) -> str:
     """Draw horizontal bars that add up to 100% each."""
     drawn, axes = figure(8.2, 0.9 + 0.24 * len(names))
     left = [0.0] * len(names)

@@ -68,7 +68,7 @@ def _content(result: Result) -> dict[str, Any]:
 
 
 def _money(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
+    return "-" if value is None else f"{value:,.2f}"
 
 
 def _whole(value: float) -> str:
@@ -76,7 +76,7 @@ def _whole(value: float) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
+    return "-" if value is None else f"{100 * value:.1f}%"
 
 
 def _spend_chart(result: Result) -> str:

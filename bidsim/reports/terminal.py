@@ -78,7 +78,10 @@ def _closing(result: Result) -> list[str]:
     market, manifest = result.summary["market"], result.manifest
     share = 100 * market["sold_to_campaigns"] / max(market["requests"], 1)
     lines = [
-        f"Market           {market['requests']:,} requests, {share:.1f}% sold to campaigns, revenue {market['revenue']:,.2f} (publishers {market['publisher_revenue']:,.2f}, fee {market['exchange_fee']:,.2f})",
+        (
+            f"Market           {market['requests']:,} requests, {share:.1f}% sold to campaigns, revenue {market['revenue']:,.2f} "
+            f"(publishers {market['publisher_revenue']:,.2f}, fee {market['exchange_fee']:,.2f})"
+        ),
         f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus {market['surplus_expected']:,.2f}",
     ]
     for seat, figures in result.summary["models"].items():
@@ -86,11 +89,13 @@ def _closing(result: Result) -> list[str]:
             model, oracle = figures["model"], figures["oracle"]
             lines.append(
                 f"Model {printable(seat)[:10]:<10} AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
-                f"base rate {figures['base_rate']['log_loss']:.5f}), prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
+                f"base rate {figures['base_rate']['log_loss']:.5f}), "
+                f"prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
             )
     seconds = manifest["seconds"]
     lines.append(
-        f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; {seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training"
+        f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; "
+        f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training"
     )
     if result.folder is not None:
         lines += ["", f"Run directory    {result.folder}", f"Next             bidsim report {result.folder}"]

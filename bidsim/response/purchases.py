@@ -40,13 +40,13 @@ def is_buyer(truth: Truth, key: np.uint64, user: int, line: int, intent: float, 
     """Whether a user buys this line without ads; likelier with a matching interest and with intent."""
     match = 1.0 if truth.interest[line] == interest else -0.2
     chance = sigmoid(truth.buyers[line] + 0.8 * match + truth.organic_intent * intent)
-    return uniform(key, user, truth.line_id[line], _BUYER) < chance  # type: ignore[no-any-return]
+    return uniform(key, user, truth.line_id[line], _BUYER) < chance
 
 
 @kernel()
 def user_scale(truth: Truth, line: int, intent: float) -> float:
     """Weibull scale of a user's own intervals, microseconds."""
-    return truth.scale[line] * math.exp(-truth.organic_intent * intent / truth.shape[line])  # type: ignore[no-any-return]
+    return truth.scale[line] * math.exp(-truth.organic_intent * intent / truth.shape[line])
 
 
 @kernel()
@@ -80,7 +80,7 @@ def start_clock(clock: NDArray[np.int64], truth: Truth, key: np.uint64, user: in
 @kernel()
 def next_purchase(clock: NDArray[np.int64]) -> int:
     """When the user buys next, as things stand."""
-    return min(clock[NEXT], clock[PENDING])  # type: ignore[no-any-return]
+    return min(clock[NEXT], clock[PENDING])
 
 
 @kernel()

@@ -116,7 +116,9 @@ def response_rates(
         truth: Parameters.
         campaign: Row of the campaign.
         placement: Code of the placement.
-        intent: Hidden intent; ``sensitivity`` and ``interest`` likewise.
+        intent: The user's hidden intent.
+        sensitivity: The user's hidden price sensitivity.
+        interest: The user's hidden interest.
         offer: Log of shown price over the campaign's price.
         frequency: Recent impressions of the campaign that the user has seen.
         buyer: Whether the user buys this line without ads.
@@ -144,10 +146,8 @@ def response_rates(
         shape = truth.shape[line]
         organic = 1.0 - math.exp(cumulative_hazard(age, scale, shape) - cumulative_hazard(age + truth.window, scale, shape))
     timely = 1.0 - math.exp(-truth.window / truth.delay[line])
-    if truth.by_click:
-        attributed = view * click * (1.0 - (1.0 - buy * timely) * (1.0 - organic))
-    else:
-        attributed = view * (1.0 - (1.0 - click * buy * timely) * (1.0 - organic))
+    earned, bought = (view * click, buy) if truth.by_click else (view, click * buy)
+    attributed = earned * (1.0 - (1.0 - bought * timely) * (1.0 - organic))
     return Rates(view, click, buy, attributed, view * click * buy)
 
 

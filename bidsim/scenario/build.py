@@ -13,12 +13,27 @@ from bidsim.core.errors import Problem, ScenarioError
 from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos, to_nanos
-from bidsim.cvr.features import CAMPAIGN_FEATURES
+from bidsim.cvr.features import CAMPAIGN_FEATURES, WIDTH
 from bidsim.engine.simulation import Names, Plugins, Simulation
 from bidsim.engine.store import empty_store
 from bidsim.engine.tables import (
-    CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, NO_LIMIT, WIDTH, WIN_FLOATS, WIN_INTS,
-    Campaigns, Counters, Keys, Ledger, Logs, Rules, Seats, Simulated, Targeting, empty_log, empty_scratch,
+    CONVERSION_INTS,
+    DECISION_FLOATS,
+    DECISION_INTS,
+    NO_LIMIT,
+    WIN_FLOATS,
+    WIN_INTS,
+    Campaigns,
+    Counters,
+    Keys,
+    Logs,
+    Rules,
+    Seats,
+    Simulated,
+    Targeting,
+    empty_ledger,
+    empty_log,
+    empty_scratch,
 )  # fmt: skip
 from bidsim.kernels.bits import bitset
 from bidsim.observers import funnel
@@ -89,7 +104,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         targeting=targeting,
         truth=truth,
         store=empty_store(int(campaigns.cap_count.max())),
-        ledger=Ledger(*(np.zeros(len(order.names), np.int64) for _ in range(3)), np.zeros(2, np.int64)),
+        ledger=empty_ledger(len(order.names)),
         counters=_counters(settings, len(order.names), vocabulary),
         logs=_logs(),
         scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), depth),

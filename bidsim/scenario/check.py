@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from bidsim.core.datasets import load_dataset
 from bidsim.core.errors import Problem, did_you_mean
-from bidsim.core.registry import PluginNotFound, find
+from bidsim.core.registry import PluginNotFoundError, find
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from bidsim.scenario.model import CampaignSettings, Choice, ScenarioSettings
     from bidsim.scenario.sources import Source
 
+_MOST_BUCKETS = 1_000_000
+
 
 def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path | None) -> tuple[Any, Any]:
     """Return the plug-in class and its validated parameters.
 
     Raises:
-        PluginNotFound: There is no such plug-in.
+        PluginNotFoundError: There is no such plug-in.
         ValidationError: The parameters do not fit.
 
     """
@@ -67,7 +69,7 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
 def _plugin(family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str) -> Iterator[Problem]:
     try:
         chosen_params(family, name, params, beside)
-    except PluginNotFound as error:
+    except PluginNotFoundError as error:
         here = (*path, key) if (*path, key) in source.places else path
         yield source.problem(here, str(error))
     except ValidationError as error:
@@ -115,7 +117,7 @@ def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
             f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",
         )
     for key in ("bucket", "slices"):
-        if settings.duration // getattr(settings.log, key) > 1_000_000:
+        if settings.duration // getattr(settings.log, key) > _MOST_BUCKETS:
             yield source.problem(("log", key), "makes more than a million buckets; make it longer")
 
 
@@ -129,6 +131,15 @@ def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: C
         yield source.problem((*path, "product"), f"unknown product {campaign.product!r}{did_you_mean(campaign.product, settings.products)}")
     if campaign.daily_budget is not None and campaign.daily_budget > campaign.budget:
         yield source.problem((*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}")
+    yield from _flight(settings, source, path, campaign)
+    vocabulary = settings.traffic.vocabulary()
+    for field in CATEGORIES:
+        for level in getattr(campaign.targeting, field) or ():
+            if level not in vocabulary[field]:
+                yield source.problem((*path, "targeting", field), f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}")
+
+
+def _flight(settings: ScenarioSettings, source: Source, path: KeyPath, campaign: CampaignSettings) -> Iterator[Problem]:
     start, end = campaign.start or 0, campaign.end or settings.duration
     if start >= settings.duration:
         yield source.problem((*path, "start"), f"the flight starts after the scenario's end of {format_duration(settings.duration)}")
@@ -136,8 +147,3 @@ def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: C
         yield source.problem((*path, "end"), f"the flight ends after the scenario's end of {format_duration(settings.duration)}")
     elif start >= end:
         yield source.problem((*path, "end"), f"the flight ends at {format_duration(end)}, before it starts at {format_duration(start)}")
-    vocabulary = settings.traffic.vocabulary()
-    for field in CATEGORIES:
-        for level in getattr(campaign.targeting, field) or ():
-            if level not in vocabulary[field]:
-                yield source.problem((*path, "targeting", field), f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}")

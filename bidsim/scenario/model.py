@@ -33,16 +33,10 @@ def _choice(key: str) -> Any:
     return split
 
 
-def _family(family: str, key: str) -> Any:
-    """Type of a plug-in of one family."""
-    schema = {"$plugin": family, "$key": key}
-    return Annotated[Choice, BeforeValidator(_choice(key)), WithJsonSchema(schema)]
-
-
-PolicyChoice = _family("policy", "name")
-PacingChoice = _family("pacing", "name")
-ModelChoice = _family("model", "name")
-MarketChoice = _family("market", "kind")
+PolicyChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "policy", "$key": "name"})]
+PacingChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "pacing", "$key": "name"})]
+ModelChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "model", "$key": "name"})]
+MarketChoice = Annotated[Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "market", "$key": "kind"})]
 
 
 class AuctionSettings(Settings):

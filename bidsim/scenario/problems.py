@@ -41,14 +41,13 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel], 
 
 def _typed_path(data: Any, prefix: KeyPath, loc: tuple[int | str, ...]) -> KeyPath:
     """Follow the parts of ``loc`` that are keys of what was typed; pydantic adds names of union members."""
-    here = data
+    here: Any = data
+    part: Any
     for part in prefix:
         here = here[part] if isinstance(here, dict) and part in here else {}
     path = list(prefix)
     for position, part in enumerate(loc):
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+        if (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
             here = here[part]
         elif part == "[key]" or position < len(loc) - 1 or not isinstance(here, dict):
             continue

@@ -14,6 +14,7 @@ from bidsim.scenario.locate import locate_keys
 
 _CHOICE_KEYS = ("name", "kind")
 _MOST_BYTES = 20_000_000
+_LONGEST_NAME = 60
 
 
 @dataclass
@@ -48,7 +49,7 @@ def dotted(path: KeyPath) -> str:
 def _quoted(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]+", name):
         return name
-    shown = name if len(name) <= 60 else name[:57] + "..."
+    shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
     return '"' + shown.encode("unicode_escape").decode().replace('"', '\\"') + '"'
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.datasets import load_dataset
 from bidsim.core.kernel import kernel
-from bidsim.core.random import draw, stream_key, uniform, unit
+from bidsim.core.random import stream_key, uniform
 from bidsim.core.units import HOUR, MINUTE
 from bidsim.kernels.choose import poisson_quantile
 
@@ -93,10 +93,10 @@ def _fill_times(key: np.uint64, first: NDArray[np.int64], start: int, duration: 
     at = lo
     while at < hi:
         count = first[minute + 1] - first[minute]
-        length = min(MINUTE, duration - minute * MINUTE)
+        length = min(float(MINUTE), float(duration - minute * MINUTE))
         drawn = np.empty(count, np.int64)
         for i in range(count):
-            drawn[i] = start + minute * MINUTE + int(unit(draw(key, minute, i, 0)) * length)
+            drawn[i] = start + minute * MINUTE + int(uniform(key, int(minute), i, 0) * length)
         drawn.sort()
         upto = min(hi, first[minute + 1])
         for r in range(at, upto):

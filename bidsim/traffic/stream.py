@@ -139,7 +139,7 @@ def _site(inventory: Inventory, interest: int, loyal: float, u: float) -> int:
 @kernel()
 def _floor(inventory: Inventory, exchange: int, u: float) -> int:
     first, end = inventory.floor_first[exchange], inventory.floor_first[exchange + 1]
-    return inventory.floor_nanos[first + choose(inventory.floor_share[first:end], u)]  # type: ignore[no-any-return]
+    return inventory.floor_nanos[first + choose(inventory.floor_share[first:end], u)]
 
 
 @kernel()
@@ -149,7 +149,7 @@ def _fill(observed: Requests, latent: Latent, population: Population, inventory:
         user = pick_user(population, uniform_open(request_key, r, _USER, 0))
         who = user_profile(population, user_key, user)
         exchange = choose(inventory.exchange, uniform(request_key, r, _EXCHANGE, 0))
-        observed.index[i] = r
+        observed.number[i] = r
         observed.user[i] = user
         observed.floor[i] = _floor(inventory, exchange, uniform(request_key, r, _FLOOR, 0))
         row = observed.categories[i]

@@ -101,7 +101,14 @@ def test_pacer__multiplier_is_between_nothing_and_the_full_value(name: str) -> N
 @pytest.mark.parametrize("pacer", PACERS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_bidder__keeps_its_budget_in_every_market(run_small: Callable[..., bidsim.Result], policy: str, pacer: str, pricing: str, market: str) -> None:
-    overrides = {"campaigns.lamp.policy": policy, "campaigns.lamp.pacing": pacer, "auction.format": pricing, "market": {"kind": market}, "requests": 800, "campaigns.lamp.budget": 0.5}
+    overrides = {
+        "campaigns.lamp.policy": policy,
+        "campaigns.lamp.pacing": pacer,
+        "auction.format": pricing,
+        "market": {"kind": market},
+        "requests": 800,
+        "campaigns.lamp.budget": 0.5,
+    }
     result = run_small(overrides)
     row = result.campaigns.set_index("campaign").loc["lamp"]
     assert 0 <= row["payment_nanos"] <= row["budget_nanos"]

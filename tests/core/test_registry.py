@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bidsim.core.registry import PluginNotFound, find, names
+from bidsim.core.registry import PluginNotFoundError, find, names
 
 POLICY = """
 from bidsim.core.contracts import OFFERS_SIGNATURE, Policy
@@ -26,13 +26,13 @@ def test_names__are_the_files_of_the_room() -> None:
 
 
 def test_find__suggests_a_near_name() -> None:
-    with pytest.raises(PluginNotFound, match="did you mean 'truthful'"):
+    with pytest.raises(PluginNotFoundError, match="did you mean 'truthful'"):
         find("policy", "thruthful")
 
 
 def test_find__loads_outside_code_only_where_allowed(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(POLICY)
-    with pytest.raises(PluginNotFound, match="--allow-code"):
+    with pytest.raises(PluginNotFoundError, match="--allow-code"):
         find("policy", "mine:Flat")
     assert find("policy", "mine:Flat", tmp_path).__name__ == "Flat"
 
@@ -41,5 +41,5 @@ def test_find__loads_outside_code_only_where_allowed(tmp_path: Path) -> None:
 def test_find__says_what_is_wrong_with_outside_code(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(POLICY)
     (tmp_path / "broken.py").write_text("def (")
-    with pytest.raises(PluginNotFound, match=message):
+    with pytest.raises(PluginNotFoundError, match=message):
         find("policy", name, tmp_path)

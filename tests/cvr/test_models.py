@@ -32,7 +32,7 @@ def _rows(n: int, keep: float = 1.0) -> tuple[LoggedRows, dict[str, tuple[str, .
     rate = 1 / (1 + np.exp(3 - 0.7 * (x[:, FEATURES.index("geo")] == 1) - 0.1 * np.nan_to_num(x[:, FEATURES.index("visits")])))
     y = (dice.random(n) < rate).astype(np.float64)
     kept = (y == 1) | (dice.random(n) < keep)
-    vocabulary = {name: ("a", "b", "c") for name in CATEGORICAL}
+    vocabulary = dict.fromkeys(CATEGORICAL, ("a", "b", "c"))
     return LoggedRows(x[kept], y[kept], rate[kept].astype(np.float64), np.zeros(int(kept.sum()), np.int64), keep, n), vocabulary
 
 

@@ -49,7 +49,7 @@ def test_loop__clears_every_auction_as_the_twin_does(small: Path, run_small: Cal
             assert offer.minimum_bid_nanos == naive.minimum_to_win(k, bids, reserves, ties, clear)
         for k, offer in enumerate(offers):
             expected = "won" if k == winner else "below_floor" if offer.bid_nanos < reserve else "outbid"
-            assert offer.reason == expected or offer.reason == "budget"
+            assert offer.reason in {expected, "budget"}
     assert sold == len(won) == result.summary["market"]["sold_to_campaigns"] > 300
 
 
@@ -72,11 +72,23 @@ def test_loop__funnel_is_what_the_rows_say(run_small: Callable[..., bidsim.Resul
 
 
 def test_loop__conversions_are_credited_to_the_last_click_in_the_window(run_small: Callable[..., bidsim.Result]) -> None:
-    result = run_small({**EVERYTHING, "products.soap.conversion_rate": 0.6, "products.soap.click_rate": 0.6, "campaigns.soap-everyone.budget": 500.0, "campaigns.soap-everyone.daily_budget": 400.0})
+    result = run_small(
+        {
+            **EVERYTHING,
+            "products.soap.conversion_rate": 0.6,
+            "products.soap.click_rate": 0.6,
+            "campaigns.soap-everyone.budget": 500.0,
+            "campaigns.soap-everyone.daily_budget": 400.0,
+        }
+    )
     clicks = result.auctions[result.auctions["clicked"] == 1]
     assert len(result.conversions) > 30
     for row in result.conversions.itertuples():
-        mine = clicks[(clicks["user"] == row.user) & (clicks["campaign"].isin(["soap-everyone", "soap-mobile"] if row.campaign.startswith("soap") else ["lamp"])) & (clicks["time_us"] < row.time_us)]
+        mine = clicks[
+            (clicks["user"] == row.user)
+            & (clicks["campaign"].isin(["soap-everyone", "soap-mobile"] if row.campaign.startswith("soap") else ["lamp"]))
+            & (clicks["time_us"] < row.time_us)
+        ]
         last = mine.sort_values("time_us").iloc[-1]
         assert (last["campaign"], last["time_us"]) == (row.campaign, row.credit_time_us)
         assert 0 < row.time_us - row.credit_time_us <= 7 * 86_400_000_000

@@ -28,7 +28,7 @@ def test_run__does_not_depend_on_chunk_size(run_small: Callable[..., bidsim.Resu
 
 def test_run__does_not_depend_on_threads_process_or_front(small: Path, tmp_path: Path) -> None:
     here = bidsim.run(bidsim.load_scenario(small, TRAINED), progress=lambda *a: None)
-    sets = ["--set=seats.main.model={ name = \"lightgbm\", trees = 10 }", *(f"--set={k}={v}" for k, v in TRAINED.items() if k != "seats.main.model")]
+    sets = ['--set=seats.main.model={ name = "lightgbm", trees = 10 }', *(f"--set={k}={v}" for k, v in TRAINED.items() if k != "seats.main.model")]
     for threads in ("1", "2", "4"):
         out = tmp_path / f"threads-{threads}"
         environment = {**os.environ, "NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}

@@ -46,7 +46,11 @@ def scenarios(dice: Any) -> dict[str, Any]:
         "count": dice(st.sampled_from(["poisson", "exact"])),
         "duration": "36h",
         "traffic": {"users": dice(st.integers(1, 300)), "hours": dice(st.sampled_from(["flat", "ipinyou"]))},
-        "auction": {"format": dice(st.sampled_from(["first_price", "second_price"])), "reserve_cpm": dice(st.sampled_from([0, 0.5, 8.0])), "fee": dice(st.sampled_from([0, 0.1, 0.33333, 0.99]))},
+        "auction": {
+            "format": dice(st.sampled_from(["first_price", "second_price"])),
+            "reserve_cpm": dice(st.sampled_from([0, 0.5, 8.0])),
+            "fee": dice(st.sampled_from([0, 0.1, 0.33333, 0.99])),
+        },
         "market": dice(st.sampled_from([{"kind": "none"}, {"kind": "landscape", "median_cpm": 15.0}])),
         "seats": {"s": {"model": "oracle", "internal_auction": dice(st.booleans())}},
         "products": {"p": {"price": 5.0}, "q": {"price": 70.0, "conversion_rate": 0.3}},

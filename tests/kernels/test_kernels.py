@@ -76,4 +76,4 @@ def test_top_two__agrees_with_its_twin(entries: list[tuple[int, int, int]]) -> N
     first, second = top_two(ref(book), n)
     ties = [e[2] for e in entries]
     if len(set(ties)) == len(ties):
-        assert [first, second] == (order + [-1, -1])[:2]
+        assert [first, second] == [*order, -1, -1][:2]

@@ -131,7 +131,9 @@ def test_clock__an_ad_driven_purchase_comes_first_and_starts_the_clock_anew() ->
 
 
 def test_events__happen_as_often_as_the_truth_says(run_small: Callable[..., bidsim.Result]) -> None:
-    result = run_small({"requests": 60_000, "traffic.users": 20_000, "log.wins": 10**6, "campaigns.lamp.budget": 5000.0, "campaigns.lamp.pacing": "none", "products.lamp.click_rate": 0.3})
+    result = run_small(
+        {"requests": 60_000, "traffic.users": 20_000, "log.wins": 10**6, "campaigns.lamp.budget": 5000.0, "campaigns.lamp.pacing": "none", "products.lamp.click_rate": 0.3}
+    )
     wins = result.auctions[result.auctions["campaign"] == "lamp"]
     for happened, chance in (("viewed", wins["true_view"]), ("clicked", wins["true_view"] * wins["true_click"])):
         sd = math.sqrt((chance * (1 - chance)).sum())

@@ -18,7 +18,14 @@ from tests.conftest import SMALL, fingerprint
 
 LOGGED = {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "requests": 1500, "products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.3}
 TREES = {**LOGGED, "seats.main.model": {"name": "lightgbm", "trees": 4, "leaves": 6, "min_rows": 30}}
-VISIBLE = {"products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.4, "products.lamp.click_rate": 0.4, "products.lamp.conversion_rate": 0.5, "campaigns.soap-everyone.budget": 100.0, "campaigns.soap-everyone.daily_budget": 60.0}
+VISIBLE = {
+    "products.soap.conversion_rate": 0.5,
+    "products.soap.click_rate": 0.4,
+    "products.lamp.click_rate": 0.4,
+    "products.lamp.conversion_rate": 0.5,
+    "campaigns.soap-everyone.budget": 100.0,
+    "campaigns.soap-everyone.daily_budget": 60.0,
+}
 
 # key -> (another value, what else must be set for it to matter)
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -35,7 +42,10 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "traffic.floors": ("ipinyou", {}),
     "traffic.geo": ({"US": 1.0, "GB": 3.0}, {}),
     "traffic.device": ({"mobile": 1.0, "watch": 1.0}, {}),
-    "traffic.placements.above-fold": ({"share": 0.9, "view_rate": 0.75}, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
+    "traffic.placements.above-fold": (
+        {"share": 0.9, "view_rate": 0.75},
+        {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}},
+    ),
     "traffic.placements.above-fold.share": (0.9, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
     "traffic.placements.above-fold.view_rate": (0.1, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
     "traffic.placements.above-fold.intent_tilt": (1.5, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
@@ -82,7 +92,10 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "campaigns.lamp.advertiser": ("someone", {}),
     "campaigns.lamp.product": ("soap", {"campaigns.second-lamp": {"advertiser": "x", "product": "lamp", "budget": 1.0}}),
     "campaigns.lamp.budget": (1.0, {}),
-    "campaigns.lamp.seat": ("other", {"seats.other": {"model": "oracle", "users": [0.0, 0.5]}, "campaigns.soap-mobile.seat": "other", "campaigns.soap-everyone.seat": "main", "campaigns.lamp.seat": "main"}),
+    "campaigns.lamp.seat": (
+        "other",
+        {"seats.other": {"model": "oracle", "users": [0.0, 0.5]}, "campaigns.soap-mobile.seat": "other", "campaigns.soap-everyone.seat": "main", "campaigns.lamp.seat": "main"},
+    ),
     "campaigns.soap-everyone.daily_budget": (1.0, {}),
     "campaigns.lamp.start": ("20h", {}),
     "campaigns.lamp.end": ("20h", {}),
@@ -109,7 +122,19 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "log.slices": ("5h", {}),
     "log.landscape_every": (2, {}),
 }
-CASES |= {f"campaigns.lamp.targeting.{field}": ([level], {}) for field, level in {"exchange": "exchange-1", "site": "technology-site-1", "placement": "in-feed", "device": "desktop", "geo": "DE", "slot": "300x250", "segment": "unknown", "age": "18-24"}.items()}
+CASES |= {
+    f"campaigns.lamp.targeting.{field}": ([level], {})
+    for field, level in {
+        "exchange": "exchange-1",
+        "site": "technology-site-1",
+        "placement": "in-feed",
+        "device": "desktop",
+        "geo": "DE",
+        "slot": "300x250",
+        "segment": "unknown",
+        "age": "18-24",
+    }.items()
+}
 CASES["campaigns.lamp.targeting"] = ({"device": ["desktop"]}, {})
 
 PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -160,7 +185,7 @@ def test_cases__cover_every_key_there_is() -> None:
     for key in CASES:
         parts = key.split(".")
         for position in (1, 2):
-            if len(parts) > position and (parts[0] in ("products", "seats", "campaigns") and position == 1 or parts[:2] == ["traffic", "placements"] and position == 2):
+            if len(parts) > position and ((parts[0] in ("products", "seats", "campaigns") and position == 1) or (parts[:2] == ["traffic", "placements"] and position == 2)):
                 parts[position] = "*"
         covered.add(".".join(parts))
     assert _keys(ScenarioSettings) - covered == set()

@@ -1,0 +1,30 @@
+"""``python -m bench NAME [--quick] [--seed N] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench import realism, throughput
+
+BENCHMARKS = {"realism": realism.measure, "throughput": throughput.measure}
+
+
+def main() -> int:
+    """Run one benchmark; print its table and write its JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure bidsim.")
+    parser.add_argument("name", choices=sorted(BENCHMARKS), help="which benchmark")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, under a minute")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenarios")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    options = parser.parse_args()
+    report = BENCHMARKS[options.name](options)
+    report.print()
+    if options.json:
+        report.write(options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

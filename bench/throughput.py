@@ -1,0 +1,76 @@
+"""Requests per second through the loop, seconds of a whole run, and memory as runs grow."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bidsim
+from bench.figures import Figure, Report, measured
+from bidsim.scenario.build import build
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICKSTART = ROOT / "scenarios" / "quickstart.toml"
+_REPEATS = 3
+_SMALL, _LARGE = 500_000, 5_000_000
+
+
+def measure(options: Namespace) -> Report:
+    """Run quickstart in fresh processes with warm caches."""
+    report = Report("throughput")
+    size = {"history.requests": 300_000, "requests": 60_000} if options.quick else {}
+    _child({"seed": options.seed, "requests": 2_000, "history.requests": 100_000})  # fills the kernels' cache
+    runs = [_child({"seed": options.seed, **size}) for _ in range(1 if options.quick else _REPEATS)]
+    report.add(measured("quickstart_requests_per_second", [r["requests_per_second"] for r in runs], "requests/s", ">= 20000"))
+    report.add(measured("quickstart_seconds", [r["seconds"] for r in runs], "s, training and start-up included", "<= 30"))
+    report.add(measured("quickstart_compilations_with_warm_cache", [r["compiled"] for r in runs], "kernels", "<= 0"))
+    report.add(measured("traffic_requests_per_second", [_traffic(options.seed) for _ in range(_REPEATS)], "requests/s, one core"))
+    oracle = [_child({"seed": options.seed, "seats.main.model": "oracle", "requests": 60_000 if options.quick else 300_000}) for _ in range(1 if options.quick else _REPEATS)]
+    report.add(measured("oracle_requests_per_second", [r["requests_per_second"] for r in oracle], "requests/s, no model to score"))
+    report.add(_memory(options))
+    return report
+
+
+def _memory(options: Namespace) -> Figure:
+    """Peak memory at 5 M requests over that at 500,000, users fixed and rows sampled."""
+    if options.quick:
+        return Figure("peak_memory_ratio_5M_to_500k", None, "ratio", goal="<= 1.1")
+    small, large = (_child({"seed": options.seed, "requests": r})["peak_kilobytes"] for r in (_SMALL, _LARGE))
+    return Figure("peak_memory_ratio_5M_to_500k", large / small, f"ratio of {large / 1024:.0f} MB to {small / 1024:.0f} MB", goal="<= 1.1")
+
+
+def _traffic(seed: int) -> float:
+    simulation, _ = build(bidsim.load_scenario(QUICKSTART, {"seed": seed, "seats.main.model": "oracle", "history.requests": 1_000}))
+    simulation.traffic.chunk(0, 1_000)
+    begun = time.perf_counter()
+    count = min(simulation.total, 200_000)
+    simulation.traffic.chunk(0, count)
+    return count / (time.perf_counter() - begun)
+
+
+def _child(overrides: dict[str, Any]) -> dict[str, float]:
+    """Run quickstart in a process of its own and return what it measured."""
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "bench.throughput", json.dumps(overrides)], cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ})
+    return {**json.loads(done.stdout), "seconds": time.perf_counter() - begun}
+
+
+def _run(overrides: dict[str, Any]) -> None:
+    from bidsim.core.kernel import compilations  # noqa: PLC0415
+
+    result = bidsim.run(bidsim.load_scenario(QUICKSTART, overrides))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"requests_per_second": result.manifest["requests_per_second"], "compiled": compilations()[1], "peak_kilobytes": peak}))
+
+
+if __name__ == "__main__":
+    _run(json.loads(sys.argv[1]))
