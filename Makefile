@@ -1,0 +1,36 @@
+# make demo: run the quickstart scenario.   make test: run the tests.   Both make .venv first if it is missing.
+PYTHON ?= python3
+PY := .venv/bin/python
+ARGS ?=
+
+.PHONY: demo test check lock clean
+
+demo: .venv/.run-ready
+	$(PY) -m bidsim demo $(ARGS)
+
+test: .venv/.dev-ready
+	$(PY) -m pytest $(ARGS)
+
+check: .venv/.dev-ready
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+.venv/bin/python:
+	@sh setup/venv.sh "$(PYTHON)"
+
+.venv/.run-ready: requirements.lock | .venv/bin/python
+	@sh setup/install.sh "$(PYTHON)" requirements.lock
+	@touch $@
+
+.venv/.dev-ready: requirements-dev.lock | .venv/bin/python
+	@sh setup/install.sh "$(PYTHON)" requirements-dev.lock
+	@touch $@ .venv/.run-ready
+
+# needs uv; run after changing the dependencies in pyproject.toml
+lock:
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements.lock
+	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements-dev.lock
+
+clean:
+	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
