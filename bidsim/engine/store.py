@@ -125,7 +125,7 @@ def _rehash(table: I64, users: I64, count: int) -> None:
 def _place(table: I64, user: int) -> int:
     """Where a user stands in the table, or the empty place where it would."""
     size = table.shape[0]
-    at = int(mix(np.uint64(user)) % np.uint64(size))
+    at: Any = np.int64(mix(np.uint64(user)) % np.uint64(size))
     while table[at, 0] != 0 and table[at, 0] != user + 1:
         at += 1
         if at == size:
