@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,38 +18,31 @@ _LOSS_LABELS = {
     "timeout": "timeout", "internal": "internal", "below_floor": "below floor", "outbid": "outbid",
 }  # fmt: skip
 _PIPE_WIDTH = 170
+_ONE_TABLE = 116
+_LOSS_HEADING = "most opportunities lost to\n(of requests targeted)"
+Column = tuple[str, Callable[[dict[str, Any]], str]]
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def print_result(result: Result) -> None:
     """Print the campaigns' table, the market, the model, and what to do next."""
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-    console.print(_campaign_table(result.summary["campaigns"]))
+    campaigns = result.summary["campaigns"]
+    parts = [_FULL] if console.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
+    for columns in parts:
+        console.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
     console.print(_spend_picture(result))
     for line in _closing(result):
         console.print(line, markup=False)
 
 
-def _campaign_table(campaigns: dict[str, Any]) -> Table:
+def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest: int) -> Table:
     table = Table(title="Campaigns", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    table.add_column("campaign", overflow="ellipsis", max_width=28, no_wrap=True)
-    for name in ("requests\neligible", "\nbids", "\nwins", "win\nrate", "\nspend", "of\nbudget", "conver-\nsions", "\nCPA", "\nROAS"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("most opportunities lost to\n(of requests targeted)", no_wrap=True, overflow="ellipsis")
+    table.add_column("campaign", overflow="ellipsis", max_width=widest, no_wrap=True)
+    for heading, _ in columns:
+        table.add_column(heading, justify="left" if heading == _LOSS_HEADING else "right", no_wrap=True, overflow="ellipsis")
     for name, row in campaigns.items():
-        table.add_row(
-            Text(printable(name)),
-            f"{row['eligible']:,}",
-            f"{row['bids']:,}",
-            f"{row['wins']:,}",
-            _percent(row["win_rate"]),
-            f"{row['spend']:,.2f}",
-            _percent(row["spend"] / row["budget"]),
-            f"{row['conversions']:,}",
-            _money(row["cpa"]),
-            _money(row["roas"]),
-            _main_losses(row["lost"], row["wins"]),
-        )
+        table.add_row(Text(printable(name)), *(show(row) for _, show in columns))
     return table
 
 
@@ -72,6 +66,22 @@ def _spend_picture(result: Result) -> Text:
     groups = [spend[k * buckets // columns : (k + 1) * buckets // columns].sum() for k in range(columns)]
     most = max([*groups, 1])
     return Text("\nSpend over time  " + "".join(_BLOCKS[min(8, int(8 * g / most + 0.999))] for g in groups))
+
+
+_TRADED = 6
+_FULL: tuple[Column, ...] = (
+    ("requests\neligible", lambda row: f"{row['eligible']:,}"),
+    ("\nbids", lambda row: f"{row['bids']:,}"),
+    ("\nwins", lambda row: f"{row['wins']:,}"),
+    ("win\nrate", lambda row: _percent(row["win_rate"])),
+    ("\nspend", lambda row: f"{row['spend']:,.2f}"),
+    ("of\nbudget", lambda row: _percent(row["spend"] / row["budget"])),
+    ("conver-\nsions", lambda row: f"{row['conversions']:,}"),
+    ("\nCPA", lambda row: _money(row["cpa"])),
+    ("\nROAS", lambda row: _money(row["roas"])),
+    (_LOSS_HEADING, lambda row: _main_losses(row["lost"], row["wins"])),
+)
+"""All columns; on a narrow terminal the first ``_TRADED`` make a table of their own."""
 
 
 def _closing(result: Result) -> list[str]:
