@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -108,8 +111,18 @@ def _closing(result: Result) -> list[str]:
         f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training"
     )
     if result.folder is not None:
-        lines += ["", f"Run directory    {result.folder}", f"Next             bidsim report {result.folder}"]
+        lines += ["", f"Run directory    {result.folder}", f"Next             {_own_command()} report {shlex.quote(str(result.folder))}"]
     return lines
+
+
+def _own_command() -> str:
+    """Return what starts bidsim from here, so that the line printed can be typed."""
+    if shutil.which("bidsim"):
+        return "bidsim"
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return f"{shlex.quote(str(python))} -m bidsim"
 
 
 def _percent(value: float | None) -> str:
