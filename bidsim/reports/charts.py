@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 INK, SOFT, ACCENT, SECOND = "#1f2933", "#cbd2d9", "#0b6e99", "#c2571a"
-LOSS_COLOURS = ("#0b6e99", "#9aa5b1", "#c2571a", "#d9a441", "#4f7cac", "#8e6c8a", "#b23a48", "#5a9367", "#52606d")
+LOSS_COLOURS = ("#0b6e99", "#9aa5b1", "#c2571a", "#d9a441", "#2a9d8f", "#8e6c8a", "#b23a48", "#5a9367", "#52606d")
 
 
 def figure(width: float, height: float) -> tuple[Any, Any]:
