@@ -6,8 +6,9 @@ from typing import Any
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw, uniform
+from bidsim.core.reasons import BELOW_FLOOR, BUDGET, INTERNAL, WON
 from bidsim.engine.tables import Chunk, Simulated
-from bidsim.observers.funnel import BELOW_FLOOR, BUDGET, GHOST_WINS, INTERNAL, WON
+from bidsim.observers.funnel import GHOST_WINS
 from bidsim.observers.landscape import BIDS, CONVERSIONS, FACTORS, PAYMENT, VALUE, WINS
 
 RIVAL = -1

@@ -7,11 +7,11 @@ from typing import Any
 from bidsim.core.contracts import ScorerTables
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
+from bidsim.core.reasons import INTERNAL, NO_BID, OUTBID, PACED
 from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
 from bidsim.engine.impressions import fill_features, offer_price, true_rates
 from bidsim.engine.tables import Chunk, Simulated
-from bidsim.observers.funnel import INTERNAL, NO_BID, OUTBID, PACED
 
 VIEW, CLICK, BUY, ATTRIBUTED, DIRECT = range(5)
 """Columns of `Scratch.rates`."""
@@ -89,14 +89,21 @@ def predict(sim: Simulated, scorers: Any, count: int) -> None:
 
 
 @kernel(inner=True)
+def _end_of_group(sim: Simulated, group: int, lo: int, count: int) -> int:
+    """First offer at or after ``lo`` that belongs to a later group."""
+    hi = lo
+    while hi < count and sim.scratch.offers.campaign[hi] < sim.groups[group, END]:
+        hi += 1
+    return hi
+
+
+@kernel(inner=True)
 def place_bids(sim: Simulated, policies: Any, pacers: Any, count: int) -> None:
     """Let pacers and policies decide, group by group; cut bids to the budget and say who does not bid and why."""
     scratch, offers = sim.scratch, sim.scratch.offers
     lo = 0
     for g in range(sim.groups.shape[0]):
-        hi = lo
-        while hi < count and offers.campaign[hi] < sim.groups[g, END]:
-            hi += 1
+        hi = _end_of_group(sim, g, lo, count)
         if hi > lo:
             pacers[sim.groups[g, PACER]](offers, lo, hi, sim.pacer_floats, sim.pacer_ints)
             policies[sim.groups[g, POLICY]](offers, lo, hi, sim.policy_floats, sim.policy_ints)
@@ -138,9 +145,7 @@ def notify(sim: Simulated, notices: Any, settlers: Any, count: int) -> None:
         offers.spent[k] = sim.ledger.spent[offers.campaign[k]]
     lo = 0
     for g in range(sim.groups.shape[0]):
-        hi = lo
-        while hi < count and offers.campaign[hi] < sim.groups[g, END]:
-            hi += 1
+        hi = _end_of_group(sim, g, lo, count)
         if hi > lo:
             notices[sim.groups[g, POLICY]](offers, lo, hi, sim.policy_floats, sim.policy_ints)
             settlers[sim.groups[g, PACER]](offers, lo, hi, sim.pacer_floats, sim.pacer_ints)

@@ -6,11 +6,11 @@ import numpy as np
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
+from bidsim.core.reasons import BUDGET, FREQUENCY_CAP
 from bidsim.core.units import DAY
 from bidsim.engine.store import capped
 from bidsim.engine.tables import Campaigns, Chunk, Ledger, Simulated, Targeting
 from bidsim.kernels.bits import WORD, lowest_bit, without_lowest
-from bidsim.observers.funnel import BUDGET, FREQUENCY_CAP
 
 _ONE = np.uint64(1)
 

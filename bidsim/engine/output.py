@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
 from bidsim.core.requests import CATEGORIES
 from bidsim.cvr.features import FEATURES
 from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_FLOATS, WIN_INTS, Log, Simulated
@@ -43,7 +44,7 @@ def _names(codes: Any, names: Sequence[str]) -> list[str]:
 def _campaigns(sim: Simulated, names: Names, requests: int) -> Columns:
     counters = sim.counters
     lost = counters.reasons.copy()
-    lost[:, funnel.NOT_TARGETED] = requests - lost.sum(axis=1)
+    lost[:, NOT_TARGETED] = requests - lost.sum(axis=1)
     return {
         "campaign": list(names.campaigns),
         "advertiser": list(names.advertisers),
@@ -56,11 +57,11 @@ def _campaigns(sim: Simulated, names: Names, requests: int) -> Columns:
         "requests": np.full(len(lost), requests, np.int64),
         "eligible": counters.timeline[:, :, timeline.ELIGIBLE].sum(axis=1),
         "bids": counters.timeline[:, :, timeline.BIDS].sum(axis=1),
-        "wins": lost[:, funnel.WON].copy(),
+        "wins": lost[:, WON].copy(),
         **{name: counters.counts[:, j].copy() for j, name in enumerate(funnel.COUNTS)},
         **{name: counters.amounts[:, j].copy() for j, name in enumerate(funnel.AMOUNTS)},
         **{f"{name}_sum": counters.sums[:, j].copy() for j, name in enumerate(funnel.SUMS)},
-        **{f"lost_{name}": lost[:, j].copy() for j, name in enumerate(funnel.REASONS)},
+        **{f"lost_{name}": lost[:, j].copy() for j, name in enumerate(REASONS)},
     }
 
 
@@ -107,7 +108,7 @@ def _requests(log: Log, names: Names) -> Columns:
 
 def _bids(log: Log, names: Names) -> Columns:
     used = int(log.used[0])
-    reasons = (*funnel.REASONS, "won")
+    reasons = (*REASONS, "won")
     columns: Columns = {name: log.ints[:used, j].copy() for j, name in enumerate(DECISION_INTS)}
     columns["campaign"] = _names(columns["campaign"], names.campaigns)
     columns["reason"] = _names(columns["reason"], reasons)

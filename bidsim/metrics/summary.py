@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bidsim.core.reasons import REASONS
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.metrics.incrementality import ghost_ad_estimate
 
 if TYPE_CHECKING:
     from bidsim.core.result import Columns, Result
-
-REASONS = ("not_targeted", "budget", "frequency_cap", "paced", "no_bid", "timeout", "internal", "below_floor", "outbid")
 
 
 def ratio(numerator: float, denominator: float) -> float | None:

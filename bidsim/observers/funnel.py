@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-REASONS = ("not_targeted", "budget", "frequency_cap", "paced", "no_bid", "timeout", "internal", "below_floor", "outbid")
-"""Why a request was not won, in order of precedence."""
-NOT_TARGETED, BUDGET, FREQUENCY_CAP, PACED, NO_BID, TIMEOUT, INTERNAL, BELOW_FLOOR, OUTBID = range(len(REASONS))
-WON = len(REASONS)
-"""Column of wins, after the reasons."""
+from bidsim.core.reasons import REASONS
 
 COUNTS = ("views", "clicks", "conversions", "conversions_eventual", "conversions_ad_driven", "ghost_wins")
 VIEWS, CLICKS, CONVERSIONS, EVENTUAL, AD_DRIVEN, GHOST_WINS = range(len(COUNTS))
