@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError
+from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, cut, one_line
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bidsim.scenario.load import Scenario
 
 QUICKSTART = "quickstart.toml"
+_LONGEST_NAME = 150
 
 _EPILOG = """examples:
   bidsim demo                                             run the quickstart scenario
@@ -99,7 +101,7 @@ def _load(chosen: argparse.Namespace, path: Path | None = None) -> Scenario:
 
     overrides = dict(parse_set(text) for text in chosen.set)
     if chosen.seed is not None:
-        if not chosen.seed.isdecimal():
+        if not re.fullmatch("[0-9]{1,19}", chosen.seed):
             raise UsageError(f"--seed {chosen.seed}: a seed is a whole number, 0 or more")
         overrides["seed"] = int(chosen.seed)
     return load_scenario(path or chosen.scenario, overrides, allow_code=chosen.allow_code)
@@ -132,9 +134,15 @@ def _check_place(out: Path) -> None:
     """Refuse a place that could not be written to before any time is spent."""
     from bidsim.core.result import is_run_directory  # noqa: PLC0415
 
-    if out.exists() and not is_run_directory(out) and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} exists and is not a run directory; choose another place with --out")
-    nearest = next(p for p in (out, *out.parents, Path()) if p.exists())
+    try:
+        out = out.resolve()
+        if out == Path.cwd() or len(out.name) > _LONGEST_NAME:
+            raise UsageError(f"{cut(str(out), _LONGEST_NAME)} cannot be a run directory: it must be a folder of its own with a name of at most {_LONGEST_NAME} letters")
+        if out.exists() and not is_run_directory(out) and not (out.is_dir() and not any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not a run directory; choose another place with --out")
+        nearest = next(p for p in (out, *out.parents) if p.exists())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--out {cut(str(out), _LONGEST_NAME)}: {getattr(error, 'strerror', None) or error}") from None
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UsageError(f"{out} cannot be written: {nearest} is not a folder that you may write to; choose another place with --out")
 
@@ -163,11 +171,11 @@ def _schema(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from bidsim.core.result import load_result  # noqa: PLC0415
+    from bidsim.core.result import REPORT, load_result  # noqa: PLC0415
     from bidsim.reports.page import write_report  # noqa: PLC0415
 
     result = load_result(chosen.run)
-    path = write_report(result, chosen.out or chosen.run / "report.html")
+    path = write_report(result, chosen.out or chosen.run / REPORT)
     print(f"wrote {path}")
     return 0
 
@@ -182,4 +190,5 @@ def scenario_folder() -> Path:
 
 
 def _complain(text: str) -> None:
-    print(f"error: {text}" if "\n" not in text else f"errors:\n{text}", file=sys.stderr)
+    told = "\n".join(one_line(line) for line in text.split("\n"))
+    print(f"error: {told}" if "\n" not in told else f"errors:\n{told}", file=sys.stderr)

@@ -227,3 +227,15 @@ class CvrModel(Plugin):
     score: ClassVar[Callable[..., None]]
     trains: ClassVar[bool] = True
     """Whether the model needs the logged history at all."""
+
+
+KERNELS_OF: dict[str, dict[str, Any]] = {
+    "policy": {"bid": OFFERS_SIGNATURE, "notice": OFFERS_SIGNATURE},
+    "pacing": {"pace": OFFERS_SIGNATURE, "settle": OFFERS_SIGNATURE},
+    "auction": {"clear": CLEAR_SIGNATURE},
+    "market": {},
+    "model": {"score": SCORE_SIGNATURE},
+}
+"""Kernels that a plug-in of each family must have, with their signature."""
+METHODS_OF: dict[str, tuple[str, ...]] = {"policy": (), "pacing": (), "auction": (), "market": ("prepare",), "model": ("fit", "restore")}
+"""Methods that a plug-in of each family must define."""

@@ -13,6 +13,9 @@ EXIT_FOUND = 1
 EXIT_TYPED_WRONG = 2
 EXIT_RUN_FAILED = 3
 _MOST_NAMED = 12
+_MOST_SHOWN = 60
+_MOST_TOLD = 250
+_MOST_COMPARED = 400
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class Problem:
 
     def __str__(self) -> str:
         """Write the problem on one line."""
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        place = f"{cut(self.file, _MOST_TOLD)}:{self.line}" if self.line else cut(self.file, _MOST_TOLD)
+        parts = [place, cut(self.field, _MOST_TOLD), cut(self.message, 2 * _MOST_TOLD)]
+        return one_line(": ".join(part for part in parts if part))
 
 
 class BidsimError(Exception):
@@ -68,10 +72,29 @@ class RunDirectoryError(UsageError):
     """A folder that is not a complete run directory."""
 
 
+def shown(value: object) -> str:
+    """Show an offending value, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return cut(text, _MOST_SHOWN)
+
+
+def cut(text: str, most: int) -> str:
+    """Cut a long text."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def one_line(text: str) -> str:
+    """Make control characters visible, so that what people typed cannot move the cursor or add lines."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` for the nearest known word, or the list of a few known ones."""
     names = sorted(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    near = get_close_matches(word[:_MOST_SHOWN], names, n=1, cutoff=0.6) if len(names) <= _MOST_COMPARED else []
     if near:
         return f", did you mean '{near[0]}'?"
     shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")

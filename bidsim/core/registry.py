@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "market": "market", "model": "cvr"}
 """Family -> the room that holds its plug-ins."""
 _BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "model": "CvrModel"}
+_LONGEST_MODULE = 100
 _NOT_PLUGINS = {"features", "evaluation", "trees", "training", "files"}
 
 
@@ -69,13 +70,33 @@ def _outside(family: str, name: str, beside: Path | None) -> Any:
     if beside is None:
         raise PluginNotFoundError(f"{name!r} is code from outside the package; add --allow-code (or allow_code=True) to run it")
     file = beside / f"{module_name}.py"
-    if not module_name.isidentifier() or not file.is_file():
+    if not module_name.isidentifier() or len(module_name) > _LONGEST_MODULE or not file.is_file():
         raise PluginNotFoundError(f"{name!r}: there is no file {module_name}.py beside the scenario, in {beside}")
     chosen = getattr(_load(module_name, file), class_name, None)
     base = _base(family)
     if not (inspect.isclass(chosen) and issubclass(chosen, base)):
         raise PluginNotFoundError(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}")
+    _check(chosen, family, name)
     return chosen
+
+
+def _check(plugin: Any, family: str, name: str) -> None:
+    """Refuse a plug-in that does not keep its family's contract, before anything runs."""
+    contracts = importlib.import_module("bidsim.core.contracts")
+    settings = importlib.import_module("bidsim.core.settings").Settings
+    if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, settings)):
+        raise PluginNotFoundError(f"{name!r}: Params must be a class that extends bidsim.core.settings.Settings")
+    for kernel, signature in contracts.KERNELS_OF[family].items():
+        compiled = getattr(getattr(plugin, kernel, None), "overloads", None)
+        if compiled is None or tuple(signature.args) not in compiled:
+            raise PluginNotFoundError(f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of bidsim/{ROOMS[family]}")
+    for method in contracts.METHODS_OF[family]:
+        if not callable(getattr(plugin, method, None)) or method not in {m for c in plugin.__mro__ if c is not _base(family) for m in vars(c)}:
+            raise PluginNotFoundError(f"{name!r}: the class must define {method}(), as the files of bidsim/{ROOMS[family]} do")
+    for columns in ("floats", "ints"):
+        named = getattr(plugin, columns, ())
+        if not (isinstance(named, tuple | list) and all(isinstance(c, str) for c in named)):
+            raise PluginNotFoundError(f"{name!r}: {columns} must be a tuple of column names")
 
 
 def _load(module_name: str, file: Path) -> ModuleType:
@@ -91,9 +112,12 @@ def _load(module_name: str, file: Path) -> ModuleType:
     sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[unique]
-        raise PluginNotFoundError(f"{file.name} fails to load: {type(error).__name__}: {error}") from error
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise PluginNotFoundError(f"{file.name} fails to load: {type(error).__name__}: {' '.join(lines[:3])}") from error
     finally:
         sys.path.remove(str(file.parent))
     module.__bidsim_source__ = (str(file), file.read_bytes())  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ Columns = dict[str, Any]
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 MODELS = "model"
+REPORT = "report.html"
 _FORMAT = 1
 _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
@@ -116,7 +118,7 @@ class Result:
             RunDirectoryError: The place is taken by something that is not a run, or cannot be written.
 
         """
-        target = Path(path)
+        target = Path(path).resolve()
         if target.exists() and not is_run_directory(target) and not (target.is_dir() and not any(target.iterdir())):
             raise RunDirectoryError(f"{target} exists and is not a run directory; choose another place with --out")
         temporary = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}"
@@ -128,13 +130,17 @@ class Result:
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise RunDirectoryError(f"cannot write the run to {target}: {error.strerror or error}") from None
-        self.folder = target
-        return target
+        self.folder = Path(path)
+        return self.folder
 
 
 def is_run_directory(path: Path) -> bool:
-    """Whether a folder holds a complete run."""
-    return (path / MANIFEST).is_file()
+    """Whether a folder holds a complete run: a manifest that bidsim wrote."""
+    try:
+        manifest = _read_json(path / MANIFEST)
+    except RunDirectoryError:
+        return False
+    return {"format", "tables", "models", "scenario_hash"} <= set(manifest)
 
 
 def load_result(path: str | Path) -> Result:
@@ -147,16 +153,28 @@ def load_result(path: str | Path) -> Result:
     folder = Path(path)
     if not folder.is_dir():
         raise RunDirectoryError(f"{folder}: no such run directory")
-    if not is_run_directory(folder):
+    if not (folder / MANIFEST).is_file():
         raise RunDirectoryError(f"{folder} is not a complete run: it has no {MANIFEST}")
     manifest, summary = _read_json(folder / MANIFEST), _read_json(folder / SUMMARY)
     if manifest.get("format") != _FORMAT:
         raise RunDirectoryError(f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the scenario again")
-    tables = {name: _read_table(folder / f"{name}.parquet") for name in manifest["tables"]}
-    models: dict[str, Mapping[str, str]] = {}
-    for seat, where in manifest["models"].items():
-        models[seat] = {f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / where).iterdir())}
+    if not is_run_directory(folder):
+        raise RunDirectoryError(f"{folder} is damaged: its {MANIFEST} lacks what every run has")
+    try:
+        tables = {name: _read_table(folder / f"{_plain(name)}.parquet") for name in manifest["tables"]}
+        models: dict[str, Mapping[str, str]] = {}
+        for seat, where in manifest["models"].items():
+            models[seat] = {f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / _plain(where)).iterdir())}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RunDirectoryError(f"{folder} is damaged: {error}") from None
     return Result(manifest, tables, summary, models, folder)
+
+
+def _plain(name: str) -> str:
+    """Refuse a name that leads out of the run directory."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError(f"its {MANIFEST} names {name!r}, which is not a plain name")
+    return name
 
 
 def model_folders(models: Mapping[str, Any]) -> dict[str, str]:
@@ -167,7 +185,7 @@ def model_folders(models: Mapping[str, Any]) -> dict[str, str]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}") from None
     if not isinstance(loaded, dict):
         raise RunDirectoryError(f"{path} is damaged: it holds no table")
@@ -219,10 +237,19 @@ def _swap_in(temporary: Path, target: Path) -> None:
     aside = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}-old"
     if target.exists():
         target.rename(aside)
+        _keep_foreign(aside, temporary)
         (aside / MANIFEST).unlink(missing_ok=True)
     temporary.rename(target)
     _sync(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _keep_foreign(old: Path, new: Path) -> None:
+    """Carry over what a person put into the older run; pages about it go with it."""
+    ours = {MANIFEST, SUMMARY, MODELS, REPORT, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])} if is_run_directory(old) else set()
+    for entry in old.iterdir():
+        if entry.name not in ours and not (new / entry.name).exists():
+            entry.rename(new / entry.name)
 
 
 def _remove_leftovers(parent: Path) -> None:

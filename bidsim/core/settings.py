@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from bidsim.core.errors import shown
 from bidsim.core.units import parse_duration
+
+_LARGEST = 1e300
 
 
 class Settings(BaseModel):
@@ -18,9 +21,7 @@ class Settings(BaseModel):
 def _duration(value: Any) -> Any:
     if isinstance(value, str):
         return parse_duration(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a duration; write text with a unit, such as '36h'")
-    return value
+    raise ValueError(f"{shown(value)} is not a duration; write text with a unit, such as '36h'")
 
 
 Duration = Annotated[
@@ -33,7 +34,11 @@ Duration = Annotated[
 
 
 def _share(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > _LARGEST:
+            raise ValueError("the number is too large")
+        return float(value)
+    return value
 
 
 Number = Annotated[float, BeforeValidator(_share)]
@@ -45,7 +50,9 @@ Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Probability = Annotated[Number, Field(gt=0.0, lt=1.0)]
 """A probability strictly between 0 and 1."""
 
-Positive = Annotated[Number, Field(gt=0.0, le=1e12)]
-NonNegative = Annotated[Number, Field(ge=0.0, le=1e12)]
+Positive = Annotated[Number, Field(gt=0.0, le=1e9)]
+NonNegative = Annotated[Number, Field(ge=0.0, le=1e9)]
+Money = Annotated[Number, Field(ge=1e-9, le=1e9)]
+"""Currency units: one nano at least, and little enough that sums stay below 2**63 nanos."""
 Effect = Annotated[Number, Field(ge=-20.0, le=20.0)]
 """An effect on the log-odds."""

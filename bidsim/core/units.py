@@ -20,7 +20,8 @@ NEVER = 2**62
 """A time later than every event: 146,000 years."""
 
 _SUFFIX = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)\s*")
+_DURATION = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *(us|ms|s|m|h|d|w) *")
+_LONGEST_TEXT = 100
 
 
 def to_nanos(units: float) -> int:
@@ -46,14 +47,14 @@ def parse_duration(text: str) -> int:
 
     """
     position, total = 0, 0.0
-    while position < len(text):
+    while position < min(len(text), _LONGEST_TEXT):
         match = _DURATION.match(text, position)
         if match is None:
             break
         total += float(match[1]) * _SUFFIX[match[2]]
         position = match.end()
     if position != len(text) or not 0 < total < NEVER:
-        raise ValueError(f"{text!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'")
+        raise ValueError(f"{text[:_LONGEST_TEXT]!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'")
     return round(total)
 
 

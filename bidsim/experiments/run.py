@@ -45,8 +45,15 @@ def run(scenario: Scenario, *, progress: Callable[[str, int, int], None] | None 
             return run(scenario, progress=shown, chunk=chunk)
     try:
         return _run(scenario, progress, chunk)
+    except (BidsimError, KeyboardInterrupt):
+        raise
     except MemoryError:
         raise BidsimError(f"out of memory while running {scenario.name}; lower traffic.users, log.wins or log.decisions") from None
+
+    except Exception as error:
+        if not scenario.allow_code:
+            raise
+        raise BidsimError(f"a plug-in from outside the package failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None) -> Result:

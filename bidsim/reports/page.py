@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.core.errors import UsageError
+from bidsim.core.errors import RunDirectoryError, UsageError
 from bidsim.core.units import DAY, NANOS_PER_UNIT
 from bidsim.reports import charts
 
@@ -20,6 +21,7 @@ _LABELS = {
     "paced": "held back by pacing", "no_bid": "no bid", "timeout": "too late", "internal": "own seat bid more",
 }  # fmt: skip
 _BINS = 12
+_MARK = b'<meta name="generator" content="bidsim">'
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -29,18 +31,38 @@ def write_report(result: Result, path: Path) -> Path:
         UsageError: The place cannot be written.
 
     """
-    temporary = path.with_name(f".{path.name}.part-{os.getpid()}")
+    if not path.name or path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
+    page = render_report(result)
+    temporary = path.with_name(f".{path.name[:100]}.part-{os.getpid()}")
     try:
-        temporary.write_text(render_report(result), encoding="utf-8")
+        if path.exists() and _MARK not in path.read_bytes()[:1000]:
+            raise UsageError(f"{path} exists and is not a page that bidsim wrote; choose another place with --out")
+        temporary.write_text(page, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
     return path
 
 
 def render_report(result: Result) -> str:
-    """Return the page as HTML; the same result gives the same bytes."""
+    """Return the page as HTML; the same result gives the same bytes.
+
+    Raises:
+        RunDirectoryError: The run lacks what the page shows.
+
+    """
+    import jinja2  # noqa: PLC0415
+
+    try:
+        return _render(result)
+    except (LookupError, TypeError, ValueError, AttributeError, jinja2.UndefinedError) as error:
+        raise RunDirectoryError(f"{result.folder or 'the run'} is damaged: {type(error).__name__}: {error}") from None
+
+
+def _render(result: Result) -> str:
     import jinja2  # noqa: PLC0415
 
     environment = jinja2.Environment(

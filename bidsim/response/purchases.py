@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform, uniform_open
-from bidsim.core.units import NEVER
+from bidsim.core.units import MINUTE, NEVER
 from bidsim.kernels.normal import sigmoid
 from bidsim.response.truth import Truth
 
@@ -45,8 +45,8 @@ def is_buyer(truth: Truth, key: np.uint64, user: int, line: int, intent: float, 
 
 @kernel()
 def user_scale(truth: Truth, line: int, intent: float) -> float:
-    """Weibull scale of a user's own intervals, microseconds."""
-    return truth.scale[line] * math.exp(-truth.organic_intent * intent / truth.shape[line])
+    """Weibull scale of a user's own intervals, microseconds; a minute at least."""
+    return max(truth.scale[line] * math.exp(-truth.organic_intent * intent / truth.shape[line]), float(MINUTE))
 
 
 @kernel()

@@ -6,19 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bidsim.core.settings import Duration, Effect, NonNegative, Number, Positive, Probability, Settings
+from bidsim.core.settings import Duration, Effect, Money, NonNegative, Number, Probability, Settings
 
 
 class ProductSettings(Settings):
     """Something that is bought, with or without ads."""
 
-    price: Positive
+    price: Money
     """List price in currency units."""
     interest: str | None = None
     """The interest that this product serves, one of ``traffic.interests``; by default the first."""
     margin: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.3
     """Part of the price that a sale is worth to the advertiser."""
-    repurchase: Duration = 30 * 86_400_000_000
+    repurchase: Annotated[Duration, Field(ge=3_600_000_000)] = 30 * 86_400_000_000
     """Mean time between two purchases of a buyer without any ads."""
     regularity: Annotated[Number, Field(ge=0.5, le=8.0)] = 2.0
     """Shape of the Weibull hazard in the time since the last purchase: 1 is memoryless, more is more regular."""
@@ -28,7 +28,7 @@ class ProductSettings(Settings):
     """Click rate of a seen ad, for a typical user."""
     conversion_rate: Probability = 0.08
     """Rate of ad-driven purchases after a click, for a typical user at list price."""
-    delay: Duration = 12 * 3_600_000_000
+    delay: Annotated[Duration, Field(ge=1_000_000)] = 12 * 3_600_000_000
     """Mean delay from a click to the purchase that it drives (exponential)."""
     basket_spread: Annotated[Number, Field(ge=0.0, le=2.0)] = 0.25
     """Standard deviation of the log of what is spent in one purchase, around the price."""
@@ -65,7 +65,7 @@ class ResponseSettings(Settings):
     """How strongly a recent purchase holds back the next one (power of the readiness)."""
     newcomer_effect: Effect = -0.5
     """Effect on the purchase of not being a buyer of the product already."""
-    organic_intent: Effect = 0.3
+    organic_intent: Annotated[Number, Field(ge=-2.0, le=2.0)] = 0.3
     """How much faster users of high intent buy without ads (log-rate per unit)."""
 
 
@@ -74,14 +74,14 @@ class AttributionSettings(Settings):
 
     rule: Literal["last_click", "last_view"] = "last_click"
     """Credit the last click, or the last seen impression, of the advertiser's product."""
-    window: Duration = 7 * 86_400_000_000
+    window: Annotated[Duration, Field(le=3650 * 86_400_000_000)] = 7 * 86_400_000_000
     """How long before the purchase it may lie."""
 
 
 class LeverSettings(Settings):
     """What an advertiser can change about an ad; each has a direct effect on the response."""
 
-    price: Positive | None = None
+    price: Money | None = None
     """Price shown, in currency units; by default the product's list price. Estimand: direct effect on the purchase."""
     creative: Annotated[Number, Field(ge=-5.0, le=5.0)] = 0.0
     """Quality of the creative, 0 typical. Estimand: direct effect on the click."""

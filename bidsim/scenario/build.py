@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.contracts import CampaignBrief, ScorerTables
-from bidsim.core.errors import Problem, ScenarioError
+from bidsim.core.errors import Problem, ScenarioError, UsageError, did_you_mean
 from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos, to_nanos
@@ -239,7 +239,7 @@ def _plugins(scenario: Scenario, order: Order, models: SeatModels, opportunities
             if plugin not in found[family]:
                 found[family].append(plugin)
             codes[family].append(found[family].index(plugin))
-            starts[family].append((plugin, plugin.start(params, brief)))
+            starts[family].append((plugin, _first_state(plugin, params, brief)))
     policies, pacers = found["policy"], found["pacing"]
     auction, _ = chosen_params("auction", scenario.settings.auction.format, scenario.settings.auction.params, scenario.beside)
     plugins = Plugins(
@@ -255,6 +255,21 @@ def _plugins(scenario: Scenario, order: Order, models: SeatModels, opportunities
         state[f"{slab}_floats"] = _slab(starts[family], "floats", np.float64)
         state[f"{slab}_ints"] = _slab(starts[family], "ints", np.int64)
     return plugins, _groups(codes, order.seats), state
+
+
+def _first_state(plugin: Any, params: Any, brief: CampaignBrief) -> dict[str, float]:
+    """Ask a plug-in for a campaign's first state, and check that it fits the columns that it named."""
+    where = f"{plugin.__name__}.start() for campaign {brief.name!r}"
+    try:
+        first = dict(plugin.start(params, brief))
+        for name, value in first.items():
+            (float if name in plugin.floats else int)(value)
+    except Exception as error:
+        raise UsageError(f"{where} failed: {type(error).__name__}: {error}") from error
+    unknown = sorted(set(first) - set(plugin.floats) - set(plugin.ints))
+    if unknown:
+        raise UsageError(f"{where} sets {unknown[0]!r}, which is no column of floats or ints{did_you_mean(unknown[0], [*plugin.floats, *plugin.ints])}")
+    return first
 
 
 def _groups(codes: dict[str, list[int]], seats: list[int]) -> NDArray[np.int64]:

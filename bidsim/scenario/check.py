@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from bidsim.core.datasets import load_dataset
-from bidsim.core.errors import Problem, did_you_mean
+from bidsim.core.errors import ModelError, Problem, did_you_mean
 from bidsim.core.registry import PluginNotFoundError, find
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
+from bidsim.cvr.files import load_model
 from bidsim.scenario.problems import problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from bidsim.scenario.locate import Path as KeyPath
     from bidsim.scenario.model import CampaignSettings, Choice, ScenarioSettings
     from bidsim.scenario.sources import Source
 
-_MOST_BUCKETS = 1_000_000
+_MOST_CELLS = 5_000_000
 
 
 def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path | None) -> tuple[Any, Any]:
@@ -45,8 +46,14 @@ def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | No
         *_products(settings, source),
         *_traffic(settings, source),
         *_times(settings, source),
-        *(p for name, campaign in settings.campaigns.items() for p in _campaign(settings, source, name, campaign)),
+        *_campaigns(settings, source),
     ]
+
+
+def _campaigns(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    vocabulary = settings.traffic.vocabulary()
+    for name, campaign in settings.campaigns.items():
+        yield from _campaign(settings, source, name, campaign, vocabulary)
 
 
 def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -58,12 +65,30 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
     for name, seat in settings.seats.items():
         path: KeyPath = ("seats", name, "model")
         yield from checked("model", seat.model, path, "name")
+        yield from _model_path(settings, source, seat.model, path)
         for feature in seat.model.params.get("ignore", []) if isinstance(seat.model.params.get("ignore"), list) else []:
             if feature not in FEATURES:
                 yield source.problem((*path, "ignore"), f"unknown feature {feature!r}{did_you_mean(str(feature), FEATURES)}")
     for name, campaign in settings.campaigns.items():
         yield from checked("policy", campaign.policy, ("campaigns", name, "policy"), "name")
         yield from checked("pacing", campaign.pacing, ("campaigns", name, "pacing"), "name")
+
+
+def _model_path(settings: ScenarioSettings, source: Source, choice: Choice, path: KeyPath) -> Iterator[Problem]:
+    """Load a model that is named by its folder, so that what is wrong with it is told before anything runs."""
+    wanted = choice.params.get("path")
+    if not isinstance(wanted, str):
+        return
+    try:
+        load_model(model_folder(source.folder, wanted), settings.traffic.vocabulary())
+    except (ModelError, OSError, ValueError) as error:
+        yield source.problem((*path, "path"), str(error))
+
+
+def model_folder(folder: Path, wanted: str) -> Path:
+    """Folder of a trained model: beside the scenario first, then from the working directory."""
+    beside = folder / wanted
+    return beside if beside.exists() else Path(wanted)
 
 
 def _plugin(family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str) -> Iterator[Problem]:
@@ -116,12 +141,14 @@ def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
             ("history", "duration"),
             f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",
         )
-    for key in ("bucket", "slices"):
-        if settings.duration // getattr(settings.log, key) > _MOST_BUCKETS:
-            yield source.problem(("log", key), "makes more than a million buckets; make it longer")
+    levels = sum(len(names) for names in settings.traffic.vocabulary().values())
+    for key, rows in (("bucket", len(settings.campaigns)), ("slices", levels)):
+        cells = rows * (settings.duration // getattr(settings.log, key) + 1)
+        if cells > _MOST_CELLS:
+            yield source.problem(("log", key), f"makes a table of {cells:,} rows; make it longer")
 
 
-def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings) -> Iterator[Problem]:
+def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings, vocabulary: dict[str, tuple[str, ...]]) -> Iterator[Problem]:
     path: KeyPath = ("campaigns", name)
     if campaign.seat is None and len(settings.seats) > 1:
         yield source.problem((*path, "seat"), f"is missing: there are several seats ({', '.join(settings.seats)})")
@@ -132,7 +159,6 @@ def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: C
     if campaign.daily_budget is not None and campaign.daily_budget > campaign.budget:
         yield source.problem((*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}")
     yield from _flight(settings, source, path, campaign)
-    vocabulary = settings.traffic.vocabulary()
     for field in CATEGORIES:
         for level in getattr(campaign.targeting, field) or ():
             if level not in vocabulary[field]:

@@ -8,6 +8,7 @@ Path = tuple[str | int, ...]
 
 _QUOTES = ('"""', "'''", '"', "'")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "b": "\b", "f": "\f", "e": "\x1b"}
+_DEEPEST = 16
 _CODE_LENGTHS = {"x": 2, "u": 4, "U": 8}
 
 
@@ -55,7 +56,7 @@ class _Scanner:
         return False
 
     def _note(self, path: Path) -> None:
-        for depth in range(1, len(path) + 1):
+        for depth in range(1, min(len(path), _DEEPEST) + 1):
             self.found.setdefault(path[:depth], self.line)
 
     def _header(self) -> Path:

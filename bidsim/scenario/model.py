@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from bidsim.core.settings import Duration, Number, Positive, Settings, Share
+from bidsim.core.settings import Duration, Money, Number, Settings, Share
 from bidsim.core.units import DAY
 from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
 from bidsim.traffic.settings import TrafficSettings
@@ -25,7 +25,7 @@ def _choice(key: str) -> Any:
     def split(value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict) and "params" not in value:
+        if isinstance(value, dict):
             rest = {k: v for k, v in value.items() if k != key}
             return {"name": value[key], "params": rest} if key in value else {"params": rest}
         return value
@@ -53,7 +53,7 @@ class AuctionSettings(Settings):
 
 
 def _auction(value: Any) -> Any:
-    if isinstance(value, dict) and "params" not in value:
+    if isinstance(value, dict):
         own = {k: v for k, v in value.items() if k in ("format", "reserve_cpm", "fee")}
         return {**own, "params": {k: v for k, v in value.items() if k not in own}}
     return value
@@ -110,17 +110,17 @@ class CampaignSettings(Settings):
     """Who pays."""
     product: str
     """What is sold: a key of ``products``."""
-    budget: Annotated[Number, Field(gt=0.0, le=1e9)]
+    budget: Money
     """Most that the campaign may spend, currency units."""
     seat: str | None = None
     """Who bids for it: a key of ``seats``; may be left out where there is only one."""
-    daily_budget: Annotated[Number, Field(gt=0.0, le=1e9)] | None = None
+    daily_budget: Money | None = None
     """Most that it may spend in a day, currency units."""
     start: Duration | None = None
     """When the flight starts, after the scenario's start."""
     end: Duration | None = None
     """When the flight ends."""
-    value: Positive | None = None
+    value: Money | None = None
     """What a conversion is worth to the bidder, currency units; by default price x margin."""
     policy: PolicyChoice = Choice(name="truthful")
     """How values become bids."""
@@ -139,7 +139,7 @@ class HistorySettings(Settings):
 
     requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 3_000_000
     """Expected number of logged impressions."""
-    duration: Duration = 28 * DAY
+    duration: Annotated[Duration, Field(le=3650 * DAY)] = 28 * DAY
     """How long before t = 0 it begins."""
     warmup: Duration = 7 * DAY
     """Length of its first part, which is not used: users first have to get used to seeing ads."""
@@ -167,7 +167,7 @@ class LogSettings(Settings):
     """Length of a bucket of ``timeline.parquet``."""
     slices: Duration = DAY
     """Length of a window of ``slices.parquet``."""
-    landscape_every: Annotated[int, Field(ge=1)] = 16
+    landscape_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 16
     """Every how many requests other bids are tried, for the bid landscape."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from bidsim.core.errors import BidsimError
 from bidsim.cvr.evaluation import evaluate
 from bidsim.cvr.files import load_model
 from bidsim.engine.history import log_history
-from bidsim.scenario.check import chosen_params
+from bidsim.scenario.check import chosen_params, model_folder
 from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 
@@ -154,17 +153,11 @@ def _fit(scenario: Scenario, kind: Any, params: Any, rows: LoggedRows, vocabular
         ready: FittedModel = kind.ready()
         return replace(ready, vocabulary=vocabulary)
     if params.path is not None:
-        return load_model(_model_path(scenario, params.path), scenario.settings.traffic.vocabulary())
+        return load_model(model_folder(scenario.folder, params.path), scenario.settings.traffic.vocabulary())
     if rows.label.sum() < 1:
         raise BidsimError(f"the history of {rows.logged} impressions holds no conversion to learn from; raise history.requests")
     fitted: FittedModel = kind.fit(params, rows, vocabulary, scenario.settings.seed)
     return fitted
-
-
-def _model_path(scenario: Scenario, path: str) -> Path:
-    """Look beside the scenario first, then in the working directory."""
-    beside = scenario.folder / path
-    return beside if beside.exists() else Path(path)
 
 
 def _evaluate(seats: list[str], fitted: list[FittedModel], train: LoggedRows, later: LoggedRows) -> dict[str, dict[str, Any]]:

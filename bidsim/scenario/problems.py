@@ -6,19 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from bidsim.core.errors import Problem, did_you_mean
+from bidsim.core.errors import Problem, did_you_mean, shown
 
 if TYPE_CHECKING:
     from bidsim.scenario.locate import Path as KeyPath
     from bidsim.scenario.sources import Source
-
-_MOST_SHOWN = 60
-
-
-def shown(value: Any) -> str:
-    """Show an offending value, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
 
 
 def problems_of(error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = ()) -> list[Problem]:
@@ -30,6 +22,7 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel], 
         if kind == "extra_forbidden":
             message = f"unknown key{did_you_mean(str(path[-1]), _known_keys(model, one['loc'][:-1]))}"
         elif kind == "missing":
+            path = path if path[-1:] == one["loc"][-1:] else (*path, one["loc"][-1])
             message = "is missing; add it"
         else:
             text = one["msg"].removeprefix("Value error, ")

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bidsim.core.errors import Problem, ScenarioError
+from bidsim.core.errors import Problem, ScenarioError, shown
 from bidsim.scenario.locate import Path as KeyPath
 from bidsim.scenario.locate import locate_keys
 
 _CHOICE_KEYS = ("name", "kind")
 _MOST_BYTES = 20_000_000
 _LONGEST_NAME = 60
+_LONGEST_CHAIN = 20
 
 
 @dataclass
@@ -31,6 +32,11 @@ class Source:
     file: str
     data: dict[str, Any]
     places: dict[KeyPath, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where the scenario file lies."""
+        return Path(self.file).resolve().parent
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """Make a problem at the nearest known place of ``path``."""
@@ -70,7 +76,7 @@ def read_source(path: Path, overrides: dict[str, Any] | None = None) -> Source:
         try:
             _override(source, key, value)
         except ValueError as error:
-            problems.append(Problem(f"--set {key}={value}", 0, "", str(error)))
+            problems.append(Problem(_set_text(key, value), 0, "", str(error)))
     if problems:
         raise ScenarioError(problems)
     return source
@@ -87,9 +93,14 @@ def parse_set(text: str) -> tuple[str, Any]:
     if not sign or not key.strip():
         raise ScenarioError([Problem(f"--set {text}", 0, "", "write key=value, such as --set campaigns.my-campaign.budget=500")])
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
         return key.strip(), value.strip()
+    return key.strip(), parsed["value"] if len(parsed) == 1 else value.strip()
+
+
+def _set_text(key: str, value: Any) -> str:
+    return f"--set {key}={value if isinstance(value, str) else shown(value)}"
 
 
 def _fail(file: str, line: int, field_: str, message: str) -> ScenarioError:
@@ -98,16 +109,18 @@ def _fail(file: str, line: int, field_: str, message: str) -> ScenarioError:
 
 def _read_text(path: Path) -> str:
     name = str(path)
-    if path.is_dir():
-        raise _fail(name, 0, "", "is a directory; name a scenario file, such as scenarios/quickstart.toml")
     try:
+        if path.is_dir():
+            raise _fail(name, 0, "", "is a directory; name a scenario file, such as scenarios/quickstart.toml")
+        if path.exists() and not path.is_file():
+            raise _fail(name, 0, "", "is not a regular file; name a scenario file, such as scenarios/quickstart.toml")
         if path.stat().st_size > _MOST_BYTES:
             raise _fail(name, 0, "", f"is larger than {_MOST_BYTES // 1_000_000} MB; is it a scenario?")
         content = path.read_bytes()
     except FileNotFoundError:
         raise _fail(name, 0, "", "no such file") from None
-    except OSError as error:
-        raise _fail(name, 0, "", f"cannot be read: {error.strerror}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _fail(name, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -146,11 +159,16 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> Source:
     if not isinstance(base, str) or not base:
         raise _fail(str(path), line, "extends", f"{base!r} is not a file name")
     target = path.parent / base
-    resolved = target.resolve()
+    try:
+        resolved, there = target.resolve(), target.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _fail(str(path), line, "extends", f"{shown(base)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if resolved == path.resolve() or resolved in seen:
         raise _fail(str(path), line, "extends", f"{base!r} extends this file in turn: a loop")
-    if not target.is_file():
-        raise _fail(str(path), line, "extends", f"{base!r}: no such file beside {path.name}")
+    if not there:
+        raise _fail(str(path), line, "extends", f"{shown(base)}: no such file beside {path.name}")
+    if len(seen) >= _LONGEST_CHAIN:
+        raise _fail(str(path), line, "extends", f"the chain of files is longer than {_LONGEST_CHAIN}")
     below = _read_chain(target, (*seen, path.resolve()))
     below.file = str(path)
     _merge(below, data, source.places, ())
@@ -197,5 +215,5 @@ def _override(source: Source, key: str, value: Any) -> None:
     for known in [k for k in source.places if k[: len(path)] == path]:
         del source.places[known]
     for depth in range(1, len(path)):
-        source.places.setdefault(path[:depth], (f"--set {key}={value}", 0))
-    source.places[path] = (f"--set {key}={value}", 0)
+        source.places.setdefault(path[:depth], (_set_text(key, value), 0))
+    source.places[path] = (_set_text(key, value), 0)

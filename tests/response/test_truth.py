@@ -24,7 +24,7 @@ KEY = stream_key(5, "organic")
 
 
 def _truth(rule: str = "last_click", **levers: float) -> Truth:
-    product = ProductSettings(price=10.0, repurchase=30 * DAY, regularity=3.0, delay=DAY)
+    product = ProductSettings(price=10.0, repurchase="30d", regularity=3.0, delay="1d")  # type: ignore[arg-type]
     offered = [Offered(Line("a", "p"), LeverSettings(**levers))]
     attribution = AttributionSettings(rule=rule)  # type: ignore[arg-type]
     return prepare_truth(offered, {"p": product}, ["x", "y"], [0.6], ResponseSettings(), attribution)[0]
