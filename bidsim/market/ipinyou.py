@@ -35,7 +35,7 @@ _RAREST_FLOOR = 0.02
 class IpinyouParams(Settings):
     """How much of the traffic can be won at all."""
 
-    win_rate: Annotated[Number, Field(gt=0.0, le=0.25)] = 0.16
+    win_rate: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.238
     """Share of requests that a bidder above every published price wins; the published one is 0.238."""
 
 

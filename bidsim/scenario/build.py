@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.contracts import CampaignBrief, ScorerTables
-from bidsim.core.errors import Problem, ScenarioError, UsageError, did_you_mean
+from bidsim.core.errors import UsageError, did_you_mean
 from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos, to_nanos
@@ -293,10 +293,7 @@ def _slab(starts: Sequence[tuple[Any, Any]], kind: str, dtype: Any) -> NDArray[A
 
 def _market(scenario: Scenario, vocabulary: dict[str, tuple[str, ...]]) -> tuple[Any, int]:
     market, params = chosen_params("market", scenario.settings.market.name, scenario.settings.market.params, scenario.beside)
-    try:
-        return market.prepare(params, scenario.settings.seed, vocabulary), market.depth
-    except ValueError as error:
-        raise ScenarioError([Problem(scenario.name, 0, "market", str(error))]) from None
+    return market.prepare(params, scenario.settings.seed, vocabulary), market.depth
 
 
 def _format_numbers(scenario: Scenario) -> NDArray[np.float64]:

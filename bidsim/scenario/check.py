@@ -62,6 +62,7 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
 
     yield from _plugin("auction", settings.auction.format, settings.auction.params, source, beside, ("auction",), "format")
     yield from checked("market", settings.market, ("market",), "kind")
+    yield from _market(settings, source, beside)
     for name, seat in settings.seats.items():
         path: KeyPath = ("seats", name, "model")
         yield from checked("model", seat.model, path, "name")
@@ -72,6 +73,17 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
     for name, campaign in settings.campaigns.items():
         yield from checked("policy", campaign.policy, ("campaigns", name, "policy"), "name")
         yield from checked("pacing", campaign.pacing, ("campaigns", name, "pacing"), "name")
+
+
+def _market(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
+    """Ask the market whether it fits the traffic."""
+    try:
+        market, params = chosen_params("market", settings.market.name, settings.market.params, beside)
+        market.prepare(params, settings.seed, settings.traffic.vocabulary())
+    except (PluginNotFoundError, ValidationError):
+        return  # told already
+    except ValueError as error:
+        yield source.problem(("market",), str(error))
 
 
 def _model_path(settings: ScenarioSettings, source: Source, choice: Choice, path: KeyPath) -> Iterator[Problem]:
