@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,23 @@ from bidsim.observers import funnel, landscape, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bidsim.core.result import Columns
-    from bidsim.engine.simulation import Names
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names behind the codes, for the tables that a run writes."""
+
+    campaigns: Sequence[str]
+    advertisers: Sequence[str]
+    products: Sequence[str]
+    seats: Sequence[str]
+    policies: Sequence[str]
+    pacers: Sequence[str]
+    lines: Sequence[tuple[str, str]]
+    vocabulary: Mapping[str, Sequence[str]]
 
 
 def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[np.int64]) -> dict[str, Columns]:

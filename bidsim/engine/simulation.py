@@ -14,13 +14,13 @@ from bidsim.core.contracts import CAPACITY
 from bidsim.core.errors import BidsimError
 from bidsim.core.reference import ref
 from bidsim.engine.loop import finish_conversions, run_requests
-from bidsim.engine.output import output_tables
+from bidsim.engine.output import Names, output_tables
 from bidsim.engine.purchases import advance_all
 from bidsim.engine.store import bytes_per_user, grown
 from bidsim.engine.tables import Chunk, Simulated, roomier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from bidsim.core.requests import Latent, Requests
     from bidsim.core.result import Columns
@@ -54,20 +54,6 @@ def _padded(kernels: list[Any]) -> tuple[Any, ...]:
     if len(kernels) > CAPACITY:
         raise BidsimError(f"a run holds at most {CAPACITY} different plug-ins of one family, this one has {len(kernels)}")
     return tuple(kernels + kernels[:1] * (CAPACITY - len(kernels)))
-
-
-@dataclass(frozen=True)
-class Names:
-    """Names behind the codes, for the tables that a run writes."""
-
-    campaigns: Sequence[str]
-    advertisers: Sequence[str]
-    products: Sequence[str]
-    seats: Sequence[str]
-    policies: Sequence[str]
-    pacers: Sequence[str]
-    lines: Sequence[tuple[str, str]]
-    vocabulary: Mapping[str, Sequence[str]]
 
 
 @dataclass

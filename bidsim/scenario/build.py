@@ -14,7 +14,8 @@ from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos, to_nanos
 from bidsim.cvr.features import CAMPAIGN_FEATURES, WIDTH
-from bidsim.engine.simulation import Names, Plugins, Simulation
+from bidsim.engine.output import Names
+from bidsim.engine.simulation import Plugins, Simulation
 from bidsim.engine.store import empty_store
 from bidsim.engine.tables import (
     CONVERSION_INTS,
