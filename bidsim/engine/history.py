@@ -17,6 +17,7 @@ from bidsim.core.random import stream_key, uniform
 from bidsim.core.reference import ref
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
+from bidsim.engine.ahead import chunks_ahead
 from bidsim.engine.impressions import credit, fill_features, happen, offer_price, read_clock, true_rates
 from bidsim.engine.purchases import due, next_conversion
 from bidsim.engine.store import empty_store, expose, find_user, gather, grown, has_room, release
@@ -87,14 +88,15 @@ def log_history(
         stream_key(seed, "history/campaign"), keep, traffic.arrivals.start, traffic.population,
         traffic.arrivals.total / traffic.arrivals.duration, np.bincount(truth.line, minlength=lines) / len(truth.line), mean_view,
     )  # fmt: skip
-    total = traffic.arrivals.total
-    for lo in range(0, total, _CHUNK):
-        requests, latent = traffic.chunk(lo, min(lo + _CHUNK, total))
-        chunk = Chunk(requests, latent, np.zeros((len(requests.time), 1), np.int64))
-        at = 0
-        while (at := _log_requests(ref(logging), ref(chunk), at)) < len(requests.time):
+
+    def make(lo: int, hi: int) -> Chunk:
+        return Chunk(*traffic.chunk(lo, hi), np.zeros((hi - lo, 1), np.int64))
+
+    for chunk in chunks_ahead(traffic.arrivals.total, _CHUNK, make):
+        at, count = 0, len(chunk.requests.time)
+        while (at := _log_requests(ref(logging), ref(chunk), at)) < count:
             logging = _with_room(logging, lines)
-        progress(len(requests.time))
+        progress(count)
     _label_until(ref(logging), traffic.arrivals.start + traffic.arrivals.duration)
     return _split(logging, seed, train_from, evaluate_from, evaluate_until)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import CAPACITY
 from bidsim.core.errors import BidsimError
 from bidsim.core.reference import ref
+from bidsim.engine.ahead import chunks_ahead
 from bidsim.engine.loop import finish_conversions, run_requests
 from bidsim.engine.output import Names, output_tables
 from bidsim.engine.purchases import advance_all
@@ -90,16 +90,11 @@ class Simulation:
         """Run to the end and return the tables; ``progress`` is called with the requests done since the last call."""
         kernels = self.plugins.tuples()
         begun = time.perf_counter()
-        bounds = [(lo, min(lo + self.chunk, self.total)) for lo in range(0, self.total, self.chunk)]
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            waiting = pool.submit(self._generate, *bounds[0]) if bounds else None
-            for position, (lo, hi) in enumerate(bounds):
-                ready = waiting.result() if waiting else self._generate(lo, hi)
-                waiting = pool.submit(self._generate, *bounds[position + 1]) if position + 1 < len(bounds) else None
-                at = 0
-                while (at := run_requests(ref(self.sim), ref(ready), kernels, at)) < hi - lo:
-                    self._grow()
-                progress(hi - lo)
+        for chunk in chunks_ahead(self.total, self.chunk, self._generate):
+            at, count = 0, len(chunk.requests.time)
+            while (at := run_requests(ref(self.sim), ref(chunk), kernels, at)) < count:
+                self._grow()
+            progress(count)
         incremental = self._finish()
         self.seconds["loop"] = time.perf_counter() - begun
         return output_tables(self.sim, self.names, self.total, incremental)

@@ -45,7 +45,7 @@ class ResponseSettings(Settings):
     """Loss in the click for each unit of log(1 + recent impressions of the campaign)."""
     creative_effect: Effect = 0.3
     """Effect of one unit of the lever ``creative`` on the click."""
-    conversion_intent: Effect = 0.9
+    conversion_intent: Effect = 0.8
     """Effect of one unit of hidden intent on the purchase after a click."""
     conversion_match: Effect = 0.5
     """Effect on the purchase of a product for the user's own interest."""
