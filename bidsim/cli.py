@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, cut, one_line
+from bidsim.core.errors import EXIT_FOUND, EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, cut, did_you_mean, one_line
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ _EPILOG = """examples:
   bidsim run scenarios/tight_budgets.toml --seed 7
   bidsim run scenarios/quickstart.toml --set campaigns.softly-always-on.budget=500
   bidsim check my_scenario.toml
+  bidsim compare scenarios/tight_budgets.toml other.toml --replications 20
+  bidsim compare scenarios/quickstart.toml --set-last auction.format=second_price
+  bidsim validate --only ipv
   bidsim report runs/quickstart-1a2b3c4d5e6f
 """
 
@@ -68,10 +71,40 @@ def _parser() -> argparse.ArgumentParser:
     _scenario_arguments(show)
     show.add_argument("--resolved", action="store_true", help="with every default filled in, as JSON")
     _add(commands, "schema", "print the JSON Schema of scenario files, for editors", _schema)
+    _add_compare(commands)
+    _add_validate(commands)
+    audit = _add(commands, "audit", "say which pricing rule payments obey", _audit)
+    audit.add_argument("log", type=Path, metavar="RUN_OR_LOG", help="a run directory, or a CSV or Parquet file with the columns bid and payment (and next_bid, if known)")
+    audit.add_argument("--json", action="store_true", help="print the finding as JSON")
     report = _add(commands, "report", "write an HTML page about a run", _report)
     report.add_argument("run", type=Path, metavar="RUN", help="a run directory, such as runs/quickstart-1a2b3c4d5e6f")
     report.add_argument("--out", type=Path, help="where to write the page; by default report.html in the run directory")
     return parser
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add(commands, "compare", "compare scenarios on the same seeds, with intervals", _compare)
+    parser.add_argument("scenario", type=Path, nargs="+", metavar="SCENARIO", help="two scenarios or more; each is compared with the first")
+    parser.add_argument("--replications", type=int, default=20, metavar="N", help="worlds for each scenario (20)")
+    parser.add_argument("--unpaired", action="store_true", help="give each scenario seeds of its own")
+    parser.add_argument("--retrain", action="store_true", help="train models anew on each seed's history")
+    parser.add_argument("--campaign", metavar="NAME", help="compare one campaign's figures only")
+    parser.add_argument("--seed", help="first seed")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key in all scenarios")
+    parser.add_argument("--set-last", action="append", default=[], metavar="KEY=VALUE", help="change one key in the last scenario only")
+    parser.add_argument("--workers", type=int, help="processes; by default one for each core")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the differences as JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the differences (runs/comparison.svg)")
+    parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
+
+
+def _add_validate(commands: Any) -> None:
+    parser = _add(commands, "validate", "check the simulator against results with known answers", _validate)
+    parser.add_argument("--cases", type=Path, metavar="FILE", help="a JSON file of cases; by default those that ship with bidsim")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only cases of this id or kind of check; may be repeated")
+    parser.add_argument("--seed", help="seed of everything that is drawn")
+    parser.add_argument("--workers", type=int, help="processes; by default one for each core")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every metric as JSON")
 
 
 def _add(commands: Any, name: str, text: str, command: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -95,15 +128,22 @@ def _scenario_arguments(parser: argparse.ArgumentParser, *, scenario: bool = Tru
     parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
 
 
+def _seed(chosen: argparse.Namespace) -> int | None:
+    if chosen.seed is None:
+        return None
+    if not re.fullmatch("[0-9]{1,19}", chosen.seed):
+        raise UsageError(f"--seed {chosen.seed}: a seed is a whole number, 0 or more")
+    return int(chosen.seed)
+
+
 def _load(chosen: argparse.Namespace, path: Path | None = None) -> Scenario:
     from bidsim.scenario.load import load_scenario  # noqa: PLC0415
     from bidsim.scenario.sources import parse_set  # noqa: PLC0415
 
     overrides = dict(parse_set(text) for text in chosen.set)
-    if chosen.seed is not None:
-        if not re.fullmatch("[0-9]{1,19}", chosen.seed):
-            raise UsageError(f"--seed {chosen.seed}: a seed is a whole number, 0 or more")
-        overrides["seed"] = int(chosen.seed)
+    seed = _seed(chosen)
+    if seed is not None:
+        overrides["seed"] = seed
     return load_scenario(path or chosen.scenario, overrides, allow_code=chosen.allow_code)
 
 
@@ -168,6 +208,74 @@ def _schema(chosen: argparse.Namespace) -> int:
 
     print(json.dumps(scenario_schema(), indent=1))
     return 0
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    from bidsim.experiments.compare import compare  # noqa: PLC0415
+    from bidsim.progress import terminal_progress  # noqa: PLC0415
+    from bidsim.reports.comparison import draw_comparison, print_comparison, write_comparison, write_picture  # noqa: PLC0415
+    from bidsim.scenario.load import load_scenario  # noqa: PLC0415
+    from bidsim.scenario.sources import parse_set  # noqa: PLC0415
+
+    paths = chosen.scenario if len(chosen.scenario) > 1 else chosen.scenario * 2
+    if chosen.workers is not None and chosen.workers < 1:
+        raise UsageError(f"--workers {chosen.workers}: at least one process is needed")
+    overrides = [dict(parse_set(text) for text in [*chosen.set, *(chosen.set_last if k == len(paths) - 1 else [])]) for k in range(len(paths))]
+    scenarios = [load_scenario(path, changed, allow_code=chosen.allow_code) for path, changed in zip(paths, overrides, strict=True)]
+    with terminal_progress() as progress:
+        found = compare(
+            scenarios,
+            replications=chosen.replications,
+            seed=_seed(chosen) or 0,
+            paired=not chosen.unpaired,
+            campaign=chosen.campaign,
+            retrain=chosen.retrain,
+            workers=chosen.workers,
+            progress=progress,
+        )
+    print_comparison(scenarios[0].name, found, chosen.replications, not chosen.unpaired)
+    plot = chosen.plot or Path("runs") / "comparison.svg"
+    write_picture(plot, draw_comparison(scenarios[0].name, found))
+    if chosen.json is not None:
+        write_comparison(found, chosen.json)
+    print(f"\nPicture          {plot}")
+    return 0
+
+
+def _audit(chosen: argparse.Namespace) -> int:
+    from bidsim.experiments.audit import audit_path  # noqa: PLC0415
+
+    finding = audit_path(chosen.log)
+    if chosen.json:
+        print(json.dumps({"rule": finding.rule, "sentence": finding.sentence, "evidence": dict(finding.evidence)}, indent=1))
+        return 0
+    print(finding.sentence)
+    for name, figure in finding.evidence.items():
+        print(f"  {name.replace('_', ' '):<28} {figure:,.4g}" if isinstance(figure, float) else f"  {name.replace('_', ' '):<28} {figure:,}")
+    return 0
+
+
+def _validate(chosen: argparse.Namespace) -> int:
+    from bidsim.experiments.truths.cases import load_cases, own_cases  # noqa: PLC0415
+    from bidsim.experiments.validate import validate  # noqa: PLC0415
+    from bidsim.progress import terminal_progress  # noqa: PLC0415
+    from bidsim.reports.verdicts import print_verdicts, write_verdicts  # noqa: PLC0415
+
+    cases = load_cases(chosen.cases or own_cases())
+    if chosen.only:
+        known = {c.id for c in cases} | {c.check for c in cases}
+        for name in chosen.only:
+            if name not in known:
+                raise UsageError(f"--only {name}: there is no such case or kind of check in the file{did_you_mean(name, known)}")
+        cases = [c for c in cases if c.id in chosen.only or c.check in chosen.only]
+    if chosen.workers is not None and chosen.workers < 1:
+        raise UsageError(f"--workers {chosen.workers}: at least one process is needed")
+    with terminal_progress() as progress:
+        verdicts = validate(cases, seed=_seed(chosen) or 0, workers=chosen.workers, progress=progress)
+    print_verdicts(verdicts)
+    if chosen.json is not None:
+        write_verdicts(verdicts, chosen.json)
+    return 0 if all(v.holds for v in verdicts) else EXIT_FOUND
 
 
 def _report(chosen: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LABELS = {"history": "Logging history", "auctions": "Running auctions"}
+_LABELS = {"history": "Logging history", "auctions": "Running auctions", "cases": "Checking cases", "replications": "Running worlds"}
 
 
 @contextmanager

@@ -29,6 +29,37 @@ def second_price(bids: list[int], reserves: list[int], ties: list[int]) -> tuple
     return order[0], max([reserves[order[0]]] + [bids[k] for k in order[1:2]])
 
 
+def rank_scores(bids: list[int], reserves: list[int], ties: list[int], quality: list[float]) -> list[int]:
+    """Entries that may win a position, best first."""
+    able = [k for k in range(len(bids)) if bids[k] > 0 and bids[k] >= reserves[k]]
+    return sorted(able, key=lambda k: (-bids[k] * quality[k], -ties[k]))
+
+
+def gsp(bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[float]]:
+    """Winners by position and prices per click."""
+    order = rank_scores(bids, reserves, ties, quality)
+    winners, prices = [-1] * len(effect), [0.0] * len(effect)
+    for s, k in enumerate(order[: len(effect)]):
+        below = bids[order[s + 1]] * quality[order[s + 1]] / quality[k] if s + 1 < len(order) else 0.0
+        winners[s], prices[s] = k, min(max(below, reserves[k]), bids[k])
+    return winners, prices
+
+
+def vcg(bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[float]]:
+    """Winners by position and prices per click: the best total worth of the others without a winner, minus what they have with it."""
+    order = rank_scores(bids, reserves, ties, quality)
+
+    def worth(entries: list[int]) -> float:
+        return sum(bids[k] * quality[k] * x for k, x in zip(entries, effect, strict=False))
+
+    winners, prices = [-1] * len(effect), [0.0] * len(effect)
+    for s, k in enumerate(order[: len(effect)]):
+        with_it = worth(order) - bids[k] * quality[k] * effect[s]
+        price = (worth([j for j in order if j != k]) - with_it) / (effect[s] * quality[k])
+        winners[s], prices[s] = k, min(max(price, reserves[k]), bids[k])
+    return winners, prices
+
+
 def minimum_to_win(entry: int, bids: list[int], reserves: list[int], ties: list[int], clear: Any) -> int:
     """Lowest bid with which ``entry`` wins, by bisection on the auction itself."""
     low, high = 0, 4 * max([*bids, *reserves, 1]) + 2

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-L2 = {"traffic", "response", "cvr", "market", "auctions", "policies", "pacing", "observers"}
+L2 = {"traffic", "response", "cvr", "market", "auctions", "policies", "pacing", "values", "observers"}
 BASE = {"core", "kernels"}
 ALLOWED: dict[str, set[str]] = {
     "version": set(),

@@ -1,30 +1,31 @@
 """The plug-in families: what each kernel is handed, its one numba signature, and the class an author writes.
 
-A plug-in is one file with one subclass of `AuctionFormat`, `Policy`, `Pacer`, `Market` or `CvrModel`.
-Kernels of a family share one explicit signature; inside a tuple they become numba function types, so
-the request loop is compiled once and calls whatever plug-ins a scenario names.
+A plug-in is one file with one subclass of `AuctionFormat`, `Policy`, `Pacer`, `Market`, `ValueModel` or `CvrModel`.
+Kernels of a family share one explicit signature; the request loop is compiled once and calls whatever
+plug-ins a scenario names, by their addresses.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.calls import caller
 from bidsim.core.kernel import kernel
 from bidsim.core.reference import ref
 from bidsim.core.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from bidsim.core.requests import Latent, Requests
 
-CAPACITY = 16
-"""Kernels of one family that a run can hold: tuples are padded to it, so that the loop has one type."""
+NOTHING = np.zeros(0)
 
 
 class Offers(NamedTuple):
@@ -48,6 +49,9 @@ class Offers(NamedTuple):
         spent: int64, nanos.
         passed: float64, share of the flight's expected traffic that has passed.
         dice: uint64, random bits of (seed, request, campaign) for policies that randomise.
+        lift: float64, predicted rate of conversions that would not come without the impression; only a seat that knows
+            the truth tells it from ``pcvr``.
+        propensity: float64, 1; a policy that randomises sets the probability of the bid that it chose.
     """
 
     campaign: NDArray[np.int64]
@@ -65,31 +69,50 @@ class Offers(NamedTuple):
     spent: NDArray[np.int64]
     passed: NDArray[np.float64]
     dice: NDArray[np.uint64]
+    lift: NDArray[np.float64]
+    propensity: NDArray[np.float64]
 
 
 class Book(NamedTuple):
     """The bids of one auction, own campaigns first, then rivals; arrays of the book's capacity.
 
-    Fields: ``bid`` int64 nanos; ``reserve`` int64 nanos, lowest price for this bidder; ``quality``
-    float64; ``tie`` uint64, seeded dice: the higher wins among equal bids.
+    Fields: ``bid`` int64 nanos for one impression, or for one click where clicks are charged; ``reserve`` int64
+    nanos in the same unit, lowest price for this bidder; ``quality`` float64, expected clicks of one impression in
+    the first position where clicks are charged, else 1; ``tie`` uint64, seeded dice: the higher wins among equal
+    bids; ``effect`` float64[positions], view rate of each position relative to the first, never rising.
     """
 
     bid: NDArray[np.int64]
     reserve: NDArray[np.int64]
     quality: NDArray[np.float64]
     tie: NDArray[np.uint64]
+    effect: NDArray[np.float64]
 
 
 class Outcome(NamedTuple):
     """What an auction decided.
 
-    Fields: ``winner`` int64[slots], entry of the book or -1 where unsold; ``payment`` int64[slots] nanos;
-    ``minimum`` int64[capacity], the lowest bid with which each entry would have won a slot.
+    Fields: ``winner`` int64[slots], entry of the book or -1 where unsold; ``payment`` int64[slots] nanos for one
+    impression, or for one click where clicks are charged; ``minimum`` int64[capacity], the lowest bid with which each
+    entry would have won a slot.
     """
 
     winner: NDArray[np.int64]
     payment: NDArray[np.int64]
     minimum: NDArray[np.int64]
+
+
+class Drawn(NamedTuple):
+    """What a value model says of one request beyond `Offers`, by row k of the offers; arrays of length (campaigns).
+
+    Fields: ``worth`` float64, true expected value of one impression in nanos, where ``Offers.value`` is what the
+    bidder believes; ``chance`` float64, true probability of the event (click or conversion) that brings it;
+    ``quality`` float64, expected clicks of one impression in the first position.
+    """
+
+    worth: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    quality: NDArray[np.float64]
 
 
 class ScorerTables(NamedTuple):
@@ -101,13 +124,26 @@ class ScorerTables(NamedTuple):
 
 def empty_offers(n: int) -> Offers:
     """Allocate offers for up to ``n`` campaigns."""
-    kinds: dict[str, Any] = {"pcvr": np.float64, "value": np.float64, "multiplier": np.float64, "passed": np.float64, "dice": np.uint64}
+    kinds: dict[str, Any] = {
+        "pcvr": np.float64,
+        "value": np.float64,
+        "multiplier": np.float64,
+        "passed": np.float64,
+        "dice": np.uint64,
+        "lift": np.float64,
+        "propensity": np.float64,
+    }
     return Offers(*(np.zeros(n, kinds.get(name, np.int64)) for name in Offers._fields))
 
 
-def empty_book(n: int) -> Book:
-    """Allocate a book for up to ``n`` bids."""
-    return Book(np.zeros(n, np.int64), np.zeros(n, np.int64), np.ones(n), np.zeros(n, np.uint64))
+def empty_book(n: int, positions: int = 1) -> Book:
+    """Allocate a book for up to ``n`` bids and ``positions`` positions of equal effect."""
+    return Book(np.zeros(n, np.int64), np.zeros(n, np.int64), np.ones(n), np.zeros(n, np.uint64), np.ones(positions))
+
+
+def empty_drawn(n: int) -> Drawn:
+    """Allocate what a value model says of up to ``n`` campaigns."""
+    return Drawn(np.zeros(n), np.zeros(n), np.ones(n))
 
 
 def empty_outcome(n: int, slots: int) -> Outcome:
@@ -124,15 +160,38 @@ OFFERS_SIGNATURE = numba.void(numba.typeof(ref(empty_offers(1))), numba.int64, n
 CLEAR_SIGNATURE = numba.void(numba.typeof(ref(empty_book(1))), numba.int64, numba.int64, numba.float64[::1], numba.typeof(ref(empty_outcome(1, 1))))
 """``clear(book, n, slots, params, outcome)``: of auction formats."""
 
+DRAW_SIGNATURE = numba.int64(
+    numba.typeof(ref(empty_offers(1))), numba.typeof(ref(empty_drawn(1))), numba.int64, numba.uint64, numba.float64[::1], numba.float64[::1], numba.int64[::1]
+)
+"""``draw(offers, drawn, request, key, logged, floats, ints) -> count``: of value models."""
+
 SCORE_SIGNATURE = numba.void(
     numba.typeof(ScorerTables(np.zeros(1, np.int64), np.zeros(1))), numba.float32[:, ::1], numba.float64[::1], numba.int64, numba.int64, numba.float64[::1]
 )
 """``score(tables, features, truth, lo, hi, pcvr)``: of CVR models; only the oracle reads ``truth``."""
 
 
+call_offers = caller(OFFERS_SIGNATURE)
+call_clear = caller(CLEAR_SIGNATURE)
+call_draw = caller(DRAW_SIGNATURE)
+call_score = caller(SCORE_SIGNATURE)
+"""``call(address, arguments)``: what the request loop calls plug-ins with."""
+
+
 @kernel(OFFERS_SIGNATURE)
 def do_nothing(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Serve as the kernel of a plug-in that has nothing to do at this point."""
+
+
+@kernel(CLEAR_SIGNATURE)
+def learn_nothing(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: Outcome) -> None:
+    """Serve as the `learn` kernel of a format whose rules are fixed."""
+
+
+@kernel(DRAW_SIGNATURE)
+def draw_nothing(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
+    """Serve as the value model of a world with users, where it is never asked."""
+    return 0
 
 
 @dataclass(frozen=True)
@@ -145,6 +204,10 @@ class CampaignBrief:
         value_nanos: What one conversion is worth to the bidder.
         opportunities: Expected number of requests that match the targeting within the flight.
         mean_pcvr: The model's mean prediction for this campaign on logged traffic.
+        values: Sample of impression values in nanos, float64, as the bidder would see them; may be empty.
+        prices: Quantiles, from the lowest to the highest, of the highest rival bid in nanos over the campaign's
+            opportunities: for policies that are *told* the landscape; may be empty.
+        first_price: Whether the winner pays its own bid.
 
     """
 
@@ -153,6 +216,9 @@ class CampaignBrief:
     value_nanos: int
     opportunities: float
     mean_pcvr: float
+    values: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
+    prices: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
+    first_price: bool = True
 
 
 class Plugin:
@@ -170,18 +236,32 @@ class Stateful(Plugin):
     """A plug-in with a row of state for each campaign.
 
     Attributes:
-        floats: Names of the float64 columns.
-        ints: Names of the int64 columns.
+        floats: Names of the float64 columns; ``("curve", 64)`` is a run of 64 columns under one name.
+        ints: Names of the int64 columns, in the same way.
 
     """
 
-    floats: ClassVar[Sequence[str]] = ()
-    ints: ClassVar[Sequence[str]] = ()
+    floats: ClassVar[Sequence[str | tuple[str, int]]] = ()
+    ints: ClassVar[Sequence[str | tuple[str, int]]] = ()
 
     @staticmethod
-    def start(params: Any, brief: CampaignBrief) -> Mapping[str, float]:
-        """First state of a campaign, by column name; columns left out start at zero."""
+    def start(params: Any, brief: CampaignBrief) -> Mapping[str, Any]:
+        """First state of a campaign, by column name; columns left out start at zero, runs take arrays."""
         return {}
+
+
+def state_row(columns: Sequence[str | tuple[str, int]], first: Mapping[str, Any], dtype: Any) -> NDArray[Any]:
+    """One campaign's row of a state slab, from what `Stateful.start` returned."""
+    parts = []
+    for column in columns:
+        name, width = (column, 1) if isinstance(column, str) else column
+        parts.append(np.broadcast_to(np.asarray(first.get(name, 0), dtype), (width,)))
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def column_names(columns: Sequence[str | tuple[str, int]]) -> list[str]:
+    """Names of state columns, a run counted once."""
+    return [column if isinstance(column, str) else column[0] for column in columns]
 
 
 class Policy(Stateful):
@@ -199,26 +279,111 @@ class Pacer(Stateful):
 
 
 class AuctionFormat(Plugin):
-    """An auction format: allocation and payment."""
+    """An auction format: allocation and payment.
 
+    Attributes:
+        joint: Whether `clear` sells all positions at once; if not, they are sold one after the other.
+        charges: What the winner may be charged for, the default first.
+        first_price: Whether the winner pays its own bid.
+
+    """
+
+    joint: ClassVar[bool] = False
+    charges: ClassVar[Sequence[str]] = ("impression", "click")
+    first_price: ClassVar[bool] = False
     clear: ClassVar[Callable[..., None]]
+    """``clear(book, n, slots, params, outcome)``: sets winners and payments."""
+    minima: ClassVar[Callable[..., None]]
+    """Called after all positions are sold, where anyone asks: sets ``outcome.minimum`` from the winners."""
+    learn: ClassVar[Callable[..., None]] = learn_nothing
+    """Called once after each auction with the same arguments; may change ``params``."""
 
     @staticmethod
     def numbers(params: Any) -> Sequence[float]:
-        """Give the parameters as the float64 vector that `clear` receives."""
+        """Give the parameters, and room for what is learned, as the float64 vector that the kernels receive."""
         return ()
+
+
+@dataclass(frozen=True)
+class MarketBrief:
+    """What a market may know of the scenario.
+
+    Attributes:
+        seed: Seed of the world.
+        vocabulary: Levels of each categorical field.
+        positions: Positions that are sold in a request.
+        folder: Where the scenario file lies; paths are looked for there.
+
+    """
+
+    seed: int
+    vocabulary: Mapping[str, Sequence[str]]
+    positions: int = 1
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Rivals outside the scenario, ready to bid.
+
+    Attributes:
+        fill: Fills int64[n, depth] nanos for a batch of requests, highest first; 0 means no bid.
+        depth: How many rival bids there are for a request.
+        logged: What a log says of each request, float64[requests, columns], for value models; None elsewhere.
+        yields: Whether a rival loses to an equal bid.
+
+    """
+
+    fill: Callable[[Requests, Latent, NDArray[np.int64]], None]
+    depth: int
+    logged: NDArray[np.float64] | None = None
+    yields: bool = False
 
 
 class Market(Plugin):
     """Rivals outside the scenario: the top bids they send for each request."""
 
-    depth: ClassVar[int] = 2
-    """How many rival bids there are for a request, highest first."""
+    @classmethod
+    def prepare(cls, params: Any, brief: MarketBrief) -> Rivals:
+        """Return the rivals of a scenario.
+
+        Raises:
+            ValueError: The market does not fit the scenario; the message says what to change.
+
+        """
+        raise TypeError(f"{cls.__name__} does not define prepare()")
+
+
+@dataclass(frozen=True)
+class ValueBrief:
+    """What a value model may know of the scenario: campaigns in the engine's order, and what conversions are worth."""
+
+    campaigns: Sequence[str]
+    value_nanos: Sequence[int]
+
+
+class ValueModel(Plugin):
+    """What impressions are worth to bidders, drawn directly: no users, no conversion model.
+
+    Attributes:
+        told: Whether `draw` reads the log of the market.
+
+    """
+
+    told: ClassVar[bool] = False
+    draw: ClassVar[Callable[..., int]]
+    """``draw(offers, drawn, request, key, logged, floats, ints) -> count``: writes ``campaign`` (rows in rising
+    order), ``pcvr`` and ``value`` of those who take part in a request, and all of ``drawn``."""
 
     @classmethod
-    def prepare(cls, params: Any, seed: int, vocabulary: Mapping[str, Sequence[str]]) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
-        """Return a function that fills int64[n, depth] nanos for a batch; 0 means no bid."""
-        raise TypeError(f"{cls.__name__} does not define prepare()")
+    def prepare(cls, params: Any, brief: ValueBrief) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return the vectors ``floats`` and ``ints`` that `draw` receives.
+
+        Raises:
+            ValueError: The parameters do not fit the campaigns.
+
+        """
+        return np.zeros(1), np.zeros(1, np.int64)
 
 
 class CvrModel(Plugin):
@@ -232,10 +397,11 @@ class CvrModel(Plugin):
 KERNELS_OF: dict[str, dict[str, Any]] = {
     "policy": {"bid": OFFERS_SIGNATURE, "notice": OFFERS_SIGNATURE},
     "pacing": {"pace": OFFERS_SIGNATURE, "settle": OFFERS_SIGNATURE},
-    "auction": {"clear": CLEAR_SIGNATURE},
+    "auction": {"clear": CLEAR_SIGNATURE, "minima": CLEAR_SIGNATURE, "learn": CLEAR_SIGNATURE},
     "market": {},
+    "values": {"draw": DRAW_SIGNATURE},
     "model": {"score": SCORE_SIGNATURE},
 }
 """Kernels that a plug-in of each family must have, with their signature."""
-METHODS_OF: dict[str, tuple[str, ...]] = {"policy": (), "pacing": (), "auction": (), "market": ("prepare",), "model": ("fit", "restore")}
+METHODS_OF: dict[str, tuple[str, ...]] = {"policy": (), "pacing": (), "auction": (), "market": ("prepare",), "values": (), "model": ("fit", "restore")}
 """Methods that a plug-in of each family must define."""

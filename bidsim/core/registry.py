@@ -15,11 +15,11 @@ from bidsim.core.errors import did_you_mean
 if TYPE_CHECKING:
     from types import ModuleType
 
-ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "market": "market", "model": "cvr"}
+ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "market": "market", "values": "values", "model": "cvr"}
 """Family -> the room that holds its plug-ins."""
-_BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "model": "CvrModel"}
+_BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "values": "ValueModel", "model": "CvrModel"}
 _LONGEST_MODULE = 100
-_NOT_PLUGINS = {"features", "evaluation", "trees", "training", "files"}
+_NOT_PLUGINS = {"delay", "evaluation", "features", "files", "training", "trees"}
 
 
 class PluginNotFoundError(ValueError):
@@ -95,8 +95,8 @@ def _check(plugin: Any, family: str, name: str) -> None:
             raise PluginNotFoundError(f"{name!r}: the class must define {method}(), as the files of bidsim/{ROOMS[family]} do")
     for columns in ("floats", "ints"):
         named = getattr(plugin, columns, ())
-        if not (isinstance(named, tuple | list) and all(isinstance(c, str) for c in named)):
-            raise PluginNotFoundError(f"{name!r}: {columns} must be a tuple of column names")
+        if not (isinstance(named, tuple | list) and all(isinstance(c, str) or (isinstance(c, tuple) and len(c) == 2) for c in named)):  # noqa: PLR2004
+            raise PluginNotFoundError(f"{name!r}: {columns} must be a tuple of column names, or of (name, width)")
 
 
 def _load(module_name: str, file: Path) -> ModuleType:

@@ -46,7 +46,7 @@ def evaluate(predicted: F64, label: F64, weight: F64, true_rate: F64) -> dict[st
         true_rate: True probabilities of the labels.
 
     Returns:
-        ``log_loss``, ``normalised_entropy``, ``auc``, ``calibration`` (predicted over observed) and
+        ``log_loss``, ``normalised_entropy``, ``auc``, ``brier``, ``calibration`` (predicted over observed) and
         ``prediction_over_truth`` (mean prediction over mean true probability).
 
     """
@@ -56,6 +56,7 @@ def evaluate(predicted: F64, label: F64, weight: F64, true_rate: F64) -> dict[st
         "log_loss": log_loss(predicted, label, weight),
         "normalised_entropy": normalised_entropy(predicted, label, weight),
         "auc": auc(predicted, label, weight),
+        "brier": float((weight * (predicted - label) ** 2).sum() / weight.sum()),
         "calibration": total / observed if observed else float("nan"),
         "prediction_over_truth": total / float((weight * true_rate).sum()),
     }

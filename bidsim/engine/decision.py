@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from bidsim.core.contracts import ScorerTables
+from bidsim.core.contracts import ScorerTables, call_offers, call_score
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
-from bidsim.core.reasons import INTERNAL, NO_BID, OUTBID, PACED
+from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED
 from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
 from bidsim.engine.impressions import fill_features, offer_price, true_rates
@@ -15,13 +13,13 @@ from bidsim.engine.tables import Chunk, Simulated
 
 VIEW, CLICK, BUY, ATTRIBUTED, DIRECT = range(5)
 """Columns of `Scratch.rates`."""
-POLICY, PACER, FIRST, END, SEAT = range(5)
-"""Columns of `Simulated.groups`: kernels of a run of campaigns, and the seat they sit in."""
+POLICY, PACER, FIRST, END, SEAT, PACES, NOTICES, SETTLES = range(8)
+"""Columns of `Simulated.groups`: kernels of a run of campaigns, the seat they sit in, and which kernels do anything."""
 
 
 @kernel(inner=True)
 def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
-    """Write the true rates of the k-th eligible campaign to ``scratch.rates``."""
+    """Write the true rates of the k-th eligible campaign, in the first position, to ``scratch.rates``."""
     campaign = sim.scratch.offers.campaign[k]
     rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k])
     row = sim.scratch.rates[k]
@@ -41,18 +39,27 @@ def traffic_passed(sim: Simulated, time: int) -> float:
 
 
 @kernel(inner=True)
-def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bool) -> None:
-    """Write features and what is known of each eligible campaign before anything is predicted."""
-    campaigns, scratch, offers = sim.campaigns, sim.scratch, sim.scratch.offers
-    time = chunk.requests.time[i]
-    passed = traffic_passed(sim, time)
+def fill_features_and_truth(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bool) -> None:
+    """Write what the model sees of each eligible campaign, and the true rates where they are wanted."""
+    scratch = sim.scratch
+    fill_request(scratch.head, chunk.requests, i)
+    for k in range(count):
+        c = scratch.offers.campaign[k]
+        scratch.price[k] = offer_price(sim.truth, sim.keys, chunk, i, c)
+        fill_features(scratch.features[k], scratch.head, sim.campaigns, sim.truth, sim.store, scratch, c, scratch.price[k], chunk.requests.time[i])
+        scratch.drawn.quality[k] = sim.campaigns.quality[c]
+        if want_truth:
+            write_rates(sim, chunk, i, k)
+
+
+@kernel(inner=True)
+def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
+    """Write what is known of each eligible campaign before anyone bids."""
+    campaigns, ledger, offers, episode = sim.campaigns, sim.ledger, sim.scratch.offers, sim.rules.episode
+    passed = traffic_passed(sim, chunk.requests.time[i])
     floor = max(chunk.requests.floor[i], sim.rules.reserve)
-    request = scratch.head
-    fill_request(request, chunk.requests, i)
     for k in range(count):
         c = offers.campaign[k]
-        scratch.price[k] = offer_price(sim.truth, sim.keys, chunk, i, c)
-        fill_features(scratch.features[k], request, campaigns, sim.truth, sim.store, scratch, c, scratch.price[k], time)
         offers.multiplier[k] = 1.0
         offers.active[k] = 1
         offers.floor[k] = floor
@@ -60,21 +67,27 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bo
         offers.won[k] = 0
         offers.payment[k] = 0
         offers.minimum[k] = 0
-        offers.budget[k] = campaigns.budget[c]
-        offers.spent[k] = sim.ledger.spent[c]
-        offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
+        if episode > 0:
+            offers.budget[k] = campaigns.daily[c]
+            offers.spent[k] = ledger.today[c]
+            offers.passed[k] = (chunk.requests.number[i] % episode) / episode
+        else:
+            offers.budget[k] = campaigns.budget[c]
+            offers.spent[k] = ledger.spent[c]
+            offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
+        offers.propensity[k] = 1.0
+        offers.lift[k] = sim.scratch.rates[k, DIRECT] if sim.rules.needs_truth and sim.seats.oracle[campaigns.seat[c]] else offers.pcvr[k]
         offers.dice[k] = draw(sim.keys.policy, chunk.requests.number[i], campaigns.id[c], 0)
-        if want_truth:
-            write_rates(sim, chunk, i, k)
+        if sim.rules.by_click:
+            offers.value[k] /= sim.scratch.drawn.quality[k]
 
 
 @kernel(inner=True)
-def predict(sim: Simulated, scorers: Any, count: int) -> None:
-    """Predicted rate and value of each eligible campaign, a seat at a time."""
-    offers, seats = sim.scratch.offers, sim.seats
-    lo = 0
+def predict(sim: Simulated, lo: int, count: int) -> None:
+    """Predicted rate and value of rows ``lo`` to ``count``, a seat at a time."""
+    offers, seats, first = sim.scratch.offers, sim.seats, lo
     truth = sim.scratch.truth
-    for k in range(count):
+    for k in range(lo, count):
         truth[k] = sim.scratch.rates[k, ATTRIBUTED]
     while lo < count:
         seat = sim.campaigns.seat[offers.campaign[lo]]
@@ -82,9 +95,9 @@ def predict(sim: Simulated, scorers: Any, count: int) -> None:
         while hi < count and sim.campaigns.seat[offers.campaign[hi]] == seat:
             hi += 1
         tables = ScorerTables(sim.tables.ints[seats.ints[seat] : seats.ints[seat + 1]], sim.tables.floats[seats.floats[seat] : seats.floats[seat + 1]])
-        scorers[seats.scorer[seat]](tables, sim.scratch.features, truth, lo, hi, offers.pcvr)
+        call_score(sim.calls.score[seats.scorer[seat]], (tables, sim.scratch.features, truth, lo, hi, offers.pcvr))
         lo = hi
-    for k in range(count):
+    for k in range(first, count):
         offers.value[k] = offers.pcvr[k] * sim.campaigns.value[offers.campaign[k]]
 
 
@@ -98,15 +111,24 @@ def _end_of_group(sim: Simulated, group: int, lo: int, count: int) -> int:
 
 
 @kernel(inner=True)
-def place_bids(sim: Simulated, policies: Any, pacers: Any, count: int) -> None:
+def sit_out(sim: Simulated, count: int, watched: int) -> None:
+    """Note rows ``count`` to ``watched`` as out of money."""
+    for k in range(count, watched):
+        sim.scratch.reason[k] = BUDGET
+        sim.scratch.wanted[k] = 0
+
+
+@kernel(inner=True)
+def place_bids(sim: Simulated, count: int) -> None:
     """Let pacers and policies decide, group by group; cut bids to the budget and say who does not bid and why."""
     scratch, offers = sim.scratch, sim.scratch.offers
     lo = 0
     for g in range(sim.groups.shape[0]):
         hi = _end_of_group(sim, g, lo, count)
         if hi > lo:
-            pacers[sim.groups[g, PACER]](offers, lo, hi, sim.pacer_floats, sim.pacer_ints)
-            policies[sim.groups[g, POLICY]](offers, lo, hi, sim.policy_floats, sim.policy_ints)
+            if sim.groups[g, PACES]:
+                call_offers(sim.calls.pace[sim.groups[g, PACER]], (offers, lo, hi, sim.pacer_floats, sim.pacer_ints))
+            call_offers(sim.calls.bid[sim.groups[g, POLICY]], (offers, lo, hi, sim.policy_floats, sim.policy_ints))
         lo = hi
     for k in range(count):
         scratch.reason[k] = OUTBID
@@ -124,6 +146,8 @@ def place_bids(sim: Simulated, policies: Any, pacers: Any, count: int) -> None:
 def hold_internal_auctions(sim: Simulated, count: int) -> None:
     """Keep only the best bid of each seat that sends one bid; equal bids by the seeded dice."""
     scratch, offers = sim.scratch, sim.scratch.offers
+    if sim.rules.internal == 0:
+        return
     scratch.seat_best[:] = -1
     for k in range(count):
         seat = sim.campaigns.seat[offers.campaign[k]]
@@ -138,15 +162,19 @@ def hold_internal_auctions(sim: Simulated, count: int) -> None:
 
 
 @kernel(inner=True)
-def notify(sim: Simulated, notices: Any, settlers: Any, count: int) -> None:
+def notify(sim: Simulated, count: int) -> None:
     """Tell policies and pacers what a win or loss notice reveals."""
     offers = sim.scratch.offers
     for k in range(count):
-        offers.spent[k] = sim.ledger.spent[offers.campaign[k]]
+        offers.spent[k] = sim.ledger.today[offers.campaign[k]] if sim.rules.episode > 0 else sim.ledger.spent[offers.campaign[k]]
+        if not sim.rules.tells or offers.bid[k] <= 0:
+            offers.minimum[k] = -1
     lo = 0
     for g in range(sim.groups.shape[0]):
         hi = _end_of_group(sim, g, lo, count)
         if hi > lo:
-            notices[sim.groups[g, POLICY]](offers, lo, hi, sim.policy_floats, sim.policy_ints)
-            settlers[sim.groups[g, PACER]](offers, lo, hi, sim.pacer_floats, sim.pacer_ints)
+            if sim.groups[g, NOTICES]:
+                call_offers(sim.calls.notice[sim.groups[g, POLICY]], (offers, lo, hi, sim.policy_floats, sim.policy_ints))
+            if sim.groups[g, SETTLES]:
+                call_offers(sim.calls.settle[sim.groups[g, PACER]], (offers, lo, hi, sim.pacer_floats, sim.pacer_ints))
         lo = hi

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform
 from bidsim.core.reference import ref
+from bidsim.cvr.delay import fit_delay
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
 from bidsim.engine.ahead import chunks_ahead
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bidsim.traffic.stream import Traffic
 
 _CHUNK = 65_536
-_CAMPAIGN, _TIME, _LABEL, _CLICKED = range(4)
+_CAMPAIGN, _TIME, _LABEL, _CLICKED, _WHEN = range(5)
 
 
 class _Logging(NamedTuple):
@@ -64,6 +65,7 @@ def log_history(
     train_from: int,
     evaluate_from: int,
     evaluate_until: int,
+    impute: bool,
     progress: Callable[[int], None],
 ) -> tuple[LoggedRows, LoggedRows]:
     """Buy the history and return (rows to train on, rows to evaluate on), labels matured.
@@ -78,19 +80,20 @@ def log_history(
         keep: Share of rows without a click that are kept while the history runs.
         train_from: Time from which rows are for training.
         evaluate_from: Time before which rows are for training, from which they are for evaluation.
-        evaluate_until: Time after which labels have not matured by the history's end; rows are dropped.
+        evaluate_until: Time after which labels have not matured by the history's end; rows are dropped,
+        impute: unless this says that they are for training too, labels still to come being imputed.
         progress: Called with the number of requests done.
 
     """
     lines = truth.line_id.shape[0]
     logging = _Logging(
-        campaigns, truth, empty_store(1), empty_scratch(len(campaigns.id), lines, 1, 1), keys, empty_log(4096, 4, 1, WIDTH),
+        campaigns, truth, empty_store(1), empty_scratch(len(campaigns.id), lines, 1, 1), keys, empty_log(4096, 5, 1, WIDTH),
         stream_key(seed, "history/campaign"), keep, traffic.arrivals.start, traffic.population,
         traffic.arrivals.total / traffic.arrivals.duration, np.bincount(truth.line, minlength=lines) / len(truth.line), mean_view,
     )  # fmt: skip
 
     def make(lo: int, hi: int) -> Chunk:
-        return Chunk(*traffic.chunk(lo, hi), np.zeros((hi - lo, 1), np.int64))
+        return Chunk(*traffic.chunk(lo, hi), np.zeros((hi - lo, 1), np.int64), np.zeros((1, 1)))
 
     for chunk in chunks_ahead(traffic.arrivals.total, _CHUNK, make):
         at, count = 0, len(chunk.requests.time)
@@ -98,7 +101,7 @@ def log_history(
             logging = _with_room(logging, lines)
         progress(count)
     _label_until(ref(logging), traffic.arrivals.start + traffic.arrivals.duration)
-    return _split(logging, seed, train_from, evaluate_from, evaluate_until)
+    return _split(logging, seed, train_from, evaluate_from, evaluate_until, traffic.arrivals.start + traffic.arrivals.duration if impute else None)
 
 
 def _with_room(logging: _Logging, lines: int) -> _Logging:
@@ -111,6 +114,7 @@ def _label_until(logging: _Logging, time: int) -> None:
         found = next_conversion(logging.store, logging.truth, logging.keys)
         if found.campaign >= 0 and found.row >= 0:
             logging.log.ints[found.row, _LABEL] = 1
+            logging.log.ints[found.row, _WHEN] = found.time
 
 
 @kernel()
@@ -164,11 +168,13 @@ def _credited(logging: _Logging, rates: Rates, campaign: int, user: int, time: i
     return credited_rate(truth, campaign, rates, clock.buyer, clock.age, clock.scale, clock.coming, displaced)
 
 
-def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, evaluate_until: int) -> tuple[LoggedRows, LoggedRows]:
-    """Thin the negatives that earned credit like the others, then split by time."""
+def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, evaluate_until: int, now: int | None) -> tuple[LoggedRows, LoggedRows]:
+    """Thin the negatives that earned credit like the others, then split by time; with ``now``, fresh rows are for training too."""
     used = int(logging.log.used[0])
+    if now is not None:
+        _impute(logging.log.ints[:used], seed, train_from, evaluate_until, now)
     ints, rates, features = logging.log.ints[:used], logging.log.floats[:used, 0], logging.log.features[:used]
-    dice = _thinning(stream_key(seed, "history/thinning"), used)
+    dice = thinned(seed, used)
     kept = (ints[:, _LABEL] == 1) | (ints[:, _CLICKED] == 0) | (dice < logging.keep)
 
     def part(chosen: NDArray[np.bool_]) -> LoggedRows:
@@ -179,7 +185,30 @@ def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, ev
         return LoggedRows(np.ascontiguousarray(features[rows]), label, rates[rows].copy(), ints[rows, _CAMPAIGN].copy(), logging.keep, logged)
 
     time = ints[:, _TIME]
-    return part((time >= train_from) & (time < evaluate_from)), part((time >= evaluate_from) & (time < evaluate_until))
+    fresh = time >= evaluate_until if now is not None else np.zeros(used, np.bool_)
+    return part(((time >= train_from) & (time < evaluate_from)) | fresh), part((time >= evaluate_from) & (time < evaluate_until))
+
+
+def _impute(ints: NDArray[np.int64], seed: int, train_from: int, fresh_from: int, now: int) -> None:
+    """Give fresh rows that may still convert the label that they will have with the chance that a delay model says.
+
+    The model is fitted to all rows that earned credit, by what had arrived ``now`` (Chapelle, KDD 2014).
+    """
+    rows = np.flatnonzero((ints[:, _CLICKED] == 1) & (ints[:, _TIME] >= train_from))
+    seen = ints[rows, _LABEL] == 1
+    if not seen.any():
+        return
+    elapsed = (now - ints[rows, _TIME]).astype(np.float64)
+    model = fit_delay((ints[rows, _WHEN] - ints[rows, _TIME])[seen].astype(np.float64), elapsed[~seen])
+    waiting = ~seen & (ints[rows, _TIME] >= fresh_from)
+    dice = _thinning(stream_key(seed, "history/imputing"), len(ints))[rows[waiting]]
+    ints[rows[waiting], _LABEL] = dice < model.still_to_come(elapsed[waiting])
+
+
+def thinned(seed: int, count: int) -> NDArray[np.float64]:
+    """Dice of the first ``count`` logged rows: a negative is kept where its dice lie below the share kept."""
+    made: NDArray[np.float64] = _thinning(stream_key(seed, "history/thinning"), count)
+    return made
 
 
 @kernel(allocates=True)

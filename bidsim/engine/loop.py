@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
-from bidsim.engine.clearing import clear_auction, explain_losses, fill_book, lost_to, survey
-from bidsim.engine.decision import fill_offers, hold_internal_auctions, notify, place_bids, predict, write_rates
-from bidsim.engine.eligibility import find_eligible
-from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve, take_conversions
+from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
+from bidsim.engine.decision import fill_features_and_truth, fill_offers, hold_internal_auctions, notify, place_bids, predict, sit_out
+from bidsim.engine.eligibility import find_eligible, find_participants
+from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import find_user, gather, has_room, release
 from bidsim.engine.tables import Chunk, Log, Simulated
 from bidsim.observers import timeline
 
-_DECISION = 1
+_WIN, _DECISION = 0, 1
 
 
 @kernel(inner=True)
@@ -24,63 +23,107 @@ def _log_has_room(log: Log, rows: int) -> bool:
 @kernel(inner=True)
 def _room_everywhere(sim: Simulated) -> bool:
     campaigns = sim.campaigns.id.shape[0]
-    return has_room(sim.store, sim.truth.line_id.shape[0]) and _log_has_room(sim.logs.wins, 1) and _log_has_room(sim.logs.decisions, campaigns)
+    return (
+        has_room(sim.store, sim.truth.line_id.shape[0], sim.rules.positions) and _log_has_room(sim.logs.wins, sim.rules.positions) and _log_has_room(sim.logs.decisions, campaigns)
+    )
+
+
+@kernel(inner=True)
+def _run_drawn(sim: Simulated, chunk: Chunk, lo: int) -> int:
+    for i in range(lo, chunk.requests.time.shape[0]):
+        if not _log_has_room(sim.logs.wins, sim.rules.positions) or not _log_has_room(sim.logs.decisions, sim.campaigns.id.shape[0]):
+            return i
+        _one_drawn_request(sim, chunk, i)
+    return chunk.requests.time.shape[0]
 
 
 @kernel()
-def run_requests(sim: Simulated, chunk: Chunk, plugins: Any, lo: int) -> int:
+def run_requests(sim: Simulated, chunk: Chunk, lo: int) -> int:
     """Simulate requests ``lo`` onwards of a chunk.
 
     Args:
         sim: The world; changed in place.
         chunk: Requests and rivals' bids.
-        plugins: Tuples of kernels: (formats, scorers, policies, notices, pacers, settlers).
         lo: First request of the chunk to simulate.
 
     Returns:
         The first request not simulated: the chunk's end, or where some array must grow first.
 
     """
+    if not sim.rules.users:
+        return _run_drawn(sim, chunk, lo)
     for i in range(lo, chunk.requests.time.shape[0]):
         if not _room_everywhere(sim) or not take_conversions(sim, chunk.requests.time[i]):
             return i
-        _one_request(sim, chunk, plugins, i)
+        _one_request(sim, chunk, i)
     return chunk.requests.time.shape[0]
 
 
 @kernel(inner=True)
-def _one_request(sim: Simulated, chunk: Chunk, plugins: Any, i: int) -> None:
-    formats, scorers, policies, notices, pacers, settlers = plugins
+def _one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
+    """Simulate one request of a world with users."""
     requests, latent = chunk.requests, chunk.latent
     user, time, request = requests.user[i], requests.time[i], requests.number[i]
     holdout = sim.rules.holdout > 0.0
     slot = find_user(sim.store, sim.truth, sim.keys, user, latent.intent[i], latent.interest[i], holdout, 0)
     gather(sim.store, sim.scratch, sim.truth, sim.keys, slot, time)
-    count = find_eligible(sim, chunk, i)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
+    count, watched = find_eligible(sim, chunk, i, keep)
     want_truth = sim.rules.needs_truth != 0 or keep
-    fill_offers(sim, chunk, i, count, want_truth)
-    predict(sim, scorers, count)
-    place_bids(sim, policies, pacers, count)
-    hold_internal_auctions(sim, count)
-    n = fill_book(sim, chunk, i, count)
-    winner = clear_auction(sim, formats, user, n)
-    explain_losses(sim, count, n, winner)
-    sim.counters.market[0] += 1
-    sim.counters.market[lost_to(winner)] += 1
-    _count_offers(sim, time // sim.rules.bucket, count)
-    if winner >= 0:
-        if not want_truth:
-            write_rates(sim, chunk, i, winner)
-        serve(sim, chunk, i, slot, winner, chunk.rivals[i, 0])
+    fill_features_and_truth(sim, chunk, i, watched, want_truth)
+    predict(sim, 0, count)
+    predict(sim, count, watched)
+    bucket = time // sim.rules.bucket
+    n = _auction(sim, chunk, i, count, watched, user, keep, bucket)
+    serve_winners(sim, chunk, i, slot, want_truth, bucket)
     if holdout:
         mark_ghosts(sim, chunk, i, slot, n)
     if keep:
-        keep_decisions(sim, chunk, i, count)
-    notify(sim, notices, settlers, count)
-    if request % sim.rules.landscape_every == 0:
-        survey(sim, formats, n)
+        keep_decisions(sim, chunk, i, watched)
+    _aftermath(sim, request, count, n)
     release(sim.store, sim.scratch, slot)
+
+
+@kernel(inner=True)
+def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
+    """Simulate one request of a world where values are drawn and there are no users."""
+    request = chunk.requests.number[i]
+    keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
+    count, watched = find_participants(sim, chunk, i, keep)
+    bucket = chunk.requests.time[i] // sim.rules.bucket
+    n = _auction(sim, chunk, i, count, watched, 0, keep, bucket)
+    serve_winners(sim, chunk, i, -1, True, bucket)
+    if keep:
+        keep_decisions(sim, chunk, i, watched)
+    _aftermath(sim, request, count, n)
+
+
+@kernel(inner=True)
+def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, bucket: int) -> int:
+    """From eligible campaigns to winners; return the size of the book."""
+    fill_offers(sim, chunk, i, watched)
+    place_bids(sim, count)
+    sit_out(sim, count, watched)
+    hold_internal_auctions(sim, count)
+    # whoever is logged gets a place in the book, so that the log knows what would have won
+    n = fill_book(sim, chunk, i, watched, keep)
+    clear_auction(sim, user, n)
+    explain_losses(sim, count, n, keep or sim.rules.hears != 0 or sampled(sim, chunk.requests.number[i], _WIN, sim.rules.keep_wins))
+    sim.counters.market[0] += 1
+    count_sales(sim)
+    _count_offers(sim, bucket, count)
+    return n
+
+
+@kernel(inner=True)
+def _aftermath(sim: Simulated, request: int, count: int, n: int) -> None:
+    """Send notices, let the format learn, and try other bids once in a while."""
+    if sim.rules.hears:
+        notify(sim, count)
+    if sim.rules.learns:
+        call_clear(sim.calls.learn[0], (sim.scratch.book, n, sim.rules.positions, sim.format_numbers, sim.scratch.outcome))
+    if request % sim.rules.landscape_every == 0:
+        survey(sim, n)
 
 
 @kernel(inner=True)

@@ -116,7 +116,8 @@ def _requests(log: Log, names: Names) -> Columns:
     used = int(log.used[0])
     ids = {name: log.ints[:used, DECISION_INTS.index(name)].copy() for name in ("request", "time_us", "user")}
     truth = {name: log.floats[:used, DECISION_FLOATS.index(name)].copy() for name in ("true_rate", "direct_rate")}
-    features = {f"feature_{name}": log.features[:used, j].copy() for j, name in enumerate(FEATURES)}
+    seen = FEATURES if log.features.shape[1] == len(FEATURES) else ()
+    features = {f"feature_{name}": log.features[:used, j].copy() for j, name in enumerate(seen)}
     return {**ids, "campaign": _names(log.ints[:used, 3], names.campaigns), **features, **truth}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
 from bidsim.engine.clearing import held_out
-from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW
+from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
 from bidsim.engine.impressions import Events, credit, happen
 from bidsim.engine.purchases import Conversion, due, next_conversion
 from bidsim.engine.store import add_clock, expose
@@ -15,6 +15,7 @@ from bidsim.response.purchases import EXPOSED, HELD_OUT, NOT_EXPOSED, SERVED
 from bidsim.response.truth import Rates
 
 _WIN, _DECISION = 0, 1
+_EVENT, _CLICKED = 2, 1
 
 
 @kernel(inner=True)
@@ -34,6 +35,15 @@ def pay(sim: Simulated, campaign: int, payment: int) -> None:
 
 
 @kernel(inner=True)
+def charge(sim: Simulated, s: int, effect: float, clicked: int) -> int:
+    """Nanos due for position ``s``: its price on a click, or its price in proportion to the position's view rate."""
+    price = sim.scratch.outcome.payment[s]
+    if sim.rules.by_click:
+        return price if clicked else 0
+    return price if effect == 1.0 else int(price * effect)
+
+
+@kernel(inner=True)
 def take_row(log: Log) -> int:
     """Next free row of a log."""
     row = log.used[0]
@@ -42,37 +52,113 @@ def take_row(log: Log) -> int:
 
 
 @kernel(inner=True)
-def serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, depth_rival: int) -> None:
-    """Show the ad of the winning offer: count it, roll its dice, credit it, keep its row."""
-    scratch, offers, counters = sim.scratch, sim.scratch.offers, sim.counters
+def serve_winners(sim: Simulated, chunk: Chunk, i: int, slot: int, want_truth: bool, bucket: int) -> None:
+    """Show the ads of all campaigns that won a position, in order of position.
+
+    Args:
+        sim: The world.
+        chunk: Requests.
+        i: The request in the chunk.
+        slot: The user's place in the store, -1 where no user is simulated.
+        want_truth: Whether true rates are written already.
+        bucket: Bucket of the timeline.
+
+    """
+    outcome = sim.scratch.outcome
+    for s in range(sim.rules.positions):
+        entry = outcome.winner[s]
+        k = sim.scratch.entry_of[entry] if entry >= 0 else -1
+        if k < 0:
+            continue
+        effect = sim.scratch.book.effect[s] / sim.scratch.book.effect[0]
+        if slot < 0:
+            _serve_drawn(sim, chunk, i, k, s, effect, bucket)
+        else:
+            if not want_truth:
+                write_rates(sim, chunk, i, k)
+            _serve(sim, chunk, i, slot, k, s, effect, bucket)
+
+
+@kernel(inner=True)
+def _count_win(sim: Simulated, k: int, bucket: int, payment: int, effect: float, events: Events, rates: Rates) -> None:
+    """Count a won position: what was paid, believed and true."""
+    offers, counters = sim.scratch.offers, sim.counters
     campaign = offers.campaign[k]
-    time, request = chunk.requests.time[i], chunk.requests.number[i]
-    payment = scratch.outcome.payment[0]
-    offers.won[k] = 1
-    offers.payment[k] = payment
-    pay(sim, campaign, payment)
-    rates = Rates(scratch.rates[k, VIEW], scratch.rates[k, CLICK], scratch.rates[k, BUY], scratch.rates[k, ATTRIBUTED], scratch.rates[k, DIRECT])
-    events = happen(sim.keys, rates, request, sim.campaigns.id[campaign])
+    charged = sim.scratch.drawn.quality[k] if sim.rules.by_click else 1.0
     counters.counts[campaign, funnel.VIEWS] += events.viewed
     counters.counts[campaign, funnel.CLICKS] += events.clicked
     counters.amounts[campaign, funnel.PAYMENT] += payment
-    counters.amounts[campaign, funnel.VALUE] += int(offers.value[k])
-    counters.sums[campaign, funnel.PCVR] += offers.pcvr[k]
+    counters.amounts[campaign, funnel.VALUE] += int(offers.value[k] * charged * effect)
+    counters.sums[campaign, funnel.PCVR] += offers.pcvr[k] * effect
     counters.sums[campaign, funnel.TRUE_RATE] += rates.attributed
     counters.sums[campaign, funnel.DIRECT_RATE] += rates.direct
-    slices.count_win(counters.slices, chunk.requests.categories[i], time // sim.rules.slice_window, events.viewed, events.clicked, payment, offers.pcvr[k], rates.attributed)
-    bucket = time // sim.rules.bucket
     timeline.count(counters.timeline, campaign, bucket, timeline.WINS, 1)
     timeline.count(counters.timeline, campaign, bucket, timeline.VIEWS, events.viewed)
     timeline.count(counters.timeline, campaign, bucket, timeline.CLICKS, events.clicked)
     timeline.count(counters.timeline, campaign, bucket, timeline.PAYMENT, payment)
-    row = _keep_win(sim, chunk, i, k, depth_rival, events) if sampled(sim, request, _WIN, sim.rules.keep_wins) else -1
+
+
+@kernel(inner=True)
+def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effect: float, bucket: int) -> None:
+    """Show the ad of the winning offer to its user: roll its dice, charge, count, credit it, keep its row."""
+    scratch, offers = sim.scratch, sim.scratch.offers
+    campaign = offers.campaign[k]
+    time, request = chunk.requests.time[i], chunk.requests.number[i]
+    found = scratch.rates[k]
+    rates = Rates(found[VIEW] * effect, found[CLICK], found[BUY], found[ATTRIBUTED] * effect, found[DIRECT] * effect)
+    events = happen(sim.keys, rates, request, sim.campaigns.id[campaign])
+    payment = charge(sim, s, effect, events.clicked)
+    offers.payment[k] = payment
+    pay(sim, campaign, payment)
+    _count_win(sim, k, bucket, payment, effect, events, rates)
+    slices.count_win(
+        sim.counters.slices, chunk.requests.categories[i], time // sim.rules.slice_window, events.viewed, events.clicked, payment, offers.pcvr[k] * effect, rates.attributed
+    )
+    row = _keep_win(sim, chunk, i, k, s, effect, events) if sampled(sim, request, _WIN, sim.rules.keep_wins) else -1
     mark_exposed(sim, chunk, i, slot, campaign, SERVED)
     credit(
         sim.truth, sim.store, scratch, sim.keys, chunk, i, slot, campaign, sim.campaigns.id[campaign],
         sim.truth.price_nanos[campaign], row, events, sim.rules.holdout > 0.0, 0,
     )  # fmt: skip
     scratch.exposure_of[campaign] = expose(sim.store, slot, scratch.exposure_of[campaign], campaign, time)
+
+
+@kernel(inner=True)
+def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: float, bucket: int) -> None:
+    """Show the winning ad where values are drawn: the event comes at once, and brings its worth."""
+    scratch, offers, drawn, counters = sim.scratch, sim.scratch.offers, sim.scratch.drawn, sim.counters
+    campaign = offers.campaign[k]
+    time, request = chunk.requests.time[i], chunk.requests.number[i]
+    chance = drawn.chance[k]
+    happened = 1 if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _EVENT) < chance * effect else 0
+    clicked = happened
+    if sim.rules.by_click:
+        clicked = 1 if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _CLICKED) < drawn.quality[k] * effect else 0
+    payment = charge(sim, s, effect, clicked)
+    offers.payment[k] = payment
+    pay(sim, campaign, payment)
+    rate = drawn.worth[k] / sim.campaigns.value[campaign] * effect
+    events = Events(1, clicked, happened)
+    _count_win(sim, k, bucket, payment, effect, events, Rates(effect, chance, 1.0, rate, rate))
+    if happened:
+        sale = int(drawn.worth[k] / chance)
+        counts, amounts = counters.counts[campaign], counters.amounts[campaign]
+        counts[funnel.EVENTUAL] += 1
+        counts[funnel.CONVERSIONS] += 1
+        counts[funnel.AD_DRIVEN] += 1
+        amounts[funnel.SALES] += sale
+        amounts[funnel.SALES_EVENTUAL] += sale
+        timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, 1)
+        timeline.count(counters.timeline, campaign, bucket, timeline.SALES, sale)
+    if sampled(sim, request, _WIN, sim.rules.keep_wins):
+        row = scratch.rates[k]
+        row[VIEW] = effect
+        row[CLICK] = chance
+        row[BUY] = 1.0
+        row[ATTRIBUTED] = row[DIRECT] = drawn.worth[k] / sim.campaigns.value[campaign]
+        kept = _keep_win(sim, chunk, i, k, s, effect, events)
+        sim.logs.wins.ints[kept, CONVERTED] = happened
+        sim.logs.wins.ints[kept, CONVERSION_TIME] = time if happened else -1
 
 
 @kernel(inner=True)
@@ -100,7 +186,7 @@ def mark_ghosts(sim: Simulated, chunk: Chunk, i: int, slot: int, n: int) -> None
 
 
 @kernel(inner=True)
-def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: Events) -> int:
+def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: float, events: Events) -> int:
     row = take_row(sim.logs.wins)
     offers, requests = sim.scratch.offers, chunk.requests
     ints, floats = sim.logs.wins.ints[row], sim.logs.wins.floats[row]
@@ -112,9 +198,11 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: 
     ints[5] = offers.payment[k]
     ints[6] = offers.minimum[k]
     ints[7] = requests.floor[i]
-    ints[8] = rival
-    ints[9] = events.viewed
-    ints[10] = events.clicked
+    ints[8] = chunk.rivals[i, 0] if chunk.rivals.shape[1] > 0 else 0
+    ints[9] = s
+    ints[10] = sim.scratch.outcome.payment[s]
+    ints[11] = events.viewed
+    ints[12] = events.clicked
     ints[CONVERTED] = 0
     ints[CONVERSION_TIME] = -1
     for field in range(requests.categories.shape[1]):
@@ -122,9 +210,9 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, rival: int, events: 
     floats[0] = offers.pcvr[k]
     floats[1] = offers.value[k]
     floats[2] = offers.multiplier[k]
-    floats[3] = sim.scratch.rates[k, ATTRIBUTED]
-    floats[4] = sim.scratch.rates[k, DIRECT]
-    floats[5] = sim.scratch.rates[k, VIEW]
+    floats[3] = sim.scratch.rates[k, ATTRIBUTED] * effect
+    floats[4] = sim.scratch.rates[k, DIRECT] * effect
+    floats[5] = sim.scratch.rates[k, VIEW] * (effect if sim.rules.users else 1.0)
     floats[6] = sim.scratch.rates[k, CLICK]
     floats[7] = sim.scratch.rates[k, BUY]
     return row
@@ -150,10 +238,10 @@ def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         floats[0] = offers.pcvr[k]
         floats[1] = offers.value[k]
         floats[2] = offers.multiplier[k]
-        floats[3] = 1.0
-        floats[4] = sim.scratch.rates[k, ATTRIBUTED]
-        floats[5] = sim.scratch.rates[k, DIRECT]
-        for j in range(sim.scratch.features.shape[1]):
+        floats[3] = offers.propensity[k]
+        floats[4] = sim.scratch.rates[k, ATTRIBUTED] if sim.rules.users else sim.scratch.drawn.worth[k] / sim.campaigns.value[offers.campaign[k]]
+        floats[5] = sim.scratch.rates[k, DIRECT] if sim.rules.users else floats[4]
+        for j in range(sim.logs.decisions.features.shape[1]):
             sim.logs.decisions.features[row, j] = sim.scratch.features[k, j]
 
 

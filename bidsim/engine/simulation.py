@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import CAPACITY
-from bidsim.core.errors import BidsimError
 from bidsim.core.reference import ref
 from bidsim.engine.ahead import chunks_ahead
 from bidsim.engine.loop import finish_conversions, run_requests
@@ -20,40 +18,13 @@ from bidsim.engine.store import bytes_per_user, grown
 from bidsim.engine.tables import Chunk, Simulated, roomier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from bidsim.core.requests import Latent, Requests
+    from bidsim.core.contracts import Rivals
     from bidsim.core.result import Columns
     from bidsim.traffic.stream import Traffic
 
 CHUNK = 65_536
-
-
-@dataclass(frozen=True)
-class Plugins:
-    """Kernels of a run, in the order that the groups' numbers refer to."""
-
-    formats: Sequence[Any]
-    scorers: Sequence[Any]
-    policies: Sequence[Any]
-    notices: Sequence[Any]
-    pacers: Sequence[Any]
-    settlers: Sequence[Any]
-
-    def tuples(self) -> tuple[tuple[Any, ...], ...]:
-        """Tuples of equal length for every run, so that the loop is compiled once.
-
-        Raises:
-            BidsimError: A family has more kernels than there is room for.
-
-        """
-        return tuple(_padded(list(kernels)) for kernels in (self.formats, self.scorers, self.policies, self.notices, self.pacers, self.settlers))
-
-
-def _padded(kernels: list[Any]) -> tuple[Any, ...]:
-    if len(kernels) > CAPACITY:
-        raise BidsimError(f"a run holds at most {CAPACITY} different plug-ins of one family, this one has {len(kernels)}")
-    return tuple(kernels + kernels[:1] * (CAPACITY - len(kernels)))
 
 
 @dataclass
@@ -63,9 +34,7 @@ class Simulation:
     Attributes:
         sim: Everything the loop works on.
         traffic: The stream of requests.
-        rivals: Fills the rivals' bids of a batch.
-        depth: Rival bids per request.
-        plugins: Kernels.
+        rivals: The market outside.
         names: Names behind the codes.
         chunk: Requests generated at a time; results do not depend on it.
         seconds: Wall time by stage, filled as it runs.
@@ -74,9 +43,7 @@ class Simulation:
 
     sim: Simulated
     traffic: Traffic
-    rivals: Callable[[Requests, Latent, Any], None]
-    depth: int
-    plugins: Plugins
+    rivals: Rivals
     names: Names
     chunk: int = CHUNK
     seconds: dict[str, float] = field(default_factory=dict)
@@ -88,11 +55,13 @@ class Simulation:
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> dict[str, Columns]:
         """Run to the end and return the tables; ``progress`` is called with the requests done since the last call."""
-        kernels = self.plugins.tuples()
+        begun = time.perf_counter()
+        run_requests(ref(self.sim), ref(self._generate(0, 0)), 0)
+        self.seconds["load"] = time.perf_counter() - begun
         begun = time.perf_counter()
         for chunk in chunks_ahead(self.total, self.chunk, self._generate):
             at, count = 0, len(chunk.requests.time)
-            while (at := run_requests(ref(self.sim), ref(chunk), kernels, at)) < count:
+            while (at := run_requests(ref(self.sim), ref(chunk), at)) < count:
                 self._grow()
             progress(count)
         incremental = self._finish()
@@ -109,17 +78,18 @@ class Simulation:
         }
 
     def _generate(self, lo: int, hi: int) -> Chunk:
-        requests, latent = self.traffic.chunk(lo, hi)
-        rivals = np.zeros((hi - lo, self.depth), np.int64)
-        self.rivals(requests, latent, rivals)
-        return Chunk(requests, latent, rivals)
+        requests, latent = self.traffic.chunk(lo, hi) if self.sim.rules.users else self.traffic.bare_chunk(lo, hi)
+        rivals = np.zeros((hi - lo, self.rivals.depth), np.int64)
+        self.rivals.fill(requests, latent, rivals)
+        logged = np.zeros((1, 3)) if self.rivals.logged is None else np.ascontiguousarray(self.rivals.logged[lo:hi])
+        return Chunk(requests, latent, rivals, logged)
 
     def _grow(self) -> None:
         campaigns = len(self.sim.campaigns.id)
         logs = self.sim.logs
         self.sim = self.sim._replace(
-            store=grown(self.sim.store, len(self.sim.truth.line_id)),
-            logs=logs._replace(wins=roomier(logs.wins, 1), decisions=roomier(logs.decisions, campaigns), conversions=roomier(logs.conversions, 1)),
+            store=grown(self.sim.store, len(self.sim.truth.line_id), self.sim.rules.positions),
+            logs=logs._replace(wins=roomier(logs.wins, self.sim.rules.positions), decisions=roomier(logs.decisions, campaigns), conversions=roomier(logs.conversions, 1)),
         )
 
     def _finish(self) -> NDArray[np.int64]:

@@ -46,24 +46,24 @@ def empty_store(most_cap: int, users: int = 1024) -> Store:
 
 
 @kernel()
-def has_room(store: Store, lines: int) -> bool:
+def has_room(store: Store, lines: int, positions: int = 1) -> bool:
     """Whether one more request, which may bring a user, its clocks, an exposure and events, surely fits."""
     used = store.used
     return (
         used[USERS] + 1 < min(store.users.shape[0], int(store.table.shape[0] * _FILL))
         and used[CLOCKS] + lines < store.clocks.shape[0]
-        and used[EXPOSURES] + lines + 1 < store.exposures.shape[0]
-        and used[EVENTS] + 2 < store.heap.shape[0]
+        and used[EXPOSURES] + lines + positions < store.exposures.shape[0]
+        and used[EVENTS] + 1 + positions < store.heap.shape[0]
     )
 
 
-def grown(store: Store, lines: int) -> Store:
+def grown(store: Store, lines: int, positions: int = 1) -> Store:
     """Return a store with twice the room wherever room is short; contents stay."""
     used = store.used
     small = store.users.shape[0]
     users = 2 * small if used[USERS] + 1 >= small else small
     clocks = _wanted(store.clocks.shape[0], int(used[CLOCKS]) + lines)
-    exposures = _wanted(store.exposures.shape[0], int(used[EXPOSURES]) + lines + 1)
+    exposures = _wanted(store.exposures.shape[0], int(used[EXPOSURES]) + lines + positions)
     table = store.table
     if used[USERS] + 1 >= int(len(table) * _FILL) or users != small:
         table = np.zeros((4 * users, 2), np.int64)
@@ -76,7 +76,7 @@ def grown(store: Store, lines: int) -> Store:
         exposures=_resized(store.exposures, exposures),
         frequency=_resized(store.frequency, exposures),
         ring=_resized(store.ring, exposures),
-        heap=_resized(store.heap, _wanted(store.heap.shape[0], int(used[EVENTS]) + 2)),
+        heap=_resized(store.heap, _wanted(store.heap.shape[0], int(used[EVENTS]) + 1 + positions)),
     )
 
 

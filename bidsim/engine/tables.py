@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import Book, Offers, Outcome, ScorerTables, empty_book, empty_offers, empty_outcome
+from bidsim.core.contracts import Book, Drawn, Offers, Outcome, ScorerTables, empty_book, empty_drawn, empty_offers, empty_outcome
 from bidsim.core.requests import CATEGORIES, Latent, Requests
 from bidsim.cvr.features import WIDTH
 from bidsim.observers.slices import Slices
 from bidsim.response.truth import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
@@ -28,7 +31,8 @@ class Campaigns(NamedTuple):
     Fields: ``id`` hash of the name; ``holder`` hash of the advertiser; ``seat``; ``value`` nanos of one
     conversion; ``budget`` and ``daily`` nanos; ``start`` and ``end`` microseconds; ``cap_count`` (0 none) and
     ``cap_window``; ``passed_from`` and ``passed_share``, the flight on the curve of expected traffic;
-    ``price`` currency units; ``static`` float32[campaigns, 6] model features.
+    ``price`` currency units; ``static`` float32[campaigns, 6] model features; ``reserve`` nanos for one impression,
+    of this bidder alone; ``quality`` expected clicks of one impression in the first position.
     """
 
     id: I64
@@ -45,18 +49,21 @@ class Campaigns(NamedTuple):
     passed_share: F64
     price: F64
     static: F32
+    reserve: I64
+    quality: F64
 
 
 class Seats(NamedTuple):
     """Bidders as the exchange sees them.
 
     Fields: ``user_from`` and ``user_to``, its part of the user space [0, 1); ``internal`` 1 where only its
-    best bid goes out; ``scorer`` index of its kernel; ``ints`` and ``floats`` [seats + 1], its part of the tables.
+    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``ints`` and ``floats`` [seats + 1], its part of the tables.
     """
 
     user_from: F64
     user_to: F64
     internal: I64
+    oracle: I64
     scorer: I64
     ints: I64
     floats: I64
@@ -108,8 +115,7 @@ class Ledger(NamedTuple):
 class Counters(NamedTuple):
     """What observers count; see the room ``observers`` for the columns.
 
-    ``market`` int64[4]: requests, requests sold to campaigns, sold to rivals, unsold. ``winners`` int64[max_wins + 1]
-    is kept elsewhere.
+    ``market`` int64[4]: requests, positions sold to campaigns, sold to rivals, unsold.
     """
 
     reasons: I64
@@ -142,7 +148,7 @@ class Logs(NamedTuple):
 
 WIN_INTS = (
     "request", "time_us", "user", "campaign", "bid_nanos", "payment_nanos", "minimum_bid_nanos", "bidfloor_nanos",
-    "rival_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES,
+    "rival_nanos", "position", "price_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES,
 )  # fmt: skip
 WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion")
 DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason")
@@ -166,8 +172,10 @@ class Scratch(NamedTuple):
     """Room for one request: by eligible campaign k, or by campaign or line where named so."""
 
     offers: Offers
+    drawn: Drawn
     book: Book
     outcome: Outcome
+    sale: Outcome
     features: F32
     head: F32
     truth: F64
@@ -180,6 +188,7 @@ class Scratch(NamedTuple):
     clock_of: I64
     entry_of: I64
     ghost: I64
+    broke: I64
 
 
 class Keys(NamedTuple):
@@ -194,10 +203,16 @@ class Keys(NamedTuple):
     policy: np.uint64
     sample: np.uint64
     basket: np.uint64
+    values: np.uint64
 
 
 class Rules(NamedTuple):
-    """Numbers that hold for the whole run; money in nanos, time in microseconds."""
+    """Numbers that hold for the whole run; money in nanos, time in microseconds, the rest flags and counts.
+
+    ``users`` 0 where values are drawn and no user is simulated; ``episode`` requests after which budgets begin anew
+    (0 never); ``internal`` whether any seat sends its best bid only; ``learns`` whether the format changes its rules; ``hears`` whether any policy or pacer listens to notices; ``joint`` whether the format sells all ``positions`` at once; ``by_click`` whether clicks are charged;
+    ``yields`` whether rivals lose to equal bids; ``tells`` whether notices tell the minimum bid to win.
+    """
 
     duration: int
     bucket: int
@@ -209,10 +224,40 @@ class Rules(NamedTuple):
     keep_wins: float
     keep_decisions: float
     landscape_every: int
+    users: int
+    episode: int
+    positions: int
+    joint: int
+    by_click: int
+    yields: int
+    tells: int
+    internal: int
+    learns: int
+    hears: int
+
+
+class Calls(NamedTuple):
+    """Addresses of the plug-ins' kernels, int64[kernels] each.
+
+    Fields: ``clear``, ``minima`` and ``learn`` of the one format; ``score`` of CVR models; ``draw`` of the one value model;
+    ``bid`` and ``notice`` of policies; ``pace`` and ``settle`` of pacers.
+    """
+
+    clear: I64
+    minima: I64
+    learn: I64
+    score: I64
+    draw: I64
+    bid: I64
+    notice: I64
+    pace: I64
+    settle: I64
 
 
 class Simulated(NamedTuple):
     """Everything that the loop works on."""
+
+    calls: Calls
 
     campaigns: Campaigns
     seats: Seats
@@ -229,6 +274,8 @@ class Simulated(NamedTuple):
     tables: ScorerTables
     curve: F64
     format_numbers: F64
+    value_floats: F64
+    value_ints: I64
     policy_floats: F64
     policy_ints: I64
     pacer_floats: F64
@@ -236,11 +283,12 @@ class Simulated(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Requests with the rivals' bids, int64[n, depth] nanos."""
+    """Requests with the rivals' bids, int64[n, depth] nanos, and what a log says of them, float64[n, columns]."""
 
     requests: Requests
     latent: Latent
     rivals: I64
+    logged: F64
 
 
 def empty_ledger(campaigns: int) -> Ledger:
@@ -253,13 +301,15 @@ def empty_log(rows: int, ints: int, floats: int, features: int) -> Log:
     return Log(np.zeros((rows, ints), np.int64), np.zeros((rows, floats)), np.zeros((rows, features), np.float32), np.zeros(1, np.int64))
 
 
-def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int) -> Scratch:
-    """Allocate room for one request."""
+def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int, effect: Sequence[float] = (1.0,)) -> Scratch:
+    """Allocate room for one request; ``effect`` holds the relative view rate of each position."""
     entries = campaigns + rivals
     return Scratch(
         offers=empty_offers(campaigns),
-        book=empty_book(entries),
-        outcome=empty_outcome(entries, 1),
+        drawn=empty_drawn(campaigns),
+        book=empty_book(entries)._replace(effect=np.array(effect, np.float64)),
+        outcome=empty_outcome(entries, len(effect)),
+        sale=empty_outcome(entries, 1),
         features=np.zeros((campaigns, WIDTH), np.float32),
         head=np.zeros(WIDTH, np.float32),
         truth=np.zeros(campaigns),
@@ -272,4 +322,5 @@ def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int) -> Scratc
         clock_of=np.full(lines, -1, np.int64),
         entry_of=np.zeros(entries, np.int64),
         ghost=np.zeros(entries, np.int64),
+        broke=np.zeros(campaigns, np.int64),
     )

@@ -1,9 +1,15 @@
-"""The two best admissible bids of a book, and the bid that each bidder would have needed."""
+"""The best admissible bids of a book, by bid or by score, and the bid that each bidder would have needed."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from bidsim.core.contracts import Book, Outcome
 from bidsim.core.kernel import kernel
+
+NOBODY = -1
 
 
 @kernel()
@@ -21,24 +27,134 @@ def admissible(book: Book, k: int) -> bool:
 
 
 @kernel()
-def top_two(book: Book, n: int) -> tuple[int, int]:
-    """Entries of the best and second-best admissible bid, -1 where there is none."""
-    first, second = -1, -1
+def _first_of_equals(book: Book, n: int, top: int) -> int:
+    first = NOBODY
     for k in range(n):
-        if admissible(book, k):
-            if first < 0 or outranks(book, k, first):
-                first, second = k, first
-            elif second < 0 or outranks(book, k, second):
-                second = k
-    return first, second
+        if admissible(book, k) and book.bid[k] == top and (first < 0 or book.tie[k] > book.tie[first]):
+            first = k
+    return first
 
 
 @kernel()
-def fill_minimum(book: Book, n: int, first: int, second: int, outcome: Outcome) -> None:
-    """Lowest bid with which each entry would have won the only slot, the others' bids fixed."""
+def best_and_next(book: Book, n: int) -> tuple[int, int]:
+    """Entry of the best admissible bid, -1 where there is none, and the next admissible bid, 0 where there is none.
+
+    Bids are compared without branches, which random bids would mispredict; only if the best are equal are the dice
+    looked at.
+    """
+    bids, reserves = book.bid, book.reserve
+    top, below, first = np.int64(0), np.int64(0), np.int64(NOBODY)
+    # two at a time, so that fewer steps wait for one another; unsigned places need no check for negative ones
+    for half in range(n >> 1):
+        k = np.uint64(2 * half)
+        one = bids[k] * np.int64(bids[k] >= reserves[k])
+        k += np.uint64(1)
+        other = bids[k] * np.int64(bids[k] >= reserves[k])
+        high, low = max(one, other), min(one, other)
+        first += (2 * half + np.int64(other > one) - first) * np.int64(high > top)
+        below = max(below, low, min(high, top))
+        top = max(top, high)
+    if n & 1:
+        k = np.uint64(n - 1)
+        one = bids[k] * np.int64(bids[k] >= reserves[k])
+        first += (n - 1 - first) * np.int64(one > top)
+        below = max(below, min(one, top))
+        top = max(top, one)
+    if top > 0 and top == below:
+        first = _first_of_equals(book, n, top)
+    return first, below
+
+
+@kernel()
+def fill_minima_by_bid(book: Book, n: int, slots: int, outcome: Outcome) -> None:
+    """Lowest bid with which each entry would have won any position, where positions go by bid, the others' bids fixed."""
+    reserves, ties, bids, minimum = book.reserve, book.tie, book.bid, outcome.minimum
+    last = outcome.winner[slots - 1]
     for k in range(n):
-        rival = second if k == first else first
+        minimum[k] = max(reserves[k], 1)
+    if last >= 0:
+        beat, dice = bids[last], ties[last]
+        for k in range(n):
+            minimum[k] = max(minimum[k], beat + (0 if ties[k] > dice else 1))
+    loser = NOBODY
+    for k in range(n):
+        if admissible(book, k) and (loser < 0 or outranks(book, k, loser)) and not _holds(outcome, slots, k):
+            loser = k
+    for s in range(slots):
+        k = outcome.winner[s]
+        if k >= 0:
+            minimum[k] = max(reserves[k], 1)
+            if loser >= 0:
+                minimum[k] = max(minimum[k], bids[loser] + (0 if ties[k] > ties[loser] else 1))
+
+
+@kernel()
+def _holds(outcome: Outcome, slots: int, k: int) -> bool:
+    for s in range(slots):
+        if outcome.winner[s] == k:
+            return True
+    return False
+
+
+@kernel()
+def score(book: Book, k: int) -> float:
+    """Bid per click times expected clicks: what positions are ranked by."""
+    return book.bid[k] * book.quality[k]
+
+
+@kernel()
+def scores_above(book: Book, a: int, b: int) -> bool:
+    """Whether entry ``a`` stands above entry ``b``: the higher score, then the higher dice."""
+    mine, other = score(book, a), score(book, b)
+    if mine != other:
+        return mine > other
+    return book.tie[a] > book.tie[b]
+
+
+@kernel()
+def next_by_score(book: Book, n: int, above: int) -> int:
+    """Best admissible entry by score below entry ``above``, or of all where ``above`` is -1; -1 where there is none."""
+    best = NOBODY
+    for k in range(n):
+        if k != above and admissible(book, k) and (above < 0 or scores_above(book, above, k)) and (best < 0 or scores_above(book, k, best)):
+            best = k
+    return best
+
+
+@kernel()
+def rank_by_score(book: Book, n: int, slots: int, outcome: Outcome) -> int:
+    """Write the winners of ``slots`` positions, -1 where unsold, and return the best loser, -1 where there is none."""
+    above = NOBODY
+    sold_out = False
+    for s in range(slots):
+        found = NOBODY if sold_out else next_by_score(book, n, above)
+        outcome.winner[s] = found
+        sold_out = found < 0
+        above = found
+    return NOBODY if sold_out else next_by_score(book, n, above)
+
+
+@kernel()
+def fill_minima_by_score(book: Book, n: int, slots: int, outcome: Outcome) -> None:
+    """Lowest bid with which each entry would have won any position, where positions go by score, the others' bids fixed."""
+    last = outcome.winner[slots - 1]
+    loser = next_by_score(book, n, last) if last >= 0 else NOBODY
+    for k in range(n):
+        rival = last
+        for s in range(slots):
+            if outcome.winner[s] == k:
+                rival = loser
         need = max(book.reserve[k], 1)
         if rival >= 0:
-            need = max(need, book.bid[rival] + (0 if book.tie[k] > book.tie[rival] else 1))
+            own = book.bid[k]
+            book.bid[k] = max(math.ceil(score(book, rival) / book.quality[k]), 1)
+            while not scores_above(book, k, rival):
+                book.bid[k] += 1
+            while book.bid[k] > 1:
+                book.bid[k] -= 1
+                if not scores_above(book, k, rival):
+                    book.bid[k] += 1
+                    break
+            need = max(need, book.bid[k])
+            book.bid[k] = own
         outcome.minimum[k] = need

@@ -10,13 +10,13 @@ of wins, a rival out of reach takes the request.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bidsim.core.contracts import Market
+from bidsim.core.contracts import Market, MarketBrief, Rivals
 from bidsim.core.datasets import load_dataset
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform
@@ -24,9 +24,6 @@ from bidsim.core.requests import EXCHANGE, Latent, Requests
 from bidsim.core.settings import Number, Settings
 from bidsim.core.units import cpm_to_nanos
 from bidsim.kernels.choose import choose, cumulative
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 OUT_OF_REACH = cpm_to_nanos(1_000_000_000.0)
 _RAREST_FLOOR = 0.02
@@ -43,22 +40,21 @@ class Ipinyou(Market):
     """Published prices paid by exchange (see `bidsim.data`); intended for ``traffic.floors = "ipinyou"``."""
 
     Params = IpinyouParams
-    depth = 1
 
     @classmethod
-    def prepare(cls, params: IpinyouParams, seed: int, vocabulary: Mapping[str, Sequence[str]]) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
-        """Return a function that fills int64[n, 1] nanos.
+    def prepare(cls, params: IpinyouParams, brief: MarketBrief) -> Rivals:
+        """Return rivals that send one bid each.
 
         Raises:
             ValueError: The scenario's exchanges are not the published ones, or ``win_rate`` cannot be reached.
 
         """
         published = load_dataset("ipinyou")["exchanges"]
-        unknown = sorted(set(vocabulary["exchange"]) - set(published))
+        unknown = sorted(set(brief.vocabulary["exchange"]) - set(published))
         if unknown:
             raise ValueError(f"market 'ipinyou' knows the exchanges {', '.join(published)}, not {unknown[0]!r}; leave traffic.exchanges out")
         prices, shares, reach = [], [], []
-        for name in vocabulary["exchange"]:
+        for name in brief.vocabulary["exchange"]:
             price, weight, natural = _price_weights(published[name])
             prices.append([cpm_to_nanos(p) for p in price])
             shares.append(cumulative(weight))
@@ -66,7 +62,7 @@ class Ipinyou(Market):
             if wanted > natural:
                 raise ValueError(f"win_rate {params.win_rate} is out of reach on {name}: floors leave at most {natural * params.win_rate / wanted:.3f}")
             reach.append(wanted / natural)
-        return partial(_fill_rivals, stream_key(seed, "market"), np.array(prices, np.int64), np.array(shares), np.array(reach))
+        return Rivals(partial(_fill_rivals, stream_key(brief.seed, "market"), np.array(prices, np.int64), np.array(shares), np.array(reach)), 1)
 
 
 def _price_weights(published: dict[str, list[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bidsim.core.contracts import Market
+from bidsim.core.contracts import Market, MarketBrief, Rivals
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform, uniform_open
 from bidsim.core.requests import PLACEMENT, Latent, Requests
 from bidsim.core.settings import Effect, Number, Positive, Settings, Share
 from bidsim.core.units import NANOS_PER_CPM
 from bidsim.kernels.normal import normal_quantile
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 
 class LandscapeParams(Settings):
@@ -38,18 +35,17 @@ class LandscapeParams(Settings):
 
 
 class Landscape(Market):
-    """Top two rival bids: a lognormal highest one, and a second that is a beta(2, 1) part of it."""
+    """One rival bid more than positions: a lognormal highest one, and each next a beta(2, 1) part of the one before."""
 
     Params = LandscapeParams
-    depth = 2
 
     @classmethod
-    def prepare(cls, params: LandscapeParams, seed: int, vocabulary: Mapping[str, Sequence[str]]) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
-        """Return a function that fills int64[n, 2] nanos, highest first."""
-        key = stream_key(seed, "market")
-        levels = [params.placement_spread * normal_quantile(uniform_open(key, -1, p, 0)) for p in range(len(vocabulary["placement"]))]
+    def prepare(cls, params: LandscapeParams, brief: MarketBrief) -> Rivals:
+        """Return rivals that send int64[n, positions + 1] nanos, highest first."""
+        key = stream_key(brief.seed, "market")
+        levels = [params.placement_spread * normal_quantile(uniform_open(key, -1, p, 0)) for p in range(len(brief.vocabulary["placement"]))]
         median = params.median_cpm * NANOS_PER_CPM
-        return partial(_fill_rivals, key, median, float(params.spread), float(params.intent_tilt), np.array(levels), float(params.fill))
+        return Rivals(partial(_fill_rivals, key, median, float(params.spread), float(params.intent_tilt), np.array(levels), float(params.fill)), brief.positions + 1)
 
 
 @kernel()
@@ -58,12 +54,14 @@ def _rivals(
 ) -> None:
     for i in range(requests.time.shape[0]):
         r = requests.number[i]
-        rivals[i, 0] = rivals[i, 1] = 0
+        rivals[i, :] = 0
         if uniform(key, r, 0, 0) < fill:
             level = levels[requests.categories[i, PLACEMENT]] + tilt * latent.intent[i]
             top = median * math.exp(level + spread * normal_quantile(uniform_open(key, r, 1, 0)))
             rivals[i, 0] = int(top)
-            rivals[i, 1] = int(top * math.sqrt(uniform(key, r, 2, 0)))
+            for rank in range(1, rivals.shape[1]):
+                top *= math.sqrt(uniform(key, r, 1 + rank, 0))
+                rivals[i, rank] = int(top)
 
 
 def _fill_rivals(

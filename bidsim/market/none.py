@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bidsim.core.contracts import Market
+from bidsim.core.contracts import Market, MarketBrief, Rivals
 from bidsim.core.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -20,13 +18,12 @@ class NoRivals(Market):
     """An empty market, as in textbook auctions."""
 
     Params = Settings
-    depth = 1
 
     @classmethod
-    def prepare(cls, params: Settings, seed: int, vocabulary: Mapping[str, Sequence[str]]) -> Callable[[Requests, Latent, NDArray[np.int64]], None]:
-        """Return a function that writes no bids at all."""
+    def prepare(cls, params: Settings, brief: MarketBrief) -> Rivals:
+        """Return rivals that never bid."""
 
         def fill(requests: Requests, latent: Latent, rivals: NDArray[np.int64]) -> None:
             rivals[:] = 0
 
-        return fill
+        return Rivals(fill, 0)

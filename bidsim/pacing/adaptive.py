@@ -1,14 +1,15 @@
 """Adaptive pacing by dual descent (Balseiro and Gur, Management Science 2019, algorithm 1).
 
 A multiplier mu is the price of the budget: bids are v / (1 + mu), and after each opportunity
-mu <- max(0, mu - step (1 - payment / rho)), rho being what may be spent per opportunity. Here rho is what is
-left of the budget over what is left of the expected opportunities, so errors in the forecast mend themselves.
+mu <- max(0, mu - step (1 - payment / rho)), rho being what may be spent per opportunity. With ``target = "remaining"``
+rho is what is left of the budget over what is left of the expected opportunities, so errors in the forecast mend
+themselves; with ``"fixed"`` it is the whole budget over all of them, as in the paper.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from bidsim.core.settings import NonNegative, Positive, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MU, _STEP, _OPPORTUNITIES = range(3)
+_MU, _STEP, _OPPORTUNITIES, _HIGHEST = range(4)
 _MOST = 50.0
 
 
@@ -31,6 +32,10 @@ class AdaptiveParams(Settings):
     """First value of mu; 0 bids the full value."""
     step: Positive = 1.0
     """Step size in units of 1 / sqrt(expected opportunities)."""
+    target: Literal["remaining", "fixed"] = "remaining"
+    """What may be spent per opportunity: of what is left, or of the whole."""
+    highest: Positive = 1e6
+    """Highest value of mu."""
 
 
 @kernel(OFFERS_SIGNATURE)
@@ -45,17 +50,21 @@ def settle(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
     """Move mu by how the payment compares with what may be spent per opportunity."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        left = max(offers.budget[k] - offers.spent[k], 1)
-        chances = max(state[_OPPORTUNITIES] * (1.0 - offers.passed[k]), 1.0)
-        ratio = min(offers.payment[k] * chances / left, _MOST)
-        state[_MU] = min(max(state[_MU] + state[_STEP] * (ratio - 1.0), 0.0), 1e6)
+        if ints[offers.campaign[k], 0]:
+            ratio = offers.payment[k] * state[_OPPORTUNITIES] / offers.budget[k]
+        else:
+            left = max(offers.budget[k] - offers.spent[k], 1)
+            chances = max(state[_OPPORTUNITIES] * (1.0 - offers.passed[k]), 1.0)
+            ratio = min(offers.payment[k] * chances / left, _MOST)
+        state[_MU] = min(max(state[_MU] + state[_STEP] * (ratio - 1.0), 0.0), state[_HIGHEST])
 
 
 class Adaptive(Pacer):
     """Assumes stationary competition; regret grows as the root of the number of opportunities."""
 
     Params = AdaptiveParams
-    floats = ("mu", "step", "opportunities")
+    floats = ("mu", "step", "opportunities", "highest")
+    ints = ("fixed",)
     pace = pace
     settle = settle
 
@@ -63,4 +72,10 @@ class Adaptive(Pacer):
     def start(params: AdaptiveParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Scale the step by the number of opportunities."""
         count = max(brief.opportunities, 1.0)
-        return {"mu": float(params.start), "step": float(params.step) / math.sqrt(count), "opportunities": count}
+        return {
+            "mu": float(params.start),
+            "step": float(params.step) / math.sqrt(count),
+            "opportunities": count,
+            "highest": float(params.highest),
+            "fixed": 1 if params.target == "fixed" else 0,
+        }

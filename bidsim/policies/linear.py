@@ -1,43 +1,55 @@
-"""Linear bidding: a base price scaled by how promising the impression is (Perlich et al., KDD 2012)."""
+"""Linear bidding: proportional to the predicted rate, scaled to a base price for the average impression (Perlich et al., KDD 2012)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
-from bidsim.core.settings import Positive, Settings
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.settings import Number, Positive, Settings
+from bidsim.core.units import NANOS_PER_CPM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class LinearParams(Settings):
-    """What an average impression is bid."""
+    """The price of the average impression."""
 
     base_cpm: Positive = 2.0
-    """Bid for an impression of average predicted rate, per thousand."""
+    """Bid for an impression of average predicted rate, per thousand impressions."""
+    mean_rate: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
+    """What counts as the average rate; by default the model's mean on logged traffic."""
+    whole_cpm: bool = False
+    """Whether bids are whole units of CPM, rounded down, as in the iPinYou log."""
+    highest_cpm: Positive = 1e6
+    """Highest bid."""
 
 
 @kernel(OFFERS_SIGNATURE)
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Bid base x pcvr / mean pcvr x multiplier."""
     for k in range(lo, hi):
-        offers.bid[k] = int(floats[offers.campaign[k], 0] * offers.pcvr[k] * offers.multiplier[k])
+        state = floats[offers.campaign[k]]
+        cpm = state[0] * offers.pcvr[k] / state[1] * offers.multiplier[k]
+        whole = int(min(cpm, state[2])) * NANOS_PER_CPM
+        offers.bid[k] = whole if ints[offers.campaign[k], 0] else int(min(cpm, state[2]) * NANOS_PER_CPM)
 
 
 class Linear(Policy):
-    """Assumes that value is proportional to the predicted rate; the base price carries the budget."""
+    """Assumes that an impression is worth its predicted rate and that the mean rate is known from the past."""
 
     Params = LinearParams
-    floats = ("nanos_per_rate",)
+    floats = ("base_cpm", "mean_rate", "highest_cpm")
+    ints = ("whole",)
     bid = bid
 
     @staticmethod
     def start(params: LinearParams, brief: CampaignBrief) -> Mapping[str, float]:
-        """Divide the base price by the model's mean prediction for this campaign."""
-        return {"nanos_per_rate": cpm_to_nanos(params.base_cpm) / max(brief.mean_pcvr, 1e-9)}
+        """Keep the base price and the mean rate."""
+        mean = params.mean_rate if params.mean_rate is not None else max(brief.mean_pcvr, 1e-9)
+        return {"base_cpm": float(params.base_cpm), "mean_rate": float(mean), "highest_cpm": float(params.highest_cpm), "whole": 1 if params.whole_cpm else 0}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class ShadedParams(Settings):
     """How much to shade."""
 
-    factor: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.7
-    """Part of the value that is bid."""
+    factor: Annotated[Number, Field(gt=0.0, le=10.0)] = 0.7
+    """Part of the value that is bid; above 1 for those who want volume rather than profit."""
 
 
 @kernel(OFFERS_SIGNATURE)

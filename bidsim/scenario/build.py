@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.core.contracts import CampaignBrief, ScorerTables
-from bidsim.core.errors import UsageError, did_you_mean
+from bidsim.core.calls import addresses
+from bidsim.core.contracts import (
+    CLEAR_SIGNATURE,
+    DRAW_SIGNATURE,
+    OFFERS_SIGNATURE,
+    SCORE_SIGNATURE,
+    CampaignBrief,
+    Rivals,
+    ScorerTables,
+    draw_nothing,
+    learn_nothing,
+)
 from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos, to_nanos
 from bidsim.cvr.features import CAMPAIGN_FEATURES, WIDTH
+from bidsim.engine.decision import NOTICES, SETTLES
 from bidsim.engine.output import Names
-from bidsim.engine.simulation import Plugins, Simulation
+from bidsim.engine.simulation import Simulation
 from bidsim.engine.store import empty_store
 from bidsim.engine.tables import (
     CONVERSION_INTS,
@@ -24,6 +35,7 @@ from bidsim.engine.tables import (
     NO_LIMIT,
     WIN_FLOATS,
     WIN_INTS,
+    Calls,
     Campaigns,
     Counters,
     Keys,
@@ -37,25 +49,26 @@ from bidsim.engine.tables import (
     empty_scratch,
 )  # fmt: skip
 from bidsim.kernels.bits import bitset
+from bidsim.kernels.normal import logit, sigmoid
 from bidsim.observers import funnel
 from bidsim.observers.landscape import empty_landscape
 from bidsim.observers.slices import empty_slices
 from bidsim.observers.timeline import empty_timeline
 from bidsim.response.prepare import Line, Offered, prepare_truth
-from bidsim.scenario.check import chosen_params
+from bidsim.scenario.bidders import Bidders
+from bidsim.scenario.check import chosen_params, market_brief
+from bidsim.scenario.forecast import forecast, prepare_values
 from bidsim.scenario.models import SeatModels, prepare_models
 from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from bidsim.scenario.load import Scenario
     from bidsim.scenario.model import CampaignSettings, ScenarioSettings
-
-_FORECAST = 20_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,11 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     settings, begun = scenario.settings, time.perf_counter()
     order = _order(settings)
     vocabulary = settings.traffic.vocabulary()
-    arrivals = Arrivals(settings.seed, "run", requests=settings.requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=settings.count == "exact")
+    market, params = chosen_params("market", settings.market.name, settings.market.params, scenario.beside)
+    rivals = market.prepare(params, market_brief(settings, scenario.folder))
+    requests = settings.requests or (len(rivals.logged) if rivals.logged is not None else 0)
+    exact = settings.count == "exact" or rivals.logged is not None
+    arrivals = Arrivals(settings.seed, "run", requests=requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=exact)
     truth, lines = prepare_truth(
         [Offered(Line(c.advertiser, c.product), c.levers) for c in order.campaigns],
         settings.products,
@@ -90,31 +107,54 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         settings.response,
         settings.attribution,
     )
-    campaigns = _campaigns(settings, order, arrivals.curve)
+    campaigns = _campaigns(settings, order, arrivals)
+    values = prepare_values(scenario, order.names, campaigns.value.tolist())
     models = prepare_models(scenario, order.names, order.seats, campaigns, truth, keys_of(settings.seed, "history/"), progress)
     campaigns = campaigns._replace(static=_static(order, models))
+    auction, format_numbers = _format(scenario)
+    expected = forecast(scenario, list(zip(order.names, order.campaigns, order.seats, strict=True)), campaigns, rivals, values)
+    briefs = [
+        CampaignBrief(
+            name, to_nanos(c.budget), int(worth), f.opportunities, f.mean_rate if values is not None else models.mean_pcvr(seat, name), f.values, f.prices, auction.first_price
+        )
+        for name, c, seat, worth, f in zip(order.names, order.campaigns, order.seats, campaigns.value, expected, strict=True)
+    ]
+    bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), briefs)
     targeting = _targeting(order, vocabulary, len(settings.seats))
     seats, tables = _seats(settings, models)
-    plugins, groups, state = _plugins(scenario, order, models, _opportunities(settings, order, campaigns))
-    fill_rivals, depth = _market(scenario, vocabulary)
+    draw, value_floats, value_ints = values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
+    calls = Calls(
+        clear=addresses([auction.clear], CLEAR_SIGNATURE),
+        minima=addresses([auction.minima], CLEAR_SIGNATURE),
+        learn=addresses([auction.learn], CLEAR_SIGNATURE),
+        score=addresses(models.scorers, SCORE_SIGNATURE),
+        draw=addresses([draw], DRAW_SIGNATURE),
+        bid=addresses([p.bid for p in bidders.policies], OFFERS_SIGNATURE),
+        notice=addresses([p.notice for p in bidders.policies], OFFERS_SIGNATURE),
+        pace=addresses([p.pace for p in bidders.pacers], OFFERS_SIGNATURE),
+        settle=addresses([p.settle for p in bidders.pacers], OFFERS_SIGNATURE),
+    )
     total = max(arrivals.total, 1)
     sim = Simulated(
+        calls=calls,
         campaigns=campaigns,
         seats=seats,
-        groups=groups,
+        groups=bidders.groups,
         targeting=targeting,
         truth=truth,
         store=empty_store(int(campaigns.cap_count.max())),
         ledger=empty_ledger(len(order.names)),
         counters=_counters(settings, len(order.names), vocabulary),
-        logs=_logs(),
-        scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), depth),
+        logs=_logs(values is None),
+        scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions),
         keys=keys_of(settings.seed, ""),
-        rules=_rules(settings, models.needs_truth, total, len(order.names)),
+        rules=_rules(settings, models.needs_truth, total, auction, rivals, bidders.groups),
         tables=tables,
         curve=np.ascontiguousarray(arrivals.curve),
-        format_numbers=_format_numbers(scenario),
-        **state,
+        format_numbers=format_numbers,
+        value_floats=value_floats,
+        value_ints=value_ints,
+        **bidders.state,
     )
     names = Names(
         campaigns=order.names,
@@ -126,7 +166,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         lines=[(line.advertiser, line.product) for line in lines],
         vocabulary=vocabulary,
     )
-    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), fill_rivals, depth, plugins, names)
+    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, names)
     simulation.seconds["build"] = time.perf_counter() - begun
     return simulation, models
 
@@ -146,8 +186,8 @@ def _order(settings: ScenarioSettings) -> Order:
     return Order([c[3] for c in chosen], [settings.campaigns[c[3]] for c in chosen], [c[0] for c in chosen])
 
 
-def _campaigns(settings: ScenarioSettings, order: Order, curve: NDArray[np.float64]) -> Campaigns:
-    listed = order.campaigns
+def _campaigns(settings: ScenarioSettings, order: Order, arrivals: Arrivals) -> Campaigns:
+    listed, curve, episodes = order.campaigns, arrivals.curve, settings.episode
     products = [settings.products[c.product] for c in listed]
     prices = [c.levers.price or p.price for c, p in zip(listed, products, strict=True)]
     start = np.array([c.start or 0 for c in listed], np.int64)
@@ -159,8 +199,8 @@ def _campaigns(settings: ScenarioSettings, order: Order, curve: NDArray[np.float
         holder=np.array([name_id(f"advertiser/{c.advertiser}") for c in listed], np.int64),
         seat=np.array(order.seats, np.int64),
         value=np.array([to_nanos(c.value if c.value is not None else price * p.margin) for c, p, price in zip(listed, products, prices, strict=True)], np.int64),
-        budget=np.array([to_nanos(c.budget) for c in listed], np.int64),
-        daily=np.array([to_nanos(c.daily_budget) if c.daily_budget is not None else NO_LIMIT for c in listed], np.int64),
+        budget=np.array([NO_LIMIT if episodes else to_nanos(c.budget) for c in listed], np.int64),
+        daily=np.array([to_nanos(c.budget) if episodes else to_nanos(c.daily_budget) if c.daily_budget is not None else NO_LIMIT for c in listed], np.int64),
         start=start,
         end=end,
         cap_count=np.array([c.frequency_cap.count if c.frequency_cap else 0 for c in listed], np.int64),
@@ -169,7 +209,16 @@ def _campaigns(settings: ScenarioSettings, order: Order, curve: NDArray[np.float
         passed_share=np.maximum(passed_to - passed_from, 1e-12),
         price=np.array(prices, np.float64),
         static=np.zeros((len(listed), len(CAMPAIGN_FEATURES)), np.float32),
+        reserve=np.array([cpm_to_nanos(settings.auction.reserves.get(name, 0.0)) for name in order.names], np.int64),
+        quality=np.array([_quality(settings, c) for c in listed], np.float64),
     )
+
+
+def _quality(settings: ScenarioSettings, campaign: CampaignSettings) -> float:
+    """Expected clicks of one impression in the first position, as an exchange estimates it: for a typical user, by creative."""
+    placements = settings.traffic.placements.values()
+    viewed = sum(p.share * p.view_rate for p in placements) / sum(p.share for p in placements)
+    return viewed * sigmoid(logit(settings.products[campaign.product].click_rate) + settings.response.creative_effect * campaign.levers.creative)
 
 
 def _static(order: Order, models: SeatModels) -> NDArray[np.float32]:
@@ -202,104 +251,16 @@ def _seats(settings: ScenarioSettings, models: SeatModels) -> tuple[Seats, Score
         user_from=np.array([s.users[0] for s in listed], np.float64),
         user_to=np.array([s.users[1] for s in listed], np.float64),
         internal=np.array([s.internal_auction for s in listed], np.int64),
+        oracle=np.array([0 if m.kind.trains or settings.values is not None else 1 for m in models.fitted], np.int64),
         scorer=np.array(models.scorer_of, np.int64),
         ints=np.cumsum([0] + [len(t.ints) for t in tables]).astype(np.int64),
         floats=np.cumsum([0] + [len(t.floats) for t in tables]).astype(np.int64),
     ), ScorerTables(np.concatenate([t.ints for t in tables]), np.concatenate([t.floats for t in tables]))
 
 
-def _opportunities(settings: ScenarioSettings, order: Order, campaigns: Campaigns) -> NDArray[np.float64]:
-    """Expected requests that match each campaign's targeting within its flight, from a forecast's own stream."""
-    arrivals = Arrivals(settings.seed, "forecast", requests=_FORECAST, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=True)
-    requests, _ = Traffic(settings.traffic, settings.seed, "forecast", arrivals).chunk(0, _FORECAST)
-    vocabulary = settings.traffic.vocabulary()
-    found = []
-    for k, campaign in enumerate(order.campaigns):
-        matches = (requests.time >= campaigns.start[k]) & (requests.time < campaigns.end[k])
-        for j, field in enumerate(CATEGORIES):
-            wanted = getattr(campaign.targeting, field)
-            if wanted is not None:
-                matches &= np.isin(requests.categories[:, j], [vocabulary[field].index(level) for level in wanted])
-        users = list(settings.seats.values())[order.seats[k]].users
-        found.append(float(matches.mean()) * settings.requests * (users[1] - users[0]))
-    return np.array(found)
-
-
-def _plugins(scenario: Scenario, order: Order, models: SeatModels, opportunities: NDArray[np.float64]) -> tuple[Plugins, NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """Kernels, groups of campaigns that share them, and the plug-ins' first states."""
-    found: dict[str, list[Any]] = {"policy": [], "pacing": []}
-    codes: dict[str, list[int]] = {"policy": [], "pacing": []}
-    starts: dict[str, list[tuple[Any, Any]]] = {"policy": [], "pacing": []}
-    products = scenario.settings.products
-    for k, (name, campaign) in enumerate(zip(order.names, order.campaigns, strict=True)):
-        price = campaign.levers.price or products[campaign.product].price
-        value = campaign.value if campaign.value is not None else price * products[campaign.product].margin
-        brief = CampaignBrief(name, to_nanos(campaign.budget), to_nanos(value), float(opportunities[k]), models.mean_pcvr(order.seats[k], name))
-        for family, choice in (("policy", campaign.policy), ("pacing", campaign.pacing)):
-            plugin, params = chosen_params(family, choice.name, choice.params, scenario.beside)
-            if plugin not in found[family]:
-                found[family].append(plugin)
-            codes[family].append(found[family].index(plugin))
-            starts[family].append((plugin, _first_state(plugin, params, brief)))
-    policies, pacers = found["policy"], found["pacing"]
-    auction, _ = chosen_params("auction", scenario.settings.auction.format, scenario.settings.auction.params, scenario.beside)
-    plugins = Plugins(
-        formats=[auction.clear],
-        scorers=models.scorers,
-        policies=[p.bid for p in policies],
-        notices=[p.notice for p in policies],
-        pacers=[p.pace for p in pacers],
-        settlers=[p.settle for p in pacers],
-    )
-    state = {}
-    for family, slab in (("policy", "policy"), ("pacing", "pacer")):
-        state[f"{slab}_floats"] = _slab(starts[family], "floats", np.float64)
-        state[f"{slab}_ints"] = _slab(starts[family], "ints", np.int64)
-    return plugins, _groups(codes, order.seats), state
-
-
-def _first_state(plugin: Any, params: Any, brief: CampaignBrief) -> dict[str, float]:
-    """Ask a plug-in for a campaign's first state, and check that it fits the columns that it named."""
-    where = f"{plugin.__name__}.start() for campaign {brief.name!r}"
-    try:
-        first = dict(plugin.start(params, brief))
-        for name, value in first.items():
-            (float if name in plugin.floats else int)(value)
-    except Exception as error:
-        raise UsageError(f"{where} failed: {type(error).__name__}: {error}") from error
-    unknown = sorted(set(first) - set(plugin.floats) - set(plugin.ints))
-    if unknown:
-        raise UsageError(f"{where} sets {unknown[0]!r}, which is no column of floats or ints{did_you_mean(unknown[0], [*plugin.floats, *plugin.ints])}")
-    return first
-
-
-def _groups(codes: dict[str, list[int]], seats: list[int]) -> NDArray[np.int64]:
-    rows: list[list[int]] = []
-    for k, (policy, pacer, seat) in enumerate(zip(codes["policy"], codes["pacing"], seats, strict=True)):
-        if rows and rows[-1][:2] == [policy, pacer] and rows[-1][4] == seat:
-            rows[-1][3] = k + 1
-        else:
-            rows.append([policy, pacer, k, k + 1, seat])
-    return np.array(rows, np.int64)
-
-
-def _slab(starts: Sequence[tuple[Any, Any]], kind: str, dtype: Any) -> NDArray[Any]:
-    width = max(1, *(len(getattr(plugin, kind)) for plugin, _ in starts))
-    slab = np.zeros((len(starts), width), dtype)
-    for row, (plugin, first) in enumerate(starts):
-        for column, name in enumerate(getattr(plugin, kind)):
-            slab[row, column] = first.get(name, 0)
-    return slab
-
-
-def _market(scenario: Scenario, vocabulary: dict[str, tuple[str, ...]]) -> tuple[Any, int]:
-    market, params = chosen_params("market", scenario.settings.market.name, scenario.settings.market.params, scenario.beside)
-    return market.prepare(params, scenario.settings.seed, vocabulary), market.depth
-
-
-def _format_numbers(scenario: Scenario) -> NDArray[np.float64]:
+def _format(scenario: Scenario) -> tuple[Any, NDArray[np.float64]]:
     auction, params = chosen_params("auction", scenario.settings.auction.format, scenario.settings.auction.params, scenario.beside)
-    return np.array([*auction.numbers(params), 0.0], np.float64)
+    return auction, np.array([*auction.numbers(params), 0.0], np.float64)
 
 
 def _counters(settings: ScenarioSettings, campaigns: int, vocabulary: dict[str, tuple[str, ...]]) -> Counters:
@@ -317,15 +278,16 @@ def _counters(settings: ScenarioSettings, campaigns: int, vocabulary: dict[str, 
     )
 
 
-def _logs() -> Logs:
+def _logs(users: bool) -> Logs:
     return Logs(
         wins=empty_log(1024, len(WIN_INTS), len(WIN_FLOATS), 1),
-        decisions=empty_log(8192, len(DECISION_INTS), len(DECISION_FLOATS), WIDTH),
+        decisions=empty_log(8192, len(DECISION_INTS), len(DECISION_FLOATS), WIDTH if users else 1),
         conversions=empty_log(1024, len(CONVERSION_INTS), 1, 1),
     )
 
 
-def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, campaigns: int) -> Rules:
+def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: Any, rivals: Rivals, groups: NDArray[np.int64]) -> Rules:
+    campaigns = len(settings.campaigns)
     return Rules(
         duration=settings.duration,
         bucket=settings.log.bucket,
@@ -337,4 +299,14 @@ def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, campaigns:
         keep_wins=min(1.0, settings.log.wins / total),
         keep_decisions=min(1.0, settings.log.decisions / (total * min(campaigns, 8))),
         landscape_every=settings.log.landscape_every,
+        users=1 if settings.values is None else 0,
+        episode=settings.episode,
+        positions=len(settings.auction.positions),
+        joint=1 if auction.joint else 0,
+        by_click=1 if (settings.auction.charge or auction.charges[0]) == "click" else 0,
+        yields=1 if rivals.yields else 0,
+        tells=1 if settings.auction.tell_minimum else 0,
+        hears=1 if groups[:, NOTICES].any() or groups[:, SETTLES].any() else 0,
+        learns=1 if auction.learn is not learn_nothing else 0,
+        internal=1 if any(s.internal_auction for s in settings.seats.values()) else 0,
     )

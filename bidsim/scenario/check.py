@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from bidsim.core.contracts import MarketBrief, ValueBrief
 from bidsim.core.datasets import load_dataset
 from bidsim.core.errors import ModelError, Problem, did_you_mean
 from bidsim.core.registry import PluginNotFoundError, find
@@ -62,6 +63,9 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
 
     yield from _plugin("auction", settings.auction.format, settings.auction.params, source, beside, ("auction",), "format")
     yield from checked("market", settings.market, ("market",), "kind")
+    yield from _auction(settings, source, beside)
+    if settings.values is not None:
+        yield from checked("values", settings.values, ("values",), "kind")
     yield from _market(settings, source, beside)
     for name, seat in settings.seats.items():
         path: KeyPath = ("seats", name, "model")
@@ -76,14 +80,65 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
 
 
 def _market(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
-    """Ask the market whether it fits the traffic."""
+    """Ask the market whether it fits the traffic, and the values whether they fit the campaigns and the market."""
+    logged = None
     try:
         market, params = chosen_params("market", settings.market.name, settings.market.params, beside)
-        market.prepare(params, settings.seed, settings.traffic.vocabulary())
+        logged = market.prepare(params, market_brief(settings, source.folder)).logged
     except (PluginNotFoundError, ValidationError):
         return  # told already
     except ValueError as error:
         yield source.problem(("market",), str(error))
+        return
+    if not settings.requests and logged is None:
+        yield source.problem(("requests",), "is missing, or 0; say how many bid requests are expected")
+    if logged is not None and settings.requests > len(logged):
+        yield source.problem(("requests",), f"{settings.requests:,} is more than the {len(logged):,} rows of the log")
+    yield from _values(settings, source, beside, logged is not None)
+
+
+def market_brief(settings: ScenarioSettings, folder: Path) -> MarketBrief:
+    """What a market may know of a scenario."""
+    return MarketBrief(settings.seed, settings.traffic.vocabulary(), len(settings.auction.positions), folder)
+
+
+def _values(settings: ScenarioSettings, source: Source, beside: Path | None, logged: bool) -> Iterator[Problem]:
+    if settings.values is None:
+        if settings.episode:
+            yield source.problem(("episode",), "budgets by episode are for worlds without users; give campaigns a daily_budget")
+        return
+    try:
+        model, params = chosen_params("values", settings.values.name, settings.values.params, beside)
+        if model.told and not logged:
+            yield source.problem(("values",), f"{settings.values.name!r} reads a log; use it with market.kind = 'replay'")
+        model.prepare(params, ValueBrief(list(settings.campaigns), [1] * len(settings.campaigns)))
+    except (PluginNotFoundError, ValidationError):
+        return  # told already
+    except ValueError as error:
+        yield source.problem(("values",), str(error))
+    if settings.holdout.share:
+        yield source.problem(("holdout", "share"), "there are no users to hold out where values are drawn")
+    for name, campaign in settings.campaigns.items():
+        for key in ("targeting", "frequency_cap", "levers"):
+            if key in campaign.model_fields_set:
+                yield source.problem(("campaigns", name, key), "has no meaning where values are drawn and there are no users; leave it out")
+        if settings.episode and campaign.daily_budget is not None:
+            yield source.problem(("campaigns", name, "daily_budget"), "does not go with episode, which gives each episode the whole budget")
+
+
+def _auction(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
+    auction = settings.auction
+    if list(auction.positions) != sorted(auction.positions, reverse=True):
+        yield source.problem(("auction", "positions"), "must fall from the best position to the worst")
+    for name in auction.reserves:
+        if name not in settings.campaigns:
+            yield source.problem(("auction", "reserves", name), f"unknown campaign {name!r}{did_you_mean(name, settings.campaigns)}")
+    try:
+        plugin = find("auction", auction.format, beside)
+    except PluginNotFoundError:
+        return  # told already
+    if auction.charge is not None and auction.charge not in plugin.charges:
+        yield source.problem(("auction", "charge"), f"{auction.format!r} charges {' or '.join(plugin.charges)}, not {auction.charge!r}")
 
 
 def _model_path(settings: ScenarioSettings, source: Source, choice: Choice, path: KeyPath) -> Iterator[Problem]:
@@ -148,7 +203,7 @@ def _traffic(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
 
 def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     needed = settings.attribution.window + settings.history.evaluation + settings.history.warmup
-    if settings.history.duration <= needed:
+    if settings.values is None and settings.history.duration <= needed:
         yield source.problem(
             ("history", "duration"),
             f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",

@@ -14,7 +14,7 @@ from bidsim.core.errors import ScenarioError
 from bidsim.scenario.check import check_scenario
 from bidsim.scenario.model import ScenarioSettings
 from bidsim.scenario.problems import problems_of
-from bidsim.scenario.sources import read_source
+from bidsim.scenario.sources import Source, read_source
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,26 @@ def load_scenario(path: str | Path, overrides: dict[str, Any] | None = None, *, 
 
     """
     file = Path(path)
-    source = read_source(file, overrides)
-    beside = file.resolve().parent if allow_code else None
+    return _checked(read_source(file, overrides), file.resolve().parent, allow_code)
+
+
+def scenario_of(data: dict[str, Any], folder: Path | None = None) -> Scenario:
+    """Check a scenario given as tables, as TOML would have been read.
+
+    Args:
+        data: The tables.
+        folder: Where paths are looked for; by default the working directory.
+
+    Raises:
+        ScenarioError: As `load_scenario`, without lines.
+
+    """
+    folder = folder or Path.cwd()
+    return _checked(Source(str(folder / "scenario"), data), folder, allow_code=False)
+
+
+def _checked(source: Source, folder: Path, allow_code: bool) -> Scenario:
+    beside = folder if allow_code else None
     try:
         settings = ScenarioSettings.model_validate(source.data)
     except ValidationError as error:
@@ -73,4 +91,4 @@ def load_scenario(path: str | Path, overrides: dict[str, Any] | None = None, *, 
     problems = check_scenario(settings, source, beside)
     if problems:
         raise ScenarioError(problems)
-    return Scenario(settings, file.resolve().parent, allow_code)
+    return Scenario(settings, folder, allow_code)

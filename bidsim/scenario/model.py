@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from bidsim.core.settings import Duration, Money, Number, Settings, Share
 from bidsim.core.units import DAY
@@ -37,6 +37,7 @@ PolicyChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchem
 PacingChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "pacing", "$key": "name"})]
 ModelChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "model", "$key": "name"})]
 MarketChoice = Annotated[Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "market", "$key": "kind"})]
+ValuesChoice = Annotated[Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "values", "$key": "kind"})]
 
 
 class AuctionSettings(Settings):
@@ -48,13 +49,22 @@ class AuctionSettings(Settings):
     """Lowest price of the exchange, per thousand impressions; a request's own floor may be higher."""
     fee: Annotated[Number, Field(ge=0.0, lt=1.0)] = 0.0
     """Part of each payment that the exchange keeps."""
+    charge: Literal["impression", "click"] | None = None
+    """What the winner pays for; bids are for one of these. By default what the format is known for."""
+    positions: Annotated[list[Annotated[Number, Field(gt=0.0, le=1.0)]], Field(min_length=1, max_length=16)] = [1.0]
+    """View rate of each position of a request relative to the best one, falling; one entry for each position."""
+    reserves: dict[str, Annotated[Number, Field(ge=0.0, le=1e6)]] = {}
+    """Reserves of single campaigns, per thousand impressions, where they lie above ``reserve_cpm``."""
+    tell_minimum: bool = True
+    """Whether notices tell the lowest bid that would have won."""
     params: dict[str, Any] = {}
     """Parameters of the format."""
 
 
 def _auction(value: Any) -> Any:
     if isinstance(value, dict):
-        own = {k: v for k, v in value.items() if k in ("format", "reserve_cpm", "fee")}
+        known = set(AuctionSettings.model_fields) - {"params"}
+        own = {k: v for k, v in value.items() if k in known}
         return {**own, "params": {k: v for k, v in value.items() if k not in own}}
     return value
 
@@ -147,6 +157,9 @@ class HistorySettings(Settings):
     """Length of the last matured part, which is for evaluation only."""
     keep: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.15
     """Share of impressions without a conversion that are kept for training."""
+    labels: Literal["matured", "imputed"] = "matured"
+    """Whether the last impressions, whose conversions may still come, are left out of training, or trained on with labels
+    that a delay model imputes."""
 
 
 class HoldoutSettings(Settings):
@@ -181,8 +194,8 @@ class ScenarioSettings(Settings):
     """Name of the scenario; run directories are called after it."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of everything that is drawn."""
-    requests: Annotated[int, Field(ge=1, le=10_000_000_000)]
-    """Expected number of bid requests."""
+    requests: Annotated[int, Field(ge=0, le=10_000_000_000)] = 0
+    """Expected number of bid requests; a replayed log may leave it out and is then read to its end."""
     count: Literal["poisson", "exact"] = "poisson"
     """Whether the number of requests varies as in life, or is exactly ``requests``."""
     duration: Annotated[Duration, Field(le=3650 * DAY)]
@@ -197,6 +210,10 @@ class ScenarioSettings(Settings):
     """Which impression is credited."""
     market: MarketChoice = Choice(name="landscape")
     """Rivals outside the scenario."""
+    values: ValuesChoice | None = None
+    """What impressions are worth to campaigns, drawn directly; by default users, truth and models decide."""
+    episode: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    """Requests after which every campaign has its whole budget again; 0 for one budget for the run."""
     auction: Annotated[AuctionSettings, BeforeValidator(_auction), WithJsonSchema({"$plugin": "auction", "$key": "format"})] = AuctionSettings()
     """How impressions are sold."""
     seats: Annotated[dict[Name, SeatSettings], Field(min_length=1, max_length=64)]
@@ -209,3 +226,23 @@ class ScenarioSettings(Settings):
     """Ghost ads."""
     log: LogSettings = LogSettings()
     """What is kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_users(cls, data: Any) -> Any:
+        """Fill in what a world of drawn values has no use for: a product, a seat, advertisers."""
+        return _plain_world(data) if isinstance(data, dict) else data
+
+
+def _plain_world(data: dict[str, Any]) -> dict[str, Any]:
+    market = data.get("market")
+    replays = market == "replay" or (isinstance(market, dict) and market.get("kind") == "replay")
+    if "values" not in data and not replays:
+        return data
+    made = {"values": {"kind": "logged"}, "products": {"impression": {"price": 1.0, "margin": 1.0}}, "seats": {"main": {"model": "oracle"}}, **data}
+    if not replays:
+        made.setdefault("market", {"kind": "none"})
+    campaigns = data.get("campaigns")
+    if isinstance(campaigns, dict):
+        made["campaigns"] = {name: {"advertiser": name, "product": "impression", **c} if isinstance(c, dict) else c for name, c in campaigns.items()}
+    return made

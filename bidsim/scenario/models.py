@@ -10,6 +10,7 @@ import numpy as np
 from bidsim.core.errors import BidsimError
 from bidsim.cvr.evaluation import evaluate
 from bidsim.cvr.files import load_model
+from bidsim.cvr.oracle import Oracle
 from bidsim.engine.history import log_history
 from bidsim.scenario.check import chosen_params, model_folder
 from bidsim.traffic.arrivals import Arrivals
@@ -81,6 +82,8 @@ def prepare_models(
 
     """
     settings = scenario.settings
+    if settings.values is not None:
+        return SeatModels(list(settings.seats), [Oracle.ready()] * len(settings.seats), [Oracle.score], [0] * len(settings.seats))
     vocabulary = {**settings.traffic.vocabulary(), **_campaign_levels(scenario, names)}
     chosen = [chosen_params("model", s.model.name, s.model.params, scenario.beside) for s in settings.seats.values()]
     training = any(kind.trains and getattr(params, "path", None) is None for kind, params in chosen)
@@ -139,6 +142,7 @@ def _history(scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys,
         train_from=history.warmup - history.duration,
         evaluate_from=-settings.attribution.window - history.evaluation,
         evaluate_until=-settings.attribution.window,
+        impute=history.labels == "imputed",
         progress=lambda done: progress("history", done, arrivals.total),
     )
 

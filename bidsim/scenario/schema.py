@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bidsim.core.registry import find, names
-from bidsim.scenario.model import ScenarioSettings
+from bidsim.scenario.model import AuctionSettings, ScenarioSettings
 
 
 def scenario_schema() -> dict[str, Any]:
@@ -36,7 +36,8 @@ def _plugin_schema(family: str, key: str) -> dict[str, Any]:
         params = find(family, name).Params.model_json_schema()
         properties = {key: {"const": name}, **params.get("properties", {})}
         if family == "auction":
-            properties |= {"reserve_cpm": {"type": "number", "minimum": 0}, "fee": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}}
+            shared = AuctionSettings.model_json_schema()["properties"]
+            properties |= {k: v for k, v in shared.items() if k not in ("format", "params")}
         choices.append(
             {
                 "type": "object",

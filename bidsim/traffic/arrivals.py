@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.datasets import load_dataset
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform
-from bidsim.core.units import HOUR, MINUTE
+from bidsim.core.units import DAY, HOUR, MINUTE
 from bidsim.kernels.choose import poisson_quantile
+
+if TYPE_CHECKING:
+    from bidsim.traffic.settings import DailyWave
 
 _HOURS_PER_WEEK = 168
 _PIECE = 16.0
@@ -21,18 +26,24 @@ def hour_shape(hours: str) -> NDArray[np.float64]:
     return shape / shape.sum()
 
 
-def minute_weights(start: int, duration: int, hours: str) -> NDArray[np.float64]:
+def minute_weights(start: int, duration: int, hours: str | DailyWave) -> NDArray[np.float64]:
     """Share of the expected traffic in each minute of [start, start + duration), float64[minutes].
 
     Args:
         start: Microseconds, a whole minute; t = 0 is a Monday, 0:00.
         duration: Microseconds; a last part of a minute counts by its length.
-        hours: Name of the shape, see `hour_shape`.
+        hours: Name of the shape, see `hour_shape`, or a wave.
 
     """
     minutes = np.arange(-(-duration // MINUTE), dtype=np.int64)
     begin = start + minutes * MINUTE
-    weights = hour_shape(hours)[(begin // HOUR) % _HOURS_PER_WEEK]
+    if isinstance(hours, str):
+        weights = hour_shape(hours)[(begin // HOUR) % _HOURS_PER_WEEK]
+    else:
+        # the mean of the wave over the minute, so that the curve is exact at its ends
+        turn = 2.0 * np.pi / DAY
+        ends = turn * (np.stack([begin, begin + MINUTE]) - hours.peak_hour * HOUR)
+        weights = 1.0 + hours.amplitude * (np.sin(ends[1]) - np.sin(ends[0])) / (turn * MINUTE)
     lengths = np.minimum(MINUTE, duration - minutes * MINUTE) / MINUTE
     weights = weights * lengths
     return np.ascontiguousarray(weights / weights.sum())
@@ -47,7 +58,7 @@ class Arrivals:
 
     """
 
-    def __init__(self, seed: int, stream: str, *, requests: int, start: int, duration: int, hours: str, exact: bool) -> None:
+    def __init__(self, seed: int, stream: str, *, requests: int, start: int, duration: int, hours: str | DailyWave, exact: bool) -> None:
         self.start = start
         self.duration = duration
         weights = minute_weights(start, duration, hours)
@@ -87,6 +98,29 @@ def _scatter_exact(key: np.uint64, requests: int, curve: NDArray[np.float64], co
 
 
 @kernel(allocates=True)
+def _sorted_times(key: np.uint64, minute: int, begin: int, length: float, count: int) -> NDArray[np.int64]:
+    """Draw ``count`` uniform times within a minute, sorted: spread over as many buckets as there are, then put in order."""
+    place = np.zeros(count + 1, np.int64)
+    for i in range(count):
+        place[int(uniform(key, minute, i, 0) * count) + 1] += 1
+    for b in range(count):
+        place[b + 1] += place[b]
+    drawn = np.empty(count, np.int64)
+    for i in range(count):
+        u = uniform(key, minute, i, 0)
+        bucket = int(u * count)
+        drawn[place[bucket]] = begin + int(u * length)
+        place[bucket] += 1
+    for i in range(1, count):
+        late, at = drawn[i], i
+        while at > 0 and drawn[at - 1] > late:
+            drawn[at] = drawn[at - 1]
+            at -= 1
+        drawn[at] = late
+    return drawn
+
+
+@kernel(allocates=True)
 def _fill_times(key: np.uint64, first: NDArray[np.int64], start: int, duration: int, lo: int, times: NDArray[np.int64]) -> None:
     hi = lo + times.shape[0]
     minute = np.searchsorted(first, lo, side="right") - 1
@@ -94,10 +128,7 @@ def _fill_times(key: np.uint64, first: NDArray[np.int64], start: int, duration: 
     while at < hi:
         count = first[minute + 1] - first[minute]
         length = min(float(MINUTE), float(duration - minute * MINUTE))
-        drawn = np.empty(count, np.int64)
-        for i in range(count):
-            drawn[i] = start + minute * MINUTE + int(uniform(key, int(minute), i, 0) * length)
-        drawn.sort()
+        drawn = _sorted_times(key, int(minute), start + minute * MINUTE, length, count)
         upto = min(hi, first[minute + 1])
         for r in range(at, upto):
             times[r - lo] = drawn[r - first[minute]]

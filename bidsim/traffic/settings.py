@@ -44,6 +44,15 @@ def _placements() -> dict[str, Placement]:
     }
 
 
+class DailyWave(Settings):
+    """A daily cosine wave of traffic around its mean."""
+
+    amplitude: Annotated[Number, Field(ge=0.0, le=1.0)] = 0.5
+    """Height of the wave, as a part of the mean rate."""
+    peak_hour: Annotated[Number, Field(ge=0.0, lt=24.0)] = 18.0
+    """Hour of the day at which most requests come."""
+
+
 class TrafficSettings(Settings):
     """Who visits, where, when, and what a bidder can know of them."""
 
@@ -51,8 +60,9 @@ class TrafficSettings(Settings):
     """Size of the population; active users send more requests than others."""
     activity_spread: Annotated[Number, Field(ge=0.0, le=4.0)] = 1.6
     """Standard deviation of log-activity over users; 1.6 gives the tail seen in real logs, 0 makes all alike."""
-    hours: Literal["ipinyou", "flat"] = "ipinyou"
-    """Shape of the week: as published for iPinYou, or the same rate at all hours."""
+    hours: Literal["ipinyou", "flat"] | DailyWave = "ipinyou"
+    """Shape of the week: as published for iPinYou, the same rate at all hours, or a wave such as
+    ``{ amplitude = 0.5, peak_hour = 18 }``."""
     exchanges: Mix = Field(default_factory=lambda: {n: e["request_share"] for n, e in load_dataset("ipinyou")["exchanges"].items()})
     """Ad exchanges and their share of requests."""
     slots: Mix = Field(default_factory=lambda: dict(load_dataset("ipinyou")["slots"]))

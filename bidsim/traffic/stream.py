@@ -115,6 +115,13 @@ class Traffic:
         _fill(observed, latent, self.population, self.inventory, self.user_key, self._request_key, lo)
         return observed, latent
 
+    def bare_chunk(self, lo: int, hi: int) -> tuple[Requests, Latent]:
+        """Requests with a number and a time only, for worlds without users."""
+        observed, latent = empty_requests(hi - lo)
+        observed.number[:] = np.arange(lo, hi)
+        self.arrivals.fill(lo, observed.time)
+        return observed, latent
+
 
 @kernel()
 def _placement(inventory: Inventory, intent: float, u: float) -> int:

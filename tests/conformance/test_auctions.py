@@ -12,9 +12,66 @@ from hypothesis import strategies as st
 from bidsim.core.contracts import empty_book, empty_outcome
 from bidsim.core.reference import ref
 from bidsim.core.registry import find, names
+from tests import naive
 
 FORMATS = names("auction")
 books = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=7)
+
+
+def _clear_positions(name: str, entries: list[tuple[int, int]], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[int], list[int]]:
+    plugin: Any = find("auction", name)
+    n = len(entries)
+    book, outcome = empty_book(n, len(effect)), empty_outcome(n, len(effect))
+    for k, (bid, reserve) in enumerate(entries):
+        book.bid[k], book.reserve[k], book.tie[k], book.quality[k] = bid, reserve, ties[k], quality[k]
+    book.effect[:] = effect
+    numbers = np.array([*plugin.numbers(plugin.Params()), 0.0])
+    plugin.clear(ref(book), n, len(effect), numbers, ref(outcome))
+    plugin.minima(ref(book), n, len(effect), numbers, ref(outcome))
+    return outcome.winner.tolist(), outcome.payment.tolist(), outcome.minimum[:n].tolist()
+
+
+JOINT = [name for name in FORMATS if find("auction", name).joint]
+positioned = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10), st.sampled_from([0.25, 0.5, 1.0])), min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize("name", JOINT)
+@settings(max_examples=150)
+@given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
+def test_joint_format__agrees_with_its_naive_twin(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+    entries, quality = [(1000 * b, 1000 * r) for b, r, _ in bidders], [q for _, _, q in bidders]
+    ties = [(k * 7919 + 13) % 1009 for k in range(len(bidders))]
+    winners, payments, _ = _clear_positions(name, entries, ties, quality, effect)
+    twin = {"gsp": naive.gsp, "vcg": naive.vcg, "laddered": naive.vcg}[name]
+    expected_winners, expected = twin([b for b, _ in entries], [r for _, r in entries], ties, quality, effect)
+    assert winners == expected_winners
+    assert payments == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize("name", JOINT)
+@settings(max_examples=100)
+@given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
+def test_joint_format__minimum_is_the_lowest_bid_for_any_position(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+    entries, quality = [(b, r) for b, r, _ in bidders], [q for _, _, q in bidders]
+    ties = [(k * 7919 + 13) % 1009 for k in range(len(bidders))]
+    _, _, minimum = _clear_positions(name, entries, ties, quality, effect)
+    for k in range(len(entries)):
+        for bid, wins in ((minimum[k], True), (minimum[k] - 1, False)):
+            tried = [*entries[:k], (bid, entries[k][1]), *entries[k + 1 :]]
+            assert (k in _clear_positions(name, tried, ties, quality, effect)[0]) == wins
+
+
+def test_learned_reserve__finds_the_monopoly_price_of_uniform_bids() -> None:
+    plugin: Any = find("auction", "learned_reserve")
+    numbers = np.array([*plugin.numbers(plugin.Params(every=5000)), 0.0])
+    book, outcome = empty_book(2), empty_outcome(2, 1)
+    dice = np.random.default_rng(0)
+    for _ in range(5000):
+        book.bid[:] = dice.integers(1, 10**9, 2)
+        book.reserve[:] = 0
+        plugin.clear(ref(book), 2, 1, numbers, ref(outcome))
+        plugin.learn(ref(book), 2, 1, numbers, ref(outcome))
+    assert numbers[0] == pytest.approx(5e8, rel=0.06)
 
 
 def clear(name: str, entries: list[tuple[int, int]], ties: list[int] | None = None) -> tuple[int, int, list[int]]:
@@ -26,6 +83,7 @@ def clear(name: str, entries: list[tuple[int, int]], ties: list[int] | None = No
         book.tie[k] = ties[k] if ties else (k * 7919 + 13) % 1009
     numbers = np.array([*plugin.numbers(plugin.Params()), 0.0])
     plugin.clear(ref(book), n, 1, numbers, ref(outcome))
+    plugin.minima(ref(book), n, 1, numbers, ref(outcome))
     return int(outcome.winner[0]), int(outcome.payment[0]), outcome.minimum[:n].tolist()
 
 

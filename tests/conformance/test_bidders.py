@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bidsim
-from bidsim.core.contracts import CampaignBrief, empty_offers
+from bidsim.core.contracts import CampaignBrief, empty_offers, state_row
 from bidsim.core.reference import ref
 from bidsim.core.registry import find, names
 from tests.conftest import fingerprint
@@ -17,16 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLICIES, PACERS, FORMATS = names("policy"), names("pacing"), names("auction")
-BRIEF = CampaignBrief("c", 10**9, 10**8, 1000.0, 0.01)
+BRIEF = CampaignBrief("c", 10**9, 10**8, 1000.0, 0.01, prices=np.linspace(1e5, 1e6, 64))
 
 
 def _slabs(plugin: Any, rows: int) -> tuple[Any, Any]:
     first = plugin.start(plugin.Params(), BRIEF)
-    floats, ints = np.zeros((rows, max(1, len(plugin.floats)))), np.zeros((rows, max(1, len(plugin.ints))), np.int64)
-    for j, column in enumerate(plugin.floats):
-        floats[:, j] = first.get(column, 0.0)
-    for j, column in enumerate(plugin.ints):
-        ints[:, j] = int(first.get(column, 0))
+    floats, ints = (np.tile(np.append(state_row(columns, first, kind), kind(0)), (rows, 1)) for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64)))
     return floats, ints
 
 
@@ -42,6 +38,9 @@ def _offers(seed: int) -> Any:
     offers.budget[:] = 10**9
     offers.spent[:] = dice.integers(0, 10**9, 8)
     offers.passed[:] = dice.random(8)
+    offers.dice[:] = dice.integers(0, 2**63, 8)
+    offers.lift[:] = offers.pcvr
+    offers.propensity[:] = 1.0
     return offers
 
 
@@ -96,24 +95,41 @@ def test_pacer__multiplier_is_between_nothing_and_the_full_value(name: str) -> N
         assert np.isfinite(floats).all()
 
 
-@pytest.mark.parametrize("market", ["none", "landscape"])
+def _keeps_its_budget(run_small: Callable[..., bidsim.Result], policy: str, pacer: str, pricing: str) -> None:
+    for market in ("none", "landscape"):
+        overrides = {
+            "campaigns.lamp.policy": policy,
+            "campaigns.lamp.pacing": pacer,
+            "auction.format": pricing,
+            "auction.positions": [1.0, 0.6] if pricing in JOINT else [1.0],
+            "market": {"kind": market},
+            "requests": 800,
+            "campaigns.lamp.budget": 0.5,
+        }
+        result = run_small(overrides)
+        row = result.campaigns.set_index("campaign").loc["lamp"]
+        assert 0 <= row["payment_nanos"] <= row["budget_nanos"]
+        assert row["bids"] > 0 or (policy, market) in SILENT
+        assert sum(row[c] for c in result.campaigns.columns if c.startswith("lost_")) + row["wins"] == row["requests"]
+        assert fingerprint(result) == fingerprint(run_small(overrides))
+
+
+JOINT = {name for name in FORMATS if find("auction", name).joint}
+SILENT = {("best_response", "none")}
+"""Where nobody else bids, the best bid is the floor, and without one nothing can be known of it."""
+
+
 @pytest.mark.parametrize("pricing", FORMATS)
-@pytest.mark.parametrize("pacer", PACERS)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_bidder__keeps_its_budget_in_every_market(run_small: Callable[..., bidsim.Result], policy: str, pacer: str, pricing: str, market: str) -> None:
-    overrides = {
-        "campaigns.lamp.policy": policy,
-        "campaigns.lamp.pacing": pacer,
-        "auction.format": pricing,
-        "market": {"kind": market},
-        "requests": 800,
-        "campaigns.lamp.budget": 0.5,
-    }
-    result = run_small(overrides)
-    row = result.campaigns.set_index("campaign").loc["lamp"]
-    assert 0 <= row["payment_nanos"] <= row["budget_nanos"]
-    assert row["bids"] > 0
-    assert fingerprint(result) == fingerprint(run_small(overrides))
+def test_policy__keeps_its_budget_in_every_format(run_small: Callable[..., bidsim.Result], policy: str, pricing: str) -> None:
+    pacer = PACERS[(POLICIES.index(policy) + FORMATS.index(pricing)) % len(PACERS)]
+    _keeps_its_budget(run_small, policy, pacer, pricing)
+
+
+@pytest.mark.parametrize("pricing", ["first_price", "second_price"])
+@pytest.mark.parametrize("pacer", PACERS)
+def test_pacer__keeps_its_budget(run_small: Callable[..., bidsim.Result], pacer: str, pricing: str) -> None:
+    _keeps_its_budget(run_small, "truthful", pacer, pricing)
 
 
 def test_adaptive__recovers_from_a_step_on_a_flat_day() -> None:
@@ -121,8 +137,7 @@ def test_adaptive__recovers_from_a_step_on_a_flat_day() -> None:
     plugin = find("pacing", "adaptive")
     total = 4000
     brief = CampaignBrief("c", 1000 * total, 1, float(total), 0.01)
-    floats = np.array([[plugin.start(plugin.Params(), brief)[c] for c in plugin.floats]])
-    ints = np.zeros((1, 1), np.int64)
+    floats, ints = state_row(plugin.floats, plugin.start(plugin.Params(), brief), np.float64)[None, :], np.zeros((1, 1), np.int64)
     offers = empty_offers(1)
     offers.budget[0] = brief.budget_nanos
     dice, mu = np.random.default_rng(0), []

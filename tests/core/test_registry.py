@@ -23,6 +23,7 @@ def test_names__are_the_files_of_the_room() -> None:
     assert {"none", "even", "adaptive"} <= set(names("pacing"))
     assert {"lightgbm", "logistic", "oracle"} == set(names("model"))
     assert {"first_price", "second_price"} <= set(names("auction"))
+    assert {"independent", "types", "auctiongym", "logged"} == set(names("values"))
 
 
 def test_find__suggests_a_near_name() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bidsim
-from bidsim.core.random import draw, name_id, stream_key
+from bidsim.core.random import draw, mix, name_id, stream_key
 from bidsim.scenario.build import build, keys_of
 from tests import naive
 
@@ -37,7 +37,8 @@ def test_loop__clears_every_auction_as_the_twin_does(small: Path, run_small: Cal
         offers = [o for o in by_request[r] if o.bid_nanos > 0]
         reserve = max(int(chunk.requests.floor[r]), 400_000)
         bids = [o.bid_nanos for o in offers] + [int(b) for b in chunk.rivals[r]]
-        ties = [int(draw(tie_key, r, name_id(f"campaign/{o.campaign}"), 0)) for o in offers] + [int(draw(tie_key, r, -1 - k, 0)) for k in range(2)]
+        dice = draw(tie_key, r, 0, 0)
+        ties = [int(mix(dice ^ np.uint64(name_id(f"campaign/{o.campaign}")))) for o in offers] + [int(mix(dice ^ np.uint64(k))) for k in range(2)]
         reserves = [reserve] * len(bids)
         winner, payment = clear(bids, reserves, ties)
         if 0 <= winner < len(offers):

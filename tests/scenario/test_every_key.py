@@ -18,6 +18,28 @@ from tests.conftest import SMALL, fingerprint
 
 LOGGED = {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "requests": 1500, "products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.3}
 TREES = {**LOGGED, "seats.main.model": {"name": "lightgbm", "trees": 4, "leaves": 6, "min_rows": 30}}
+DRAWN: dict[str, Any] = {"values": {"kind": "independent"}}
+"""Stands for a world of drawn values, see `WITHOUT_USERS`."""
+WITHOUT_USERS = """
+name = "drawn"
+seed = 3
+requests = 1_500
+duration = "2d"
+market = { kind = "distribution" }
+
+[values]
+kind = "independent"
+
+[auction]
+format = "second_price"
+
+[campaigns.lamp]
+budget = 1e6
+
+[campaigns.soap]
+budget = 1e6
+"""
+FIRST = {"auction.format": "first_price", "campaigns.lamp.budget": 100.0}
 VISIBLE = {
     "products.soap.conversion_rate": 0.5,
     "products.soap.click_rate": 0.4,
@@ -36,7 +58,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "name": ("other", {}),
     "traffic.users": (500, {}),
     "traffic.activity_spread": (0.2, {}),
-    "traffic.hours": ("flat", {}),
+    "traffic.hours": ({"amplitude": 0.5, "peak_hour": 3.0}, {}),
     "traffic.exchanges": ({"one": 1.0, "two": 3.0}, {}),
     "traffic.slots": ({"300x250": 1.0, "1x1": 1.0}, {}),
     "traffic.floors": ("ipinyou", {}),
@@ -86,6 +108,12 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "auction.format": ("first_price", {}),
     "auction.reserve_cpm": (30.0, {}),
     "auction.fee": (0.5, {}),
+    "auction.charge": ("click", {}),
+    "auction.positions": ([1.0, 0.5], {}),
+    "auction.reserves": ({"lamp": 60.0}, {"campaigns.lamp.policy": "truthful"}),
+    "auction.tell_minimum": (False, {"campaigns.lamp.policy": "learned_shading", "auction.format": "first_price", "campaigns.lamp.budget": 100.0}),
+    "values": ({"kind": "types"}, DRAWN),
+    "episode": (50, DRAWN | {"campaigns.lamp.budget": 5.0}),
     "seats.main.model": ("logistic", LOGGED | {"seats.main.model": "oracle"}),
     "seats.main.users": ([0.0, 0.3], {}),
     "seats.main.internal_auction": (True, {}),
@@ -115,6 +143,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "history.warmup": ("1d", LOGGED),
     "history.evaluation": ("6d", LOGGED),
     "history.keep": (0.9, LOGGED),
+    "history.labels": ("imputed", LOGGED),
     "holdout.share": (0.5, {}),
     "log.wins": (50, {}),
     "log.decisions": (50, {}),
@@ -139,6 +168,77 @@ CASES["campaigns.lamp.targeting"] = ({"device": ["desktop"]}, {})
 
 PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "policy.shaded.factor": (0.3, {}),
+    "policy.equilibrium.values": ({"type": "uniform", "high": 0.03}, {}),
+    "policy.equilibrium.bidders": (5, {}),
+    "policy.equilibrium.reserve_cpm": (5.0, {}),
+    "policy.equilibrium.rival_high": (3.0, {}),
+    "policy.equilibrium.soft_floor_cpm": (4.0, {}),
+    "policy.best_response.landscape": ({"type": "uniform", "high": 0.05}, FIRST),
+    "policy.learned_shading.first_factor": (0.1, FIRST),
+    "policy.learned_shading.refresh": (20, FIRST),
+    "policy.learned_shading.explore": (0.5, FIRST),
+    "policy.learned_shading.memory": (100, FIRST),
+    "policy.logistic_shading.rate": (0.9, FIRST),
+    "policy.logistic_shading.steepness": (6.0, FIRST),
+    "policy.logistic_shading.explore": (0.9, FIRST),
+    "policy.value_maximiser.start": (4.0, {}),
+    "policy.value_maximiser.step": (9.0, {}),
+    "policy.value_maximiser.most": (1.0, {"campaigns.lamp.budget": 500.0}),
+    "policy.target_roas.target": (9.0, {}),
+    "policy.target_roas.step": (60.0, {"campaigns.lamp.budget": 100.0}),
+    "policy.target_cpa.target": (3.0, {}),
+    "policy.target_cpa.step": (60.0, {"campaigns.lamp.budget": 100.0}),
+    "policy.thompson.width": (3.0, FIRST),
+    "policy.thompson.discount": (0.5, FIRST),
+    "policy.ucb.width": (3.0, FIRST),
+    "policy.exp_weights.rate": (30.0, FIRST),
+    "policy.exp_weights.explore": (0.9, FIRST),
+    "policy.bandit.estimator": ("ips", FIRST),
+    "policy.bandit.sharpness": (400.0, FIRST),
+    "policy.bandit.explore": (0.9, FIRST),
+    "policy.rlb.landscape": ({"type": "uniform", "high": 0.05}, {}),
+    "policy.rlb.steps": (2, {}),
+    "policy.lift.caused_share": (0.3, {}),
+    "policy.shrunk.noise": (3.0, {}),
+    "policy.shrunk.spread": (3.0, {}),
+    "policy.shrunk.mean": (0.5, {}),
+    "policy.ortb.form": (2, {}),
+    "policy.ortb.c_cpm": (90.0, {}),
+    "policy.max_ecpc.max_ecpc": (1.0, {}),
+    "policy.max_ecpc.whole_cpm": (True, {}),
+    "policy.max_ecpc.highest_cpm": (5.0, {}),
+    "policy.fixed_bid.bid_cpm": (30.0, {}),
+    "policy.random_bid.low_cpm": (3.0, {"auction.format": "first_price", "campaigns.lamp.policy": {"name": "random_bid", "high_cpm": 60.0}}),
+    "policy.random_bid.high_cpm": (60.0, {}),
+    "policy.linear.mean_rate": (0.5, {}),
+    "policy.linear.whole_cpm": (True, {"auction.format": "first_price", "campaigns.lamp.policy": {"name": "linear", "base_cpm": 30.0}}),
+    "policy.linear.highest_cpm": (5.0, {"campaigns.lamp.policy": {"name": "linear", "base_cpm": 30.0}}),
+    "pacing.adaptive.target": ("fixed", {}),
+    "pacing.adaptive.highest": (0.01, {"campaigns.lamp.policy": "truthful", "campaigns.lamp.budget": 1.0}),
+    "pacing.pid.proportional": (90.0, {"campaigns.lamp.policy": "truthful"}),
+    "pacing.pid.integral": (900.0, {"campaigns.lamp.policy": "truthful"}),
+    "pacing.pid.derivative": (90.0, {"campaigns.lamp.policy": "truthful"}),
+    "pacing.pid.every": (3, {"campaigns.lamp.policy": "truthful"}),
+    "pacing.throttle.probability": (0.9, {}),
+    "pacing.throttle.rate": (0.9, {}),
+    "auction.second_price.increment_cpm": (2.0, {}),
+    "auction.soft_floor.soft_floor_cpm": (60.0, {}),
+    "auction.learned_reserve.every": (50, {}),
+    "market.distribution.distribution": ({"type": "uniform", "high": 0.5}, DRAWN),
+    "market.distribution.rivals": (3, DRAWN),
+    "values.independent.distribution": ({"type": "uniform", "high": 0.5}, DRAWN),
+    "values.independent.own": ({"lamp": {"type": "uniform", "high": 0.5}}, DRAWN),
+    "values.independent.quality": ({"lamp": 0.5}, DRAWN | {"auction.charge": "click"}),
+    "values.independent.common": (True, DRAWN),
+    "values.independent.noise": (0.5, DRAWN),
+    "values.independent.shift": (0.5, DRAWN),
+    "values.independent.participants": ("rotate", DRAWN),
+    "values.independent.count": (2.0, DRAWN | {"values": {"kind": "independent", "participants": "some"}}),
+    "values.types.worth": ({"lamp": [0.7, 0.2]}, DRAWN),
+    "values.types.in_turn": (True, DRAWN | {"values": {"kind": "types", "worth": {"lamp": [0.7, 0.2], "soap": [0.1, 0.9]}}}),
+    "values.auctiongym.catalogue_seed": (1, DRAWN | {"values": {"kind": "auctiongym"}}),
+    "values.auctiongym.items": (3, DRAWN | {"values": {"kind": "auctiongym"}}),
+    "values.auctiongym.participants": (1, DRAWN | {"values": {"kind": "auctiongym"}}),
     "policy.linear.base_cpm": (70.0, {}),
     "pacing.even.ahead": (0.5, {}),
     "pacing.adaptive.start": (3.0, {}),
@@ -157,9 +257,10 @@ PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "model.logistic.ridge": (500.0, LOGGED),
     "model.logistic.ignore": (["campaign", "product", "days_since_purchase", "price"], LOGGED),
 }
-PATHS = {"model.lightgbm.path", "model.logistic.path"}
-"""Tested with a trained model in tests/cvr/test_models.py."""
-TABLE_OF = {"policy": "campaigns.lamp.policy", "pacing": "campaigns.lamp.pacing", "market": "market", "model": "seats.main.model"}
+CHOICE_KEY = {"market": "kind", "values": "kind", "auction": "format"}
+PATHS = {"model.lightgbm.path", "model.logistic.path", "market.replay.path", "market.replay.unit", "values.logged.event"}
+"""Tested with a trained model in tests/cvr/test_models.py, and with a log in tests/market/test_replay.py."""
+TABLE_OF = {"auction": "auction", "values": "values", "policy": "campaigns.lamp.policy", "pacing": "campaigns.lamp.pacing", "market": "market", "model": "seats.main.model"}
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
@@ -169,6 +270,8 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
         if prefix == "auction." and name == "params":
             continue
         inside = _block_within(field.annotation)
+        if f"{prefix}{name}" in ("traffic.hours", "auction.positions", "auction.reserves"):
+            inside = None
         if isinstance(inside, type) and issubclass(inside, BaseModel) and inside.__name__ not in ("Choice", "Floor"):
             named = "dict" in str(field.annotation)
             if not named:
@@ -193,7 +296,7 @@ def test_cases__cover_every_key_there_is() -> None:
 
 def test_cases__cover_every_parameter_of_every_plugin() -> None:
     wanted = set()
-    for family in ("policy", "pacing", "market", "model", "auction"):
+    for family in ("policy", "pacing", "market", "values", "model", "auction"):
         for name in names(family):
             plugin: type[Plugin] = find(family, name)
             wanted |= {f"{family}.{name}.{key}" for key in plugin.Params.model_fields}
@@ -204,9 +307,10 @@ def test_cases__cover_every_parameter_of_every_plugin() -> None:
 def _outcome(overrides: str) -> Any:
     import ast  # noqa: PLC0415
 
+    changes = ast.literal_eval(overrides)
     path = Path(_FOLDER[0]) / "small.toml"
-    path.write_text(SMALL)
-    result = bidsim.run(bidsim.load_scenario(path, ast.literal_eval(overrides)), progress=lambda *a: None)
+    path.write_text(WITHOUT_USERS if "values" in changes else SMALL)
+    result = bidsim.run(bidsim.load_scenario(path, changes), progress=lambda *a: None)
     return fingerprint(result) | {"name": result.manifest["scenario"]["name"], "evaluation": str(result.manifest["evaluation"])}
 
 
@@ -231,5 +335,6 @@ def test_plugin_key__another_value_changes_the_result(key: str) -> None:
     family, name, parameter = key.split(".")
     table = TABLE_OF[family]
     base = with_this.get(table, {}) if isinstance(with_this.get(table), dict) else {}
-    chosen = {"kind" if family == "market" else "name": name, **{k: v for k, v in base.items() if k != "name"}}
+    chosen = {CHOICE_KEY.get(family, "name"): name, **{k: v for k, v in base.items() if k not in ("name", "kind")}}
+    with_this = {k: v for k, v in with_this.items() if not (family == "auction" and k.startswith("auction"))}
     assert _outcome(repr({**with_this, table: chosen})) != _outcome(repr({**with_this, table: {**chosen, parameter: value}}))

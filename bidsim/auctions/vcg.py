@@ -1,0 +1,50 @@
+"""Vickrey-Clarke-Groves over positions: each pays the clicks' worth that the others lose by its being there (Clarke 1971)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.contracts import CLEAR_SIGNATURE, AuctionFormat, Book, Outcome
+from bidsim.core.kernel import kernel
+from bidsim.kernels.minima import minima_by_score
+from bidsim.kernels.ranking import NOBODY, next_by_score, rank_by_score, score
+
+
+@kernel()
+def _worth_to_others(book: Book, n: int, slots: int, without: int, present: bool) -> float:
+    """Sum of score x effect over all but ``without``, in the best order, with or without it in the way."""
+    total, above, s = 0.0, NOBODY, 0
+    while s < slots:
+        k = next_by_score(book, n, above)
+        if k < 0:
+            break
+        above = k
+        if k == without:
+            s += 1 if present else 0
+            continue
+        total += score(book, k) * book.effect[s]
+        s += 1
+    return total
+
+
+@kernel(CLEAR_SIGNATURE)
+def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: Outcome) -> None:
+    """Sell all positions; the price per click is the externality over the own expected clicks."""
+    rank_by_score(book, n, slots, outcome)
+    for s in range(slots):
+        k = outcome.winner[s]
+        outcome.payment[s] = 0
+        if k >= 0:
+            lost = _worth_to_others(book, n, slots, k, False) - _worth_to_others(book, n, slots, k, True)
+            price = int(lost / (book.effect[s] * book.quality[k]) + 0.5)
+            outcome.payment[s] = min(max(price, book.reserve[k]), book.bid[k])
+
+
+class VickreyClarkeGroves(AuctionFormat):
+    """Bidding one's value per click is dominant."""
+
+    joint = True
+    minima = minima_by_score
+    charges = ("click", "impression")
+    clear = clear

@@ -1,0 +1,1 @@
+"""Textbook results reproduced by the engine: one file per family of checks."""

@@ -1,0 +1,37 @@
+"""Honest intervals of means and differences over replications."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.kernels.distributions import student_t_quantile
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> Interval:
+    """Mean of independent values with Student's interval (two values at least)."""
+    half = student_t_quantile(0.5 + level / 2, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return Interval(mean, mean - half, mean + half)
+
+
+def welch_interval(values: NDArray[np.float64], base: NDArray[np.float64], level: float = 0.95) -> Interval:
+    """Difference of two independent means, variances unlike (Welch 1947)."""
+    a, b = float(values.var(ddof=1)) / len(values), float(base.var(ddof=1)) / len(base)
+    gap = float(values.mean() - base.mean())
+    if a + b == 0.0:
+        return Interval(gap, gap, gap)
+    freedom = (a + b) ** 2 / (a**2 / (len(values) - 1) + b**2 / (len(base) - 1))
+    half = student_t_quantile(0.5 + level / 2, freedom) * math.sqrt(a + b)
+    return Interval(gap, gap - half, gap + half)

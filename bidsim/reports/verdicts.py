@@ -1,0 +1,97 @@
+"""The table that `validate` prints, and its JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bidsim.core.errors import UsageError
+from bidsim.reports.terminal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_PIPE_WIDTH = 170
+
+
+class Judged(Protocol):
+    """A metric with its verdict, as `bidsim.experiments.truths.cases.Verdict` has them."""
+
+    case: str
+    check: str
+    component: str
+    metric: str
+    expected: float | None
+    simulated: float | None
+    tolerance: float
+    z: float | None
+    note: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure lies within its tolerance."""
+
+
+def print_verdicts(verdicts: Sequence[Any]) -> None:
+    """Print one row a metric, then how many cases hold and what does not."""
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("case", "component", "metric", "expected", "simulated", "z", "verdict"):
+        table.add_column(heading, justify="right" if heading in ("expected", "simulated", "z") else "left", no_wrap=heading != "component")
+    before = ""
+    for one in verdicts:
+        name = printable(one.case) if one.case != before else ""
+        z = "" if one.z is None else f"{one.z:+.1f}"
+        verdict = Text("holds", "green") if one.holds else Text(one.note or "FAILS", "bold red")
+        table.add_row(Text(name), one.component if name else "", Text(printable(one.metric)), _number(one.expected), _number(one.simulated), z, verdict)
+        before = one.case
+    console.print(table)
+    cases = {v.case for v in verdicts}
+    failed = sorted({v.case for v in verdicts if not v.holds})
+    console.print(f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of {len(verdicts)} metrics.", markup=False)
+    if failed:
+        console.print(f"Not: {', '.join(printable(name) for name in failed)}", markup=False)
+        console.print("With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try another --seed.", markup=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def write_verdicts(verdicts: Sequence[Any], path: Path) -> None:
+    """Write one row a metric.
+
+    Raises:
+        UsageError: The file cannot be written.
+
+    """
+    figures = [
+        {
+            "id": f"{v.case}/{v.metric}", "value": v.simulated, "unit": "", "spread": None, "peer": v.expected, "ratio": None, "goal": f"within {v.tolerance:.3g} of {v.expected}",
+            "holds": v.holds, "check": v.check, "component": v.component, "z": v.z, "note": v.note,
+        }
+        for v in verdicts
+    ]  # fmt: skip
+    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
+    versions = {"python": platform.python_version(), **{p: metadata.version(p) for p in ("bidsim", "numpy", "numba") if _installed(p)}}
+    try:
+        path.write_text(json.dumps({"name": "validate", "machine": machine, "versions": versions, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--json {path}: {error.strerror}; choose another place") from None
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""A log replayed: linear and max-eCPC bidding must win what a plain loop over the rows wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bidsim
+from bidsim.core.errors import ScenarioError
+
+SCENARIO = """
+name = "replayed"
+duration = "1d"
+
+[market]
+kind = "replay"
+path = "log.csv"
+
+[auction]
+format = "second_price"
+
+[campaigns.bidder]
+budget = {budget}
+value = 0.02
+policy = {policy}
+"""
+
+
+def _log(n: int) -> dict[str, Any]:
+    dice = np.random.default_rng(0)
+    pctr = dice.beta(1, 300, n)
+    return {"market_price": dice.integers(1, 300, n), "pctr": pctr, "click": (dice.random(n) < 2 * pctr).astype(int), "conversion": (dice.random(n) < pctr / 5).astype(int)}
+
+
+def _write(folder: Path, log: dict[str, Any]) -> None:
+    rows = zip(*(np.asarray(c).tolist() for c in log.values()), strict=True)
+    text = "\n".join(",".join(repr(v) for v in row) for row in rows)
+    (folder / "log.csv").write_text(",".join(log) + "\n" + text + "\n")
+
+
+def _run(folder: Path, policy: str, budget: float = 1e9, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    (folder / "s.toml").write_text(SCENARIO.format(policy=policy, budget=budget))
+    result = bidsim.run(bidsim.load_scenario(folder / "s.toml", overrides), progress=lambda *a: None)
+    return result.campaigns.to_dict("records")[0]
+
+
+def naive_replay(log: dict[str, Any], bids: list[int], budget: int, episode: int) -> tuple[int, int, int]:
+    """Wins, cost in CPM and clicks: bid what is left at most, win at or above the market price, pay it."""
+    wins = cost = clicks = 0
+    left = budget
+    for r, bid in enumerate(bids):
+        if r % episode == 0:
+            left = budget
+        bid = min(bid, left)  # noqa: PLW2901
+        if bid > 0 and bid >= log["market_price"][r]:
+            wins += 1
+            cost += int(log["market_price"][r])
+            clicks += int(log["click"][r])
+            left -= int(log["market_price"][r])
+    return wins, cost, clicks
+
+
+@pytest.mark.parametrize("budget", [10**7, 9_000, 2_000])
+def test_linear__reproduces_a_plain_loop(tmp_path: Path, budget: int) -> None:
+    log = _log(3000)
+    _write(tmp_path, log)
+    policy = '{ name = "linear", base_cpm = 77, mean_rate = 0.003, whole_cpm = true, highest_cpm = 300 }'
+    row = _run(tmp_path, policy, budget / 1000, {"episode": 1000})
+    bids = [min(int(77 * p / 0.003), 300) for p in log["pctr"]]
+    wins, cost, clicks = naive_replay(log, bids, budget, 1000)
+    assert (row["wins"], row["payment_nanos"], row["conversions"]) == (wins, cost * 1_000_000, clicks)
+    assert row["requests"] == 3000
+
+
+@pytest.mark.parametrize("budget", [10**7, 2_000])
+def test_max_ecpc__reproduces_a_plain_loop(tmp_path: Path, budget: int) -> None:
+    log = _log(2000)
+    _write(tmp_path, log)
+    row = _run(tmp_path, '{ name = "max_ecpc", max_ecpc = 21.5, whole_cpm = true, highest_cpm = 300 }', budget / 1000, {"episode": 500})
+    bids = [min(int(p * 21500.0), 300) for p in log["pctr"]]
+    wins, cost, clicks = naive_replay(log, bids, budget, 500)
+    assert (row["wins"], row["payment_nanos"], row["conversions"]) == (wins, cost * 1_000_000, clicks)
+
+
+def test_linear__defaults_to_the_mean_rate_of_the_log(tmp_path: Path) -> None:
+    log = _log(500)
+    _write(tmp_path, log)
+    given = _run(tmp_path, f'{{ name = "linear", base_cpm = 50, mean_rate = {float(np.mean(log["pctr"]))!r} }}')
+    assert _run(tmp_path, '{ name = "linear", base_cpm = 50 }')["wins"] == given["wins"]
+
+
+def test_replay__unit_and_event_count(tmp_path: Path) -> None:
+    _write(tmp_path, _log(800))
+    policy = '{ name = "linear", base_cpm = 60 }'
+    plain = _run(tmp_path, policy)
+    assert _run(tmp_path, policy, overrides={"market.unit": "currency"})["wins"] < plain["wins"]
+    other = _run(tmp_path, policy, overrides={"values": {"kind": "logged", "event": "conversion"}})
+    assert (other["wins"], other["conversions"]) == (plain["wins"], other["conversions"])
+    assert other["conversions"] != plain["conversions"]
+
+
+def test_replay__parquet_is_the_same(tmp_path: Path) -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    log = _log(400)
+    _write(tmp_path, log)
+    first = _run(tmp_path, '"truthful"')
+    pd.DataFrame(log).to_parquet(tmp_path / "log.parquet")
+    assert _run(tmp_path, '"truthful"', overrides={"market.path": "log.parquet"}) == first
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.replace("market_price", "price"), "no column 'market_price'"),
+        (lambda t: t.split("\n")[0] + "\n", "the log is empty"),
+        (lambda t: t.replace("\n", "\n-5,0.1,0,0\n", 1), r"log.csv:2: market_price: -5 is not a price"),
+        (lambda t: t.replace("\n", "\n5,1.5,0,0\n", 1), r"log.csv:2: pctr: 1.5 is not a rate"),
+        (lambda t: t.replace("\n", "\n5,0.5,2,0\n", 1), r"log.csv:2: click: 2 is neither"),
+        (lambda t: t.replace("\n", "\nfive,0.5,1,0\n", 1), r"log.csv:2: market_price: 'five' is not a number"),
+        (lambda t: t.replace("\n", "\n,0.5,1,0\n", 1), r"log.csv:2: market_price: .*not a finite number"),
+        (lambda t: t + "1,2,3,4,5,6\n", "cannot be read"),
+        (lambda t: "\x00\x01" * 50, "cannot be read"),
+    ],
+)
+def test_replay__says_what_is_wrong_with_a_log(tmp_path: Path, change: Any, message: str) -> None:
+    _write(tmp_path, _log(30))
+    (tmp_path / "log.csv").write_text(change((tmp_path / "log.csv").read_text()))
+    (tmp_path / "s.toml").write_text(SCENARIO.format(policy='"truthful"', budget=1.0))
+    with pytest.raises(ScenarioError, match=message):
+        bidsim.load_scenario(tmp_path / "s.toml")
+
+
+def test_replay__asks_for_no_more_than_there_is(tmp_path: Path) -> None:
+    _write(tmp_path, _log(30))
+    (tmp_path / "s.toml").write_text(SCENARIO.format(policy='"truthful"', budget=1.0))
+    with pytest.raises(ScenarioError, match="more than the 30 rows"):
+        bidsim.load_scenario(tmp_path / "s.toml", {"requests": 31})
