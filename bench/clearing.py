@@ -39,11 +39,12 @@ def _branch_free(bids: NDArray[np.int64], auctions: int) -> int:
     total = 0
     bits = np.uint64(1)
     for _ in range(auctions):
-        top, second, winner = np.int64(0), np.int64(0), -1
+        top, second = np.int64(0), np.int64(0)
+        winner: Any = np.int64(-1)
         for k in range(BIDDERS):
             bits = bits * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
             bid = np.int64(bits >> np.uint64(33))
-            winner = k if bid > top else winner
+            winner = np.int64(k) if bid > top else winner
             second = max(second, min(bid, top))
             top = max(top, bid)
         total += second + winner

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bidsim
+from bench import auctiongym, clearing
 from bench.figures import Figure, Report, measured
 from bidsim.scenario.build import build
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = ROOT / "scenarios" / "quickstart.toml"
 _REPEATS = 3
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""For the runs on one core."""
 _SMALL, _LARGE = 500_000, 5_000_000
 
 
@@ -36,8 +39,34 @@ def measure(options: Namespace) -> Report:
     report.add(measured("traffic_requests_per_second", [_traffic(options.seed) for _ in range(_REPEATS)], "requests/s, one core"))
     oracle = [_child({"seed": options.seed, "seats.main.model": "oracle", "requests": 60_000 if options.quick else 300_000}) for _ in range(1 if options.quick else _REPEATS)]
     report.add(measured("oracle_requests_per_second", [r["requests_per_second"] for r in oracle], "requests/s, no model to score"))
+    _auctiongym(report, options)
+    _clearing(report, options)
     report.add(_memory(options))
     return report
+
+
+def _auctiongym(report: Report, options: Namespace) -> None:
+    """AuctionGym's world: `bidsim run` of the scenario and plain vectorised numpy, in turn, each on one core."""
+    repeats = 2 if options.quick else 7
+    ours, theirs = [], []
+    for repeat in range(repeats + 1):
+        one = _child({"scenario": "auctiongym_sp_oracle", "seed": options.seed, "pinned": True})["requests_per_second"]
+        other = _child({"numpy": 1_000_000, "seed": options.seed + repeat, "pinned": True})["auctions_per_second"]
+        if repeat:  # the first of each fills caches
+            ours.append(one)
+            theirs.append(other)
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    report.add(measured("auctiongym_auctions_per_second", ours, "auctions/s, one core"))
+    report.add(measured("auctiongym_numpy_auctions_per_second", theirs, "auctions/s, one core, the same world"))
+    report.add(measured("auctiongym_ratio_to_numpy", ratios, "times", ">= 2"))
+
+
+def _clearing(report: Report, options: Namespace) -> None:
+    found = clearing.rates(3 if options.quick else 9)
+    for name, values in found.items():
+        report.add(measured(f"clearing_{name}_per_second", values, f"second-price auctions/s, {clearing.BIDDERS} bidders drawn in the loop, one core"))
+    ratios = [a / b for a, b in zip(found["by_address"], found["inlined_branch_free"], strict=True)]
+    report.add(measured("clearing_ratio_to_inlined_branch_free", ratios, "times", ">= 0.5"))
 
 
 def _memory(options: Namespace) -> Figure:
@@ -60,14 +89,27 @@ def _traffic(seed: int) -> float:
 def _child(overrides: dict[str, Any]) -> dict[str, float]:
     """Run quickstart in a process of its own and return what it measured."""
     begun = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "bench.throughput", json.dumps(overrides)], cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.throughput", json.dumps(overrides)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **(_ONE_THREAD if overrides.get("pinned") else {})},
+    )
     return {**json.loads(done.stdout), "seconds": time.perf_counter() - begun}
 
 
 def _run(overrides: dict[str, Any]) -> None:
     from bidsim.core.kernel import compilations  # noqa: PLC0415
 
-    result = bidsim.run(bidsim.load_scenario(QUICKSTART, overrides))
+    if overrides.pop("pinned", False):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if "numpy" in overrides:
+        print(json.dumps({"auctions_per_second": auctiongym.play(overrides["numpy"], overrides["seed"])[1]}))
+        return
+    path = ROOT / "scenarios" / f"{overrides.pop('scenario', 'quickstart')}.toml"
+    result = bidsim.run(bidsim.load_scenario(path, overrides))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"requests_per_second": result.manifest["requests_per_second"], "compiled": compilations()[1], "peak_kilobytes": peak}))
 

@@ -44,7 +44,7 @@ def caller(signature: Any) -> Callable[[int, tuple[Any, ...]], Any]:
     if numba.config.DISABLE_JIT:
         return lambda address, arguments: _PLAIN[address](*arguments)
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def call(context: Any, address: Any, arguments: Any) -> Any:
         return signature.return_type(types.int64, arguments), generate
 
@@ -57,4 +57,5 @@ def caller(signature: Any) -> Callable[[int, tuple[Any, ...]], Any]:
         result = builder.call(builder.inttoptr(target, kind.as_pointer()), unpacked)
         return context.get_dummy_value() if nothing else result
 
-    return call  # type: ignore[no-any-return]
+    made: Callable[[int, tuple[Any, ...]], Any] = call
+    return made

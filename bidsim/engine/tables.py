@@ -210,8 +210,10 @@ class Rules(NamedTuple):
     """Numbers that hold for the whole run; money in nanos, time in microseconds, the rest flags and counts.
 
     ``users`` 0 where values are drawn and no user is simulated; ``episode`` requests after which budgets begin anew
-    (0 never); ``internal`` whether any seat sends its best bid only; ``learns`` whether the format changes its rules; ``hears`` whether any policy or pacer listens to notices; ``joint`` whether the format sells all ``positions`` at once; ``by_click`` whether clicks are charged;
-    ``yields`` whether rivals lose to equal bids; ``tells`` whether notices tell the minimum bid to win.
+    (0 never); ``joint`` whether the format sells all ``positions`` at once; ``by_click`` whether clicks are charged;
+    ``yields`` whether rivals lose to equal bids; ``tells`` whether notices tell the minimum bid to win; ``internal``
+    whether any seat sends its best bid only; ``learns`` whether the format changes its rules; ``hears`` whether any
+    policy or pacer listens to notices.
     """
 
     duration: int

@@ -110,21 +110,27 @@ def quantile(code: int, a: float, b: float, u: float) -> float:
 
 
 @kernel()
+def _normal_below(distance: float, sd: float) -> float:
+    if sd > 0.0:
+        return normal_cdf(distance / sd)
+    return 1.0 if distance >= 0.0 else 0.0
+
+
+@kernel()
 def cdf(code: int, a: float, b: float, x: float) -> float:
     """P(X <= x)."""
+    found = 1.0 if x >= a else 0.0
     if code == UNIFORM:
-        return min(max((x - a) / (b - a), 0.0), 1.0)
-    if code == EXPONENTIAL:
-        return -math.expm1(-a * x) if x > 0.0 else 0.0
-    if code == LOGNORMAL:
-        if x <= 0.0:
-            return 0.0
-        return normal_cdf((math.log(x) - a) / b) if b > 0.0 else (1.0 if math.log(x) >= a else 0.0)
-    if code == NORMAL:
-        return normal_cdf((x - a) / b) if b > 0.0 else (1.0 if x >= a else 0.0)
-    if code == BETA:
-        return _beta_cdf(a, b, x)
-    return 1.0 if x >= a else 0.0
+        found = min(max((x - a) / (b - a), 0.0), 1.0)
+    elif code == EXPONENTIAL:
+        found = -math.expm1(-a * x) if x > 0.0 else 0.0
+    elif code == LOGNORMAL:
+        found = _normal_below(math.log(x) - a, b) if x > 0.0 else 0.0
+    elif code == NORMAL:
+        found = _normal_below(x - a, b)
+    elif code == BETA:
+        found = _beta_cdf(a, b, x)
+    return found
 
 
 @kernel(allocates=True)
@@ -173,10 +179,9 @@ def _beta_cdf_low(a: float, b: float, x: float) -> float:
     h = d
     for m in range(1, _STEPS):
         for even in range(2):
-            if even == 0:
-                term = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
-            else:
-                term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
+            up = m * (b - m) * x / ((a + 2 * m - 1.0) * (a + 2 * m))
+            down = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1.0))
+            term = up if even == 0 else down
             d = 1.0 + term * d
             d = 1.0 / (d if abs(d) > _TINY else _TINY)
             c = 1.0 + term / c

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,9 @@ def best_and_next(book: Book, n: int) -> tuple[int, int]:
     looked at.
     """
     bids, reserves = book.bid, book.reserve
-    top, below, first = np.int64(0), np.int64(0), np.int64(NOBODY)
+    top: Any = np.int64(0)
+    below: Any = np.int64(0)
+    first: Any = np.int64(NOBODY)
     # two at a time, so that fewer steps wait for one another; unsigned places need no check for negative ones
     for half in range(n >> 1):
         k = np.uint64(2 * half)
@@ -90,10 +93,10 @@ def fill_minima_by_bid(book: Book, n: int, slots: int, outcome: Outcome) -> None
 
 @kernel()
 def _holds(outcome: Outcome, slots: int, k: int) -> bool:
+    found = False
     for s in range(slots):
-        if outcome.winner[s] == k:
-            return True
-    return False
+        found |= outcome.winner[s] == k
+    return found
 
 
 @kernel()

@@ -89,14 +89,14 @@ def read_log(file: Path, nanos: int) -> dict[str, NDArray[np.float64]]:
 
 
 def _columns(file: Path) -> dict[str, Any]:
-    import pyarrow  # noqa: PLC0415  (only replays read logs)
+    import pyarrow as pa  # noqa: PLC0415  (only replays read logs)
     from pyarrow import csv, parquet  # noqa: PLC0415
 
     try:
         if not file.is_file():
             raise ValueError(f"{file}: no such file")
         table = parquet.read_table(file) if file.suffix == ".parquet" else csv.read_csv(file)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())[:200]}") from None
     return {name: table[name] for name in table.column_names}
 

@@ -62,26 +62,29 @@ def audit(bid: NDArray[np.float64], payment: NDArray[np.float64], least: NDArray
     if least is not None:
         explained = np.abs(payment - least[keep]) <= 2 * unit
         evidence["paid_the_next_bid_or_floor"] = float(explained.mean())
-    mass = _point_mass((payment / bid)[~own])
+    return _finding(bid, own, explained, _point_mass((payment / bid)[~own]), evidence)
+
+
+def _finding(bid: NDArray[np.float64], own: NDArray[np.bool_], explained: NDArray[np.bool_] | None, mass: tuple[float, float, float] | None, evidence: dict[str, Any]) -> Finding:
+    """Name the rule that the evidence speaks for."""
+    soft = _soft_floor(bid, own) if own.any() else None
+    ratio = evidence["mean_payment_over_bid"]
+    rule, sentence = "unknown", "Payments obey none of the rules that are looked for."
     if own.mean() >= _NEARLY_ALL:
-        return Finding("first price", f"{own.mean():.1%} of {len(bid):,} payments are the winner's own bid: this is first price.", evidence)
-    if mass is not None:
-        ratio, share, expected = mass
-        evidence |= {"point_mass_at": ratio, "share_there": share, "share_expected_there": expected}
-        return Finding(
-            "second price with a point mass",
-            f"{share:.1%} of payments below the bid lie at {ratio:.3f} of it, where {expected:.2%} would be expected: a next bid seems to be made up at that share of the winner's.",
-            evidence,
-        )
-    soft = _soft_floor(bid, own)
-    if soft is not None and own.any():
+        rule, sentence = "first price", f"{own.mean():.1%} of {len(bid):,} payments are the winner's own bid: this is first price."
+    elif mass is not None:
+        at, share, expected = mass
+        evidence |= {"point_mass_at": at, "share_there": share, "share_expected_there": expected}
+        rule = "second price with a point mass"
+        sentence = f"{share:.1%} of payments below the bid lie at {at:.3f} of it, where {expected:.2%} would be expected: a next bid seems to be made up there."
+    elif soft is not None:
         evidence["soft_floor"] = soft
-        return Finding("soft floor", f"Winning bids below {soft:.6g} pay themselves and those above pay less: a soft floor lies there.", evidence)
-    if explained is not None and explained.mean() >= _NEARLY_ALL:
-        return Finding("second price", f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price.", evidence)
-    if explained is None and own.mean() < 1.0 - _NEARLY_ALL:
-        return Finding("second price", f"Payments lie below bids ({evidence['mean_payment_over_bid']:.2f} of them on average) without a point mass, as in second price.", evidence)
-    return Finding("unknown", "Payments obey none of the rules that are looked for.", evidence)
+        rule, sentence = "soft floor", f"Winning bids below {soft:.6g} pay themselves and those above pay less: a soft floor lies there."
+    elif explained is not None and explained.mean() >= _NEARLY_ALL:
+        rule, sentence = "second price", f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price."
+    elif explained is None and own.mean() < 1.0 - _NEARLY_ALL:
+        rule, sentence = "second price", f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price."
+    return Finding(rule, sentence, evidence)
 
 
 def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None:
@@ -89,14 +92,14 @@ def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None
     if len(ratio) < 1 / _LEAST_SHARE:
         return None
     counts = np.bincount(np.clip(np.rint(ratio / _RATIO_STEP), 0, 1 / _RATIO_STEP).astype(np.int64), minlength=round(1 / _RATIO_STEP) + 1).astype(float)
-    best = None
-    for k in np.flatnonzero(counts >= _LEAST_SHARE * len(ratio)):
+    best = -1
+    for k in np.flatnonzero(counts >= _LEAST_SHARE * len(ratio)).tolist():
         low, high = max(k - _NEAR, 0), min(k + _NEAR + 1, len(counts))
         near = np.delete(counts[low:high], k - low)
         expected = max(float(np.median(near)), 1.0)
-        if counts[k] - expected > _EXCESS * np.sqrt(expected) and counts[k] > 3 * expected and (best is None or counts[k] > counts[best]):
+        if counts[k] - expected > _EXCESS * np.sqrt(expected) and counts[k] > 3 * expected and (best < 0 or counts[k] > counts[best]):
             best = k
-    if best is None:
+    if best < 0:
         return None
     low, high = max(best - _NEAR, 0), min(best + _NEAR + 1, len(counts))
     exact = ratio[np.rint(ratio / _RATIO_STEP) == best]

@@ -9,6 +9,7 @@ import numpy as np
 from bidsim.core.reasons import REASONS
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.metrics.incrementality import ghost_ad_estimate
+from bidsim.metrics.regret import has_all_bids, regrets
 
 if TYPE_CHECKING:
     from bidsim.core.result import Columns, Result
@@ -28,6 +29,9 @@ def summarize(result: Result) -> dict[str, Any]:
     campaigns = result.tables["campaigns"]
     market = dict(zip(result.tables["market"]["figure"], (int(a) for a in result.tables["market"]["amount"]), strict=True))
     rows = [campaign_row(campaigns, k) for k in range(len(campaigns["campaign"]))]
+    if has_all_bids(result):
+        regret = regrets(result)
+        rows = [{**row, "regret": regret[row["campaign"]]} for row in rows]
     return {
         "scenario": result.manifest["scenario"]["name"],
         "seed": result.manifest["scenario"]["seed"],

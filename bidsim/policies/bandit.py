@@ -48,7 +48,7 @@ class BanditParams(Settings):
 @kernel()
 def _context(value: float, typical: float) -> int:
     """Class of a value: octaves around the mean."""
-    return min(max(int(math.floor(math.log2(max(value, 1.0) / typical))) + _CONTEXTS // 2, 0), _CONTEXTS - 1)
+    return min(max(math.floor(math.log2(max(value, 1.0) / typical)) + _CONTEXTS // 2, 0), _CONTEXTS - 1)
 
 
 @kernel()

@@ -116,6 +116,11 @@ def _values(settings: ScenarioSettings, source: Source, beside: Path | None, log
         return  # told already
     except ValueError as error:
         yield source.problem(("values",), str(error))
+    yield from _without_users(settings, source)
+
+
+def _without_users(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    """Keys that have no meaning where there are no users."""
     if settings.holdout.share:
         yield source.problem(("holdout", "share"), "there are no users to hold out where values are drawn")
     for name, campaign in settings.campaigns.items():

@@ -79,10 +79,10 @@ def forecast(scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, in
     found = []
     for k, (_, campaign, seat) in enumerate(order):
         matches = (requests.time >= campaigns.start[k]) & (requests.time < campaigns.end[k])
-        for j, field in enumerate(CATEGORIES):
-            wanted = getattr(campaign.targeting, field)
+        for j, name in enumerate(CATEGORIES):
+            wanted = getattr(campaign.targeting, name)
             if wanted is not None:
-                matches &= np.isin(requests.categories[:, j], [vocabulary[field].index(level) for level in wanted])
+                matches &= np.isin(requests.categories[:, j], [vocabulary[name].index(level) for level in wanted])
         users = list(settings.seats.values())[seat].users
         found.append(Forecast(float(matches.mean()) * settings.requests * (users[1] - users[0]), _quantiles(top[matches])))
     return found

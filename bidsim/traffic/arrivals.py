@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,9 +126,9 @@ def _fill_times(key: np.uint64, first: NDArray[np.int64], start: int, duration: 
     minute = np.searchsorted(first, lo, side="right") - 1
     at = lo
     while at < hi:
-        count = first[minute + 1] - first[minute]
+        count: Any = first[minute + 1] - first[minute]
         length = min(float(MINUTE), float(duration - minute * MINUTE))
-        drawn = _sorted_times(key, int(minute), start + minute * MINUTE, length, count)
+        drawn = _sorted_times(key, int(minute), int(start + minute * MINUTE), length, count)
         upto = min(hi, first[minute + 1])
         for r in range(at, upto):
             times[r - lo] = drawn[r - first[minute]]

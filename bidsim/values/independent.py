@@ -12,7 +12,7 @@ from bidsim.core.contracts import DRAW_SIGNATURE, Drawn, Offers, ValueBrief, Val
 from bidsim.core.errors import did_you_mean
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform, uniform_open
-from bidsim.core.settings import NonNegative, Number, Probability, Settings
+from bidsim.core.settings import NonNegative, Number, Settings
 from bidsim.kernels.choose import poisson_quantile
 from bidsim.kernels.distributions import Distribution, Uniform, coded, quantile
 from bidsim.kernels.normal import normal_quantile
@@ -36,7 +36,7 @@ class IndependentParams(Settings):
     """Values of all campaigns that have none of their own."""
     own: dict[str, Distribution] = {}
     """Values of single campaigns, by name."""
-    quality: dict[str, Probability | Literal[1.0]] = {}
+    quality: dict[str, Annotated[Number, Field(gt=0.0, le=1.0)]] = {}
     """Expected clicks of one impression in the first position, by campaign; 1 where it is left out."""
     common: bool = False
     """Whether all campaigns share one value, drawn from ``distribution``."""
@@ -61,10 +61,8 @@ def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDA
     if who == ROTATE:
         first, wanted = request % campaigns, 1
     elif who != ALL:
-        if who == POISSON:
-            wanted = min(poisson_quantile(mean, uniform(key, request, _COUNT, 0)), campaigns)
-        else:
-            wanted = min(int(mean), campaigns)
+        drawn_count = poisson_quantile(mean, uniform(key, request, _COUNT, 0)) if who == POISSON else int(mean)
+        wanted = min(drawn_count, campaigns)
         first = int(uniform(key, request, _PICK, 0) * campaigns)
     shared = uniform_open(key, request, _COMMON, 0)
     count, left = 0, wanted

@@ -95,7 +95,7 @@ def downsampling(params: Mapping[str, Any], units: int, seed: int) -> dict[str, 
     kept = (label == 1) | (thinned(seed, len(label)) < keep)
     count = int(kept.sum())
     logged = LoggedRows(np.zeros((count, WIDTH), np.float32), label[kept], np.full(count, rate), np.zeros(count, np.int64), keep, len(label))
-    vocabulary = dict.fromkeys(FEATURES, ("one",))
+    vocabulary: dict[str, tuple[str, ...]] = dict.fromkeys(FEATURES, ("one",))
     fitted = Logistic.fit(LogisticParams(ignore=list(FEATURES)), logged, vocabulary, seed)
     return {
         "sampled_rate": Estimate(float(logged.label.mean()), units),

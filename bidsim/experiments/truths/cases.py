@@ -132,15 +132,23 @@ def _case(file: Path, number: int, raw: Any) -> Case:
         "expected_se": raw.get("expected_se", {}),
     }
     for key, table in tables.items():
-        if not isinstance(table, dict):
-            raise fail(key, "is not a table")
-        for metric, figure in table.items():
-            if isinstance(figure, bool) or not isinstance(figure, int | float) or not math.isfinite(figure):
-                raise fail(f"{key}.{metric}", f"{figure!r} is not a finite number")
+        wrong = _not_figures(table)
+        if wrong is not None:
+            raise fail(*((key, wrong[1]) if wrong[0] is None else (f"{key}.{wrong[0]}", wrong[1])))
     return Case(
         id=raw["id"], check=raw["check"], params=raw["params"], expected=raw["expected"], sd=tables["se_per_auction"], slack=tables["tolerance.abs"],
         expected_se=tables["expected_se"], source=str(raw.get("source", "")),
     )  # fmt: skip
+
+
+def _not_figures(table: Any) -> tuple[str | None, str] | None:
+    """Where a table of figures is none: (metric or None, what is wrong)."""
+    if not isinstance(table, dict):
+        return None, "is not a table"
+    for metric, figure in table.items():
+        if isinstance(figure, bool) or not isinstance(figure, int | float) or not math.isfinite(figure):
+            return metric, f"{figure!r} is not a finite number"
+    return None
 
 
 def grade(case: Case, component: str, estimates: Mapping[str, Estimate]) -> list[Verdict]:

@@ -80,7 +80,8 @@ def return_on_spend(params: Mapping[str, Any], units: int, seed: int) -> dict[st
     """The most value at a cost per value (check ``roi``)."""
     cost = float(params["c"])
     long = min(_LONG * units, _MOST_ROWS)
-    alpha = multiplier_for_cost(*_stream(params, long, seed), cost)
+    value, price = _stream(params, long, seed)
+    alpha = multiplier_for_cost(value, price, cost)
     best = simulate(seed, units, {"c": _shaded(min(alpha, 10.0))}, auction=_SECOND, **_alone(params))
     naive = simulate(seed, units, {"c": _shaded(cost)}, auction=_SECOND, **_alone(params))
     found = {

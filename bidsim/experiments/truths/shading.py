@@ -65,7 +65,8 @@ _ROWS_AT_ONCE = 400_000
 def censored_prices(params: Mapping[str, Any], units: int, seed: int) -> dict[str, Estimate]:
     """The landscape from wins that show the price and losses that hide it (check ``km``), by the estimator of `learned_shading`."""
     size, at = int(params["N"]), float(params["t"])
-    known, naive = [], []
+    known: list[float] = []
+    naive: list[tuple[float, int]] = []
     while len(known) < _SAMPLES:
         count = max(1, min(_SAMPLES - len(known), _ROWS_AT_ONCE // size))
         own = {"kind": "independent", "distribution": distribution(params["b"])}

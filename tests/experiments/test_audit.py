@@ -1,0 +1,87 @@
+"""Audits: every rule is named from its payments alone, and a made-up next bid is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bidsim
+from bidsim.cli import main
+from bidsim.core.errors import UsageError
+from bidsim.experiments.audit import audit_path, audit_run
+from bidsim.metrics.audit import audit
+from bidsim.scenario.load import scenario_of
+
+DICE = np.random.default_rng(0)
+
+
+def _run(pricing: dict[str, Any]) -> bidsim.Result:
+    world = {"name": "w", "requests": 4_000, "duration": "1d", "values": {"kind": "independent"}, "auction": pricing, "campaigns": {k: {"budget": 1e6} for k in "abc"}}
+    return bidsim.run(scenario_of(world), progress=lambda *a: None)
+
+
+@pytest.mark.parametrize(
+    ("pricing", "rule"),
+    [
+        ({"format": "first_price"}, "first price"),
+        ({"format": "second_price"}, "second price"),
+        ({"format": "second_price", "reserve_cpm": 500.0}, "second price"),
+        ({"format": "soft_floor", "soft_floor_cpm": 700.0}, "soft floor"),
+    ],
+)
+def test_audit__names_the_rule_of_a_run(pricing: dict[str, Any], rule: str) -> None:
+    assert audit_run(_run(pricing)).rule == rule
+
+
+def test_audit__finds_a_point_mass_at_a_share_of_the_bid() -> None:
+    bid = DICE.lognormal(0, 0.5, 20_000)
+    second = bid * DICE.random(20_000)
+    cheated = DICE.random(20_000) < 0.05
+    payment = np.where(cheated, 0.85 * bid, second)
+    found = audit(bid, payment, unit=1e-9)
+    assert found.rule == "second price with a point mass"
+    assert found.evidence["point_mass_at"] == pytest.approx(0.85, abs=1e-6)
+    assert found.evidence["share_there"] == pytest.approx(0.05, abs=0.01)
+    assert audit(bid, second, unit=1e-9).rule == "second price"
+
+
+def test_audit__says_when_no_rule_fits() -> None:
+    bid = DICE.random(5000) + 0.1
+    payment = np.where(DICE.random(5000) < 0.5, bid, bid * DICE.random(5000))
+    assert audit(bid, payment, bid * 0.5, 1e-9).rule == "unknown"
+    assert audit(np.zeros(3), np.zeros(3)).rule == "unknown"
+
+
+def test_command__audits_runs_and_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _run({"format": "first_price"}).save(tmp_path / "run")
+    assert main(["audit", str(tmp_path / "run")]) == 0
+    assert "this is first price" in capsys.readouterr().out
+    rows = "\n".join(f"{b},{p},{p}" for b, p in zip(range(100, 600), range(50, 550), strict=True))
+    (tmp_path / "log.csv").write_text("bid,payment,next_bid\n" + rows + "\n")
+    assert main(["audit", str(tmp_path / "log.csv"), "--json"]) == 0
+    assert '"rule": "second price"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("bid,price\n1,1\n", "no column 'payment'"),
+        ("bid,payment\n1,x\n", "payment: not all values are numbers"),
+        ("bid,payment\n1,1\n-2,1\n", "log.csv:3: bid: -2"),
+        ("", "cannot be read"),
+    ],
+)
+def test_log__is_refused_with_line_and_field(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "log.csv").write_text(content)
+    with pytest.raises(UsageError, match=message):
+        audit_path(tmp_path / "log.csv")
+
+
+def test_path__that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a run directory"):
+        audit_path(tmp_path)
+    with pytest.raises(UsageError, match="no such run or log"):
+        audit_path(tmp_path / "nothing.csv")

@@ -1,0 +1,108 @@
+"""Comparisons: intervals that hold what they promise, and pairing that is worth its name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import bidsim
+from bidsim.core.errors import UsageError
+from bidsim.experiments.compare import METRICS, _training_digest, compare, measure
+from bidsim.metrics.intervals import mean_interval, welch_interval
+from bidsim.scenario.load import scenario_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORLD: dict[str, Any] = {
+    "name": "one",
+    "requests": 2_000,
+    "count": "exact",
+    "duration": "1d",
+    "values": {"kind": "independent"},
+    "market": {"kind": "distribution"},
+    "auction": {"format": "first_price"},
+    "log": {"wins": 0, "decisions": 0},
+    "campaigns": {"c": {"budget": 1e6, "policy": {"name": "shaded", "factor": 0.6}}},
+}
+
+
+def _world(factor: float) -> bidsim.Scenario:
+    return scenario_of({**WORLD, "campaigns": {"c": {"budget": 1e6, "policy": {"name": "shaded", "factor": factor}}}})
+
+
+def test_compare__a_policy_with_itself_on_other_seeds_differs_as_often_as_it_should() -> None:
+    """Of 200 comparisons 3 to 8% call a difference at the 5% level."""
+    world, replications = _world(0.6), 10
+    figures = np.array([measure(world, seed, None) for seed in range(200 * 2 * replications)])
+    for metric in ("spend", "surplus", "welfare"):
+        column = figures[:, METRICS.index(metric)].reshape(200, 2, replications)
+        called = [not (i.low <= 0.0 <= i.high) for i in (welch_interval(b, a) for a, b in column)]
+        assert 0.03 <= np.mean(called) <= 0.08
+
+
+def test_compare__finds_a_small_difference_with_paired_seeds_and_says_what_pairing_saves() -> None:
+    found = {d.metric: d for d in compare([_world(0.60), _world(0.612)], replications=12, workers=1)}
+    assert found["spend"].shown
+    assert found["spend"].interval.value > 0
+    assert found["spend"].interval.value / found["spend"].base == pytest.approx(0.04, abs=0.02)
+    pairing = found["spend"].pairing
+    assert pairing is not None
+    assert pairing > 10
+    unpaired = {d.metric: d for d in compare([_world(0.60), _world(0.612)], replications=12, workers=1, paired=False)}
+    assert unpaired["spend"].pairing is None
+    assert unpaired["spend"].interval.high - unpaired["spend"].interval.low > 3 * (found["spend"].interval.high - found["spend"].interval.low)
+
+
+def test_compare__the_same_twice_shows_nothing() -> None:
+    for difference in compare([_world(0.6), _world(0.6)], replications=3, workers=1):
+        assert difference.interval.value == 0.0
+        assert not difference.shown
+
+
+def test_compare__workers_do_not_matter() -> None:
+    scenarios = [_world(0.6), _world(0.7), _world(0.8)]
+    assert compare(scenarios, replications=2, workers=1) == compare(scenarios, replications=2, workers=2)
+
+
+def test_compare__one_campaign_alone() -> None:
+    pair = [_world(0.6), _world(0.7)]
+    assert {d.metric: d.base for d in compare(pair, replications=2, workers=1, campaign="c")}["spend"] == pytest.approx(
+        {d.metric: d.base for d in compare(pair, replications=2, workers=1)}["spend"]
+    )
+
+
+def test_compare__says_what_it_needs() -> None:
+    with pytest.raises(UsageError, match="two scenarios"):
+        compare([_world(0.6)])
+    with pytest.raises(UsageError, match="two replications"):
+        compare([_world(0.6), _world(0.7)], replications=1)
+    with pytest.raises(UsageError, match="no such campaign"):
+        compare([_world(0.6), _world(0.7)], campaign="d")
+
+
+def test_models__are_shared_by_scenarios_that_train_alike(small: Path) -> None:
+    one = bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000})
+    assert _training_digest(one) == _training_digest(
+        bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "campaigns.lamp.policy": "truthful"})
+    )
+    assert _training_digest(one) != _training_digest(bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_001}))
+
+
+def test_compare__runs_trained_models(small: Path) -> None:
+    logged = {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "requests": 500, "products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.3}
+    one = bidsim.load_scenario(small, logged)
+    two = bidsim.load_scenario(small, {**logged, "auction.format": "first_price"})
+    found = {d.metric: d for d in compare([one, replace(two)], replications=2, workers=1)}
+    assert found["spend"].other > found["spend"].base
+
+
+def test_intervals__cover_as_often_as_they_say() -> None:
+    dice = np.random.default_rng(0)
+    mean = [mean_interval(dice.normal(1.0, 2.0, 5)) for _ in range(2000)]
+    welch = [welch_interval(dice.normal(1.0, 3.0, 6), dice.normal(0.0, 1.0, 9)) for _ in range(2000)]
+    for intervals in (mean, welch):
+        assert np.mean([i.low <= 1.0 <= i.high for i in intervals]) == pytest.approx(0.95, abs=0.015)

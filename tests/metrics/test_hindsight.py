@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+import bidsim
+from bidsim.core.errors import UsageError
+from bidsim.metrics.hindsight import best_in_hindsight, best_shaded, best_whole, multiplier_for_cost, uniform_multiplier
+from bidsim.metrics.regret import UPPER_BOUND, regrets
+from bidsim.scenario.load import scenario_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+auctions = st.lists(st.tuples(st.floats(0.01, 2.0), st.floats(0.01, 2.0)), min_size=1, max_size=8)
+
+
+@settings(max_examples=150)
+@given(auctions, st.floats(0.05, 5.0), st.sampled_from(["utility", "value"]))
+def test_fractional__is_the_linear_programme(pairs: list[tuple[float, float]], budget: float, objective: Any) -> None:
+    value, price = np.array([v for v, _ in pairs]), np.array([p for _, p in pairs])
+    gain = value - price if objective == "utility" else value
+    twin = optimize.linprog(-gain, A_ub=[price], b_ub=[budget], bounds=(0, 1))
+    assert best_in_hindsight(value, price, budget, objective).worth == pytest.approx(-twin.fun, abs=1e-6)
+
+
+@settings(max_examples=100)
+@given(auctions, st.floats(0.05, 5.0), st.sampled_from(["utility", "value"]))
+def test_whole__is_the_best_of_all_subsets(pairs: list[tuple[float, float]], budget: float, objective: Any) -> None:
+    value, price = np.array([v for v, _ in pairs]), np.array([p for _, p in pairs])
+    gain = value - price if objective == "utility" else value
+    every = max(float(np.dot(chosen, gain)) for chosen in product([0, 1], repeat=len(pairs)) if np.dot(chosen, price) <= budget)
+    assert best_whole(value, price, budget, objective) == pytest.approx(every, abs=1e-9)
+    assert best_whole(value, price, budget, objective) <= best_in_hindsight(value, price, budget, objective).worth + 1e-9
+
+
+def test_multipliers__are_the_roots_of_spend_and_cost() -> None:
+    dice = np.random.default_rng(0)
+    value, price = dice.random(200_000), dice.random(200_000)
+    assert uniform_multiplier(value, price, len(value) / 24) == pytest.approx(0.5, abs=0.01)
+    assert multiplier_for_cost(value, price, 0.4) == pytest.approx(0.8, abs=0.01)
+    assert uniform_multiplier(value, price, 1e9) == float("inf")
+
+
+def test_best_shaded__is_the_textbook_bid_without_a_budget() -> None:
+    dice = np.random.default_rng(1)
+    value, price = np.full(100_000, 0.8), dice.random(100_000)
+    found = best_shaded(value, price, 1e9)
+    assert found.worth / len(value) == pytest.approx(0.16, abs=0.003)
+    tight = best_shaded(value, price, found.spend / 4)
+    assert tight.spend <= found.spend / 4
+    assert 0 < tight.worth < found.worth
+
+
+def test_regret__by_hand() -> None:
+    world = {
+        "name": "hand", "requests": 4, "count": "exact", "duration": "1d", "values": {"kind": "types", "worth": {"c": [0.9, 0.5, 0.8, 0.3], "rival": [0.5, 0.1, 0.6, 0.2]}, "in_turn": True},
+        "auction": {"format": "second_price"}, "log": {"decisions": 1000},
+        "campaigns": {"c": {"budget": 0.6}, "rival": {"budget": 100.0}},
+    }  # fmt: skip
+    found = regrets(bidsim.run(scenario_of(world), progress=lambda *a: None))["c"]
+    # it wins the first two for 0.5 and 0.1, and is broke; the best takes them too
+    assert found["reached"] == pytest.approx(0.4 + 0.4, abs=1e-6)
+    assert found["best"] == pytest.approx(0.8, abs=1e-6)
+    assert found["pacing_regret"] == pytest.approx(0.0, abs=1e-6)
+    assert found["note"] == ""
+    world["campaigns"]["c"]["budget"] = 0.55  # type: ignore[index]
+    poorer = regrets(bidsim.run(scenario_of(world), progress=lambda *a: None))["c"]
+    # broke after the first; the second at 0.1 brings 4 for 1, and then nine tenths of the first
+    assert poorer["reached"] == pytest.approx(0.4, abs=1e-6)
+    assert poorer["best"] == pytest.approx(0.4 + 0.9 * 0.4, abs=1e-6)
+
+
+def test_regret__model_regret_is_what_wrong_beliefs_cost() -> None:
+    world = {
+        "name": "noise", "requests": 5_000, "count": "exact", "duration": "1d", "values": {"kind": "independent", "noise": 0.5}, "market": {"kind": "distribution"},
+        "auction": {"format": "second_price"}, "log": {"decisions": 1_000_000}, "campaigns": {"c": {"budget": 1e6}},
+    }  # fmt: skip
+    found = regrets(bidsim.run(scenario_of(world), progress=lambda *a: None))["c"]
+    assert found["pacing_regret"] == pytest.approx(0.0, abs=1e-3)
+    assert found["model_regret"] > 100
+    clean = regrets(bidsim.run(scenario_of({**world, "values": {"kind": "independent"}}), progress=lambda *a: None))["c"]
+    assert clean["model_regret"] == pytest.approx(0.0, abs=1e-3)
+    assert clean["estimation"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_regret__needs_every_bid_and_says_when_it_is_a_bound(run_small: Callable[..., bidsim.Result]) -> None:
+    with pytest.raises(UsageError, match=r"log\.decisions"):
+        regrets(run_small({"log.decisions": 50}))
+    assert regrets(run_small({"log.decisions": 1_000_000}))["lamp"]["note"] == UPPER_BOUND
+    assert "regret" in run_small({"log.decisions": 1_000_000}).summary["campaigns"]["lamp"]
+    assert "regret" not in run_small({"log.decisions": 50}).summary["campaigns"]["lamp"]
