@@ -116,10 +116,17 @@ class Drawn(NamedTuple):
 
 
 class ScorerTables(NamedTuple):
-    """A compiled model as two flat tables: int64 structure and float64 numbers."""
+    """A compiled model as flat tables: int64 structure, float64 numbers, and masks of 32 or 64 bits where it has any."""
 
     ints: NDArray[np.int64]
     floats: NDArray[np.float64]
+    narrow: NDArray[np.uint32]
+    wide: NDArray[np.uint64]
+
+
+def scorer_tables(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> ScorerTables:
+    """Make tables of a model without masks."""
+    return ScorerTables(ints, floats, np.zeros(1, np.uint32), np.zeros(1, np.uint64))
 
 
 def empty_offers(n: int) -> Offers:
@@ -166,9 +173,12 @@ DRAW_SIGNATURE = numba.int64(
 """``draw(offers, drawn, request, key, logged, floats, ints) -> count``: of value models."""
 
 SCORE_SIGNATURE = numba.void(
-    numba.typeof(ScorerTables(np.zeros(1, np.int64), np.zeros(1))), numba.float32[:, ::1], numba.float64[::1], numba.int64, numba.int64, numba.float64[::1]
-)
-"""``score(tables, features, truth, lo, hi, pcvr)``: of CVR models; only the oracle reads ``truth``."""
+    numba.typeof(scorer_tables(np.zeros(1, np.int64), np.zeros(1))), numba.int64[::1], numba.float32[:, ::1], numba.float64[::1],
+    numba.int64, numba.int64, numba.float64[::1],
+)  # fmt: skip
+"""``score(tables, who, features, truth, lo, hi, pcvr)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``who`` on one
+request, whose own features are the same in all of them, unless ``who[lo]`` is negative: then they have nothing in common.
+Only the oracle reads ``truth``."""
 
 
 call_offers = caller(OFFERS_SIGNATURE)
@@ -392,6 +402,11 @@ class CvrModel(Plugin):
     score: ClassVar[Callable[..., None]]
     trains: ClassVar[bool] = True
     """Whether the model needs the logged history at all."""
+
+    @staticmethod
+    def prepared(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerTables:
+        """Fold in what is known of campaigns for a whole run; ``static`` is float32[campaigns, campaign features]."""
+        return tables
 
 
 KERNELS_OF: dict[str, dict[str, Any]] = {

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from bidsim.core.contracts import CvrModel
+from bidsim.core.contracts import CvrModel, ScorerTables
 from bidsim.core.errors import BidsimError
 from bidsim.core.settings import Number, Settings
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices
+from bidsim.cvr.masks import with_campaigns
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
 from bidsim.cvr.trees import compile_trees, score_trees
 
@@ -66,6 +69,11 @@ class Lightgbm(CvrModel):
         }
         text = lightgbm.train(settings, data, num_boost_round=params.trees).model_to_string()
         return Lightgbm.from_text(text, downsampling_offset(rows.keep), vocabulary)
+
+    @staticmethod
+    def prepared(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerTables:
+        """Look the campaigns' own features up once for the run."""
+        return with_campaigns(tables, static)
 
     @staticmethod
     def from_text(text: str, offset: float, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:

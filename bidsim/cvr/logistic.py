@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScorerTables
+from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScorerTables, scorer_tables
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
 from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH
@@ -57,7 +57,7 @@ def encode(ints: NDArray[np.int64], floats: NDArray[np.float64], row: NDArray[np
 
 
 @kernel(SCORE_SIGNATURE)
-def score(tables: ScorerTables, features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+def score(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
     """Predicted rates of rows ``lo`` to ``hi``; the intercept and the weights follow the encoding in ``floats``."""
     width = features.shape[1]
     index, value = np.empty(width, np.int64), np.empty(width)
@@ -144,7 +144,7 @@ class Logistic(CvrModel):
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
         """Build the model from its folder's files."""
         stored = json.loads(text[MODEL_FILE])
-        tables = ScorerTables(np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64))
+        tables = scorer_tables(np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64))
         return FittedModel(Logistic, tables, meta["vocabulary"], text)
 
 

@@ -75,8 +75,10 @@ class FittedModel:
     def predict(self, features: NDArray[np.float32], true_rate: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Predicted rates of feature rows, float64[n], by the kernel that the request loop uses."""
         out = np.zeros(len(features))
+        if not len(features):
+            return out
         truth = np.zeros(len(features)) if true_rate is None else np.ascontiguousarray(true_rate)
-        self.kind.score(self.tables, np.ascontiguousarray(features, np.float32), truth, 0, len(features), out)
+        self.kind.score(self.tables, np.full(1, -1), np.ascontiguousarray(features, np.float32), truth, 0, len(features), out)
         return out
 
 

@@ -1,4 +1,7 @@
-"""LightGBM models as flat tables, read from their text form, and scored by a node walk.
+"""LightGBM models read from their text form, and compiled to tables of masks, or of nodes that are walked.
+
+What is chosen is in ``ints[0]``: masks where trees have 64 leaves at most and the masks fit the caches
+(`bidsim.cvr.masks`), else nodes.
 
 Node record (int64 x 6): feature, decision type, left, right, place, words. ``place`` is the index of the
 threshold in ``floats``, or of the category bitset in ``ints``, which has ``words`` words of 32 bits.
@@ -13,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables
+from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables, scorer_tables
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
+from bidsim.cvr.masks import NARROW, WALK, Node, compile_masks, count_masks, fits, score_candidates, score_rows
 from bidsim.kernels.normal import sigmoid
 
 _RECORD = 6
@@ -60,6 +64,9 @@ def compile_trees(text: str, features: int, offset: float = 0.0) -> ScorerTables
         raise ModelError(f"the model's text is damaged near tree {len(tables.roots)}: {error}") from None
     if not tables.roots:
         raise ModelError("the model's text holds no trees")
+    nodes, leaves = _by_leaf_order(tables)
+    if fits(max(len(values) for values in leaves), count_masks(nodes, len(leaves))):
+        return compile_masks(nodes, leaves, offset, sharpness)
     return _flatten(tables)
 
 
@@ -128,20 +135,42 @@ def _child(child: int, parent: int, first: int, first_leaf: int, leaves: int) ->
     return first + child if child >= 0 else ~(first_leaf + ~child)
 
 
+def _by_leaf_order(tables: _Tables) -> tuple[list[Node], list[list[float]]]:
+    """All nodes with the leaves below their left children, leaves numbered from left to right, and leaf values by tree."""
+    nodes, leaves = [], []
+    for tree, root in enumerate(tables.roots):
+        values: list[float] = []
+
+        def visit(at: int, tree: int = tree, values: list[float] = values) -> None:
+            if at < 0:
+                values.append(tables.floats[~at])
+                return
+            feature, kind, left, right, place, words = tables.nodes[at]
+            first = len(values)
+            visit(left)
+            found = frozenset(32 * w + bit for w in range(words) for bit in range(32) if tables.words[place + w] >> bit & 1) if kind & _CATEGORICAL else frozenset()
+            nodes.append(Node(feature, kind, 0.0 if kind & _CATEGORICAL else tables.floats[place], found, tree, (first, len(values))))
+            visit(right)
+
+        visit(root)
+        leaves.append(values)
+    return nodes, leaves
+
+
 def _flatten(tables: _Tables) -> ScorerTables:
-    """Ints: number of trees, roots, node records, bitset words; children and places become absolute."""
+    """Ints: kind, number of trees, roots, node records, bitset words; children and places become absolute."""
     trees = len(tables.roots)
-    first = 1 + trees
+    first = 2 + trees
     first_word = first + _RECORD * len(tables.nodes)
     ints = np.zeros(first_word + len(tables.words), np.int64)
-    ints[0] = trees
-    ints[1:first] = [first + _RECORD * r if r >= 0 else r for r in tables.roots]
+    ints[0], ints[1] = WALK, trees
+    ints[2:first] = [first + _RECORD * r if r >= 0 else r for r in tables.roots]
     for n, (feature, kind, left, right, place, words) in enumerate(tables.nodes):
         children = [first + _RECORD * c if c >= 0 else c for c in (left, right)]
         at = place + first_word if kind & _CATEGORICAL else place
         ints[first + _RECORD * n : first + _RECORD * (n + 1)] = [feature, kind, *children, at, words]
     ints[first_word:] = tables.words
-    return ScorerTables(ints, np.array(tables.floats))
+    return scorer_tables(ints, np.array(tables.floats))
 
 
 @kernel()
@@ -166,16 +195,32 @@ def _goes_left(ints: NDArray[np.int64], floats: NDArray[np.float64], node: int, 
     return value <= floats[ints[node + 4]]
 
 
-@kernel(SCORE_SIGNATURE)
-def score_trees(tables: ScorerTables, features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
-    """Predicted rates of rows ``lo`` to ``hi``: one walk from root to leaf per tree."""
+@kernel()
+def walk_rows(tables: ScorerTables, features: NDArray[np.float32], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+    """Score rows by one walk from root to leaf per tree."""
     ints, floats = tables.ints, tables.floats
     for k in range(lo, hi):
         total = 0.0
-        for t in range(ints[0]):
-            node = ints[1 + t]
+        for t in range(ints[1]):
+            node = ints[2 + t]
             while node >= 0:
                 left = _goes_left(ints, floats, node, np.float64(features[k, ints[node]]))
                 node = ints[node + 2] if left else ints[node + 3]
             total += floats[~node]
         pcvr[k] = sigmoid(floats[1] * total + floats[0])
+
+
+@kernel(SCORE_SIGNATURE)
+def score_trees(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+    """Predicted rates of rows ``lo`` to ``hi``, in the way that the tables were made for."""
+    if tables.ints[0] == WALK:
+        walk_rows(tables, features, lo, hi, pcvr)
+    elif who[min(lo, who.shape[0] - 1)] < 0:
+        if tables.ints[0] == NARROW:
+            score_rows(tables.ints, tables.narrow, tables.floats, 32, features, lo, hi, pcvr)
+        else:
+            score_rows(tables.ints, tables.wide, tables.floats, 64, features, lo, hi, pcvr)
+    elif tables.ints[0] == NARROW:
+        score_candidates(tables.ints, tables.narrow, tables.floats, 32, who, features, lo, hi, pcvr)
+    else:
+        score_candidates(tables.ints, tables.wide, tables.floats, 64, who, features, lo, hi, pcvr)

@@ -94,8 +94,13 @@ def predict(sim: Simulated, lo: int, count: int) -> None:
         hi = lo + 1
         while hi < count and sim.campaigns.seat[offers.campaign[hi]] == seat:
             hi += 1
-        tables = ScorerTables(sim.tables.ints[seats.ints[seat] : seats.ints[seat + 1]], sim.tables.floats[seats.floats[seat] : seats.floats[seat + 1]])
-        call_score(sim.calls.score[seats.scorer[seat]], (tables, sim.scratch.features, truth, lo, hi, offers.pcvr))
+        tables = ScorerTables(
+            sim.tables.ints[seats.ints[seat] : seats.ints[seat + 1]],
+            sim.tables.floats[seats.floats[seat] : seats.floats[seat + 1]],
+            sim.tables.narrow[seats.narrow[seat] : seats.narrow[seat + 1]],
+            sim.tables.wide[seats.wide[seat] : seats.wide[seat + 1]],
+        )
+        call_score(sim.calls.score[seats.scorer[seat]], (tables, offers.campaign, sim.scratch.features, truth, lo, hi, offers.pcvr))
         lo = hi
     for k in range(first, count):
         offers.value[k] = offers.pcvr[k] * sim.campaigns.value[offers.campaign[k]]

@@ -57,7 +57,7 @@ class Seats(NamedTuple):
     """Bidders as the exchange sees them.
 
     Fields: ``user_from`` and ``user_to``, its part of the user space [0, 1); ``internal`` 1 where only its
-    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``ints`` and ``floats`` [seats + 1], its part of the tables.
+    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables.
     """
 
     user_from: F64
@@ -67,6 +67,8 @@ class Seats(NamedTuple):
     scorer: I64
     ints: I64
     floats: I64
+    narrow: I64
+    wide: I64
 
 
 class Targeting(NamedTuple):

@@ -121,7 +121,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     ]
     bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), briefs)
     targeting = _targeting(order, vocabulary, len(settings.seats))
-    seats, tables = _seats(settings, models)
+    seats, tables = _seats(settings, models, campaigns.static)
     draw, value_floats, value_ints = values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
     calls = Calls(
         clear=addresses([auction.clear], CLEAR_SIGNATURE),
@@ -244,8 +244,8 @@ def _targeting(order: Order, vocabulary: dict[str, tuple[str, ...]], seats: int)
     return Targeting(first, np.array(rows), np.zeros(member.shape[1], np.uint64), member, np.full(1, -(2**62), np.int64))
 
 
-def _seats(settings: ScenarioSettings, models: SeatModels) -> tuple[Seats, ScorerTables]:
-    tables = [m.tables for m in models.fitted]
+def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.float32]) -> tuple[Seats, ScorerTables]:
+    tables = [m.kind.prepared(m.tables, static) for m in models.fitted]
     listed = list(settings.seats.values())
     return Seats(
         user_from=np.array([s.users[0] for s in listed], np.float64),
@@ -255,7 +255,9 @@ def _seats(settings: ScenarioSettings, models: SeatModels) -> tuple[Seats, Score
         scorer=np.array(models.scorer_of, np.int64),
         ints=np.cumsum([0] + [len(t.ints) for t in tables]).astype(np.int64),
         floats=np.cumsum([0] + [len(t.floats) for t in tables]).astype(np.int64),
-    ), ScorerTables(np.concatenate([t.ints for t in tables]), np.concatenate([t.floats for t in tables]))
+        narrow=np.cumsum([0] + [len(t.narrow) for t in tables]).astype(np.int64),
+        wide=np.cumsum([0] + [len(t.wide) for t in tables]).astype(np.int64),
+    ), ScorerTables(*(np.concatenate(parts) for parts in zip(*tables, strict=True)))
 
 
 def _format(scenario: Scenario) -> tuple[Any, NDArray[np.float64]]:

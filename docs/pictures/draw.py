@@ -40,7 +40,7 @@ def formats() -> None:
         "soft floor 0.6, equilibrium": ({"format": "soft_floor", "soft_floor_cpm": 600.0}, {"name": "equilibrium", "bidders": 2, "soft_floor_cpm": 600.0}),
     }
     drawn, axes = figure(8.2, 3.4)
-    for row, (name, (auction, policy)) in enumerate(reversed(cases.items())):
+    for row, (auction, policy) in enumerate(reversed(cases.values())):
         market = _run(auction=auction, campaigns={k: {"budget": 1e9, "policy": policy} for k in "ab"}).summary["market"]
         revenue, surplus = market["revenue"] / _AUCTIONS, market["surplus_expected"] / _AUCTIONS
         axes.barh(row, revenue, color=ACCENT, label="exchange" if row == 0 else None)
@@ -135,5 +135,5 @@ def worlds() -> None:
 
 if __name__ == "__main__":
     for draw in (formats, policies, pacers, worlds):
-        if len(sys.argv) < 2 or draw.__name__ in sys.argv[1:]:
+        if not sys.argv[1:] or draw.__name__ in sys.argv[1:]:
             draw()

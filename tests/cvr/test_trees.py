@@ -62,7 +62,7 @@ def test_score_trees__agrees_with_lightgbm(shape: dict[str, Any]) -> None:
     wide = np.zeros((len(tried), 8), np.float32)
     wide[:] = tried
     found = np.zeros(len(wide))
-    Lightgbm.score(model.tables, wide, found, 0, len(wide), found)
+    Lightgbm.score(model.tables, np.full(1, -1), wide, found, 0, len(wide), found)
     assert np.abs(found - booster.predict(tried)).max() <= 1e-12
 
 
