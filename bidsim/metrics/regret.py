@@ -60,6 +60,30 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
     return found
 
 
+def allocation_regret(result: Result) -> dict[str, float]:
+    """True value that each seat lost by sending another campaign's ad than its best one, currency units.
+
+    Only seats that send one bid choose between ads; for the others it is zero (AuctionGym's allocation regret).
+    """
+    bids, campaigns = result.tables["bids"], result.tables["campaigns"]
+    seats = result.manifest["scenario"]["seats"]
+    found = {name: 0.0 for name in seats}
+    code = _codes(bids["campaign"], campaigns["campaign"])
+    worth = bids["true_rate"] * campaigns["conversion_value_nanos"][code] / NANOS_PER_UNIT
+    for name, settings in seats.items():
+        if not settings["internal_auction"]:
+            continue
+        mine = np.flatnonzero((np.array(campaigns["seat"]) == name)[code] & (bids["bid_nanos"] > 0))
+        # the ad sent is the one that did not lose inside
+        sent = np.array([bids["reason"][k] != "internal" for k in mine], bool)
+        requests, group = np.unique(bids["request"][mine], return_inverse=True)
+        best, chosen = np.zeros(len(requests)), np.zeros(len(requests))
+        np.maximum.at(best, group, worth[mine])
+        np.maximum.at(chosen, group[sent], worth[mine][sent])
+        found[name] = float((best - chosen).sum())
+    return found
+
+
 def _codes(names: list[str], known: list[str]) -> NDArray[np.int64]:
     number = {name: k for k, name in enumerate(known)}
     return np.array([number[name] for name in names], np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from bidsim.core.reasons import REASONS
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.metrics.incrementality import ghost_ad_estimate
-from bidsim.metrics.regret import has_all_bids, regrets
+from bidsim.metrics.regret import allocation_regret, has_all_bids, regrets
 
 if TYPE_CHECKING:
     from bidsim.core.result import Columns, Result
@@ -32,7 +32,9 @@ def summarize(result: Result) -> dict[str, Any]:
     if has_all_bids(result):
         regret = regrets(result)
         rows = [{**row, "regret": regret[row["campaign"]]} for row in rows]
+    parts = {"allocation_regret": allocation_regret(result)} if has_all_bids(result) else {}
     return {
+        **parts,
         "scenario": result.manifest["scenario"]["name"],
         "seed": result.manifest["scenario"]["seed"],
         "market": _market(market, campaigns),

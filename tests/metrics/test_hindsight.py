@@ -90,6 +90,24 @@ def test_regret__model_regret_is_what_wrong_beliefs_cost() -> None:
     assert clean["estimation"] == pytest.approx(0.0, abs=1e-3)
 
 
+def test_allocation_regret__is_what_the_wrong_ad_costs(run_small: Callable[..., bidsim.Result]) -> None:
+    everything = {
+        "log.decisions": 1_000_000,
+        "seats.main.internal_auction": True,
+        **{f"campaigns.{c}.budget": 1e5 for c in ("lamp", "soap-mobile", "soap-everyone")},
+        "campaigns.soap-everyone.daily_budget": 1e5,
+    }
+    alone = run_small({"log.decisions": 1_000_000})
+    assert alone.summary["allocation_regret"] == {"main": 0.0}
+    # a bid far above its value sends the soap where the lamp would have been worth more
+    wrong = run_small({**everything, "campaigns.soap-mobile.policy": {"name": "fixed_bid", "bid_cpm": 900.0}, "campaigns.soap-mobile.pacing": "none"})
+    right = run_small(
+        {**everything, "campaigns.soap-mobile.policy": "truthful", "campaigns.soap-mobile.pacing": "none", "campaigns.lamp.policy": "truthful", "campaigns.lamp.pacing": "none"}
+    )
+    assert right.summary["allocation_regret"]["main"] == pytest.approx(0.0, abs=1e-6)
+    assert wrong.summary["allocation_regret"]["main"] > 0.1
+
+
 def test_regret__needs_every_bid_and_says_when_it_is_a_bound(run_small: Callable[..., bidsim.Result]) -> None:
     with pytest.raises(UsageError, match=r"log\.decisions"):
         regrets(run_small({"log.decisions": 50}))
