@@ -67,7 +67,7 @@ def allocation_regret(result: Result) -> dict[str, float]:
     """
     bids, campaigns = result.tables["bids"], result.tables["campaigns"]
     seats = result.manifest["scenario"]["seats"]
-    found = {name: 0.0 for name in seats}
+    found: dict[str, float] = dict.fromkeys(seats, 0.0)
     code = _codes(bids["campaign"], campaigns["campaign"])
     worth = bids["true_rate"] * campaigns["conversion_value_nanos"][code] / NANOS_PER_UNIT
     for name, settings in seats.items():
