@@ -63,7 +63,7 @@ BUGS = [
     Bug("arrivals an hour off", "traffic/arrivals.py", "hours.peak_hour * HOUR", "(hours.peak_hour + 1) * HOUR", ("G1-arr-pub",)),
     Bug("noise 2% wide", "values/independent.py", "belief += noise *", "belief += 1.02 * noise *", ("F1-common-n2",)),
     Bug("wins-only landscape", "kernels/shading.py", "at_risk += seen[b] + censored[b]", "at_risk += seen[b]", ("E3-km-uu",)),
-    Bug("delayed labels taken as negatives", "cvr/delay.py", "hidden += counts[b] * share", "hidden += 0.0", ("F5-delay-pub",)),
+    Bug("delayed labels taken as negatives", "cvr/delay.py", "survives = np.exp(-elapsed[b] / mean)", "survives = 0.0", ("F5-delay-pub",)),
 ]  # fmt: skip
 
 

@@ -158,7 +158,7 @@ def optimal_reserve(params: Mapping[str, Any], units: int, seed: int) -> dict[st
         "revenue_1_3r": revenue(1.3 * best)[0],
         "revenue_nplus1_r0": revenue(0.0, n + 1)[0],
     }
-    return {name: Estimate(value, units) for name, value in found.items()} | {"optimal_reserve": Estimate(best_on_grid(grid, earned))}
+    return {name: Estimate(value, units) for name, value in found.items()} | {"optimal_reserve": Estimate(best_on_grid(grid, earned, 0.3, 2))}
 
 
 def _soft_floor(params: Mapping[str, Any], units: int, seed: int, policy: Mapping[str, Any] | str) -> Result:

@@ -113,11 +113,20 @@ def bids_at(seed: int, policy: Mapping[str, Any], values: Sequence[float], aucti
     return [float(b) for b in bid]
 
 
-def best_on_grid(grid: NDArray[np.float64], gain: NDArray[np.float64]) -> float:
-    """Where a noisy, smooth gain is highest: the top of a parabola through the points around the highest one."""
+def best_on_grid(grid: NDArray[np.float64], gain: NDArray[np.float64], around: float = 0.15, degree: int = 4) -> float:
+    """Where a noisy gain is highest: the top of a polynomial through the points around the highest one.
+
+    Args:
+        grid: float64[n], rising.
+        gain: float64[n].
+        around: Points within this part of the highest one are used; a gain with a kink at its top wants few.
+        degree: Degree of the polynomial; a noisy gain wants a low one.
+
+    """
     top = grid[int(np.argmax(gain))]
-    near = np.abs(grid - top) <= 0.25 * abs(top) + 1e-12
-    if near.sum() < 3:  # noqa: PLR2004
+    near = np.abs(grid - top) <= around * abs(top) + 1e-12
+    if near.sum() <= degree + 1:
         return float(top)
-    a, b, _ = np.polyfit(grid[near] - top, gain[near], 2)
-    return float(top - b / (2 * a)) if a < 0 and abs(b / (2 * a)) <= 0.25 * abs(top) else float(top)
+    curve = np.polyfit((grid[near] - top) / abs(top), gain[near], degree)
+    fine = np.linspace(grid[near][0], grid[near][-1], 2001)
+    return float(fine[int(np.argmax(np.polyval(curve, (fine - top) / abs(top))))])
