@@ -124,7 +124,13 @@ def sit_out(sim: Simulated, count: int, watched: int) -> None:
 
 
 @kernel(inner=True)
-def place_bids(sim: Simulated, count: int) -> None:
+def is_free(sim: Simulated, chunk: Chunk, i: int) -> bool:
+    """Whether a log says that request ``i`` cost nothing: then even a bid of nothing wins it."""
+    return sim.rules.yields != 0 and chunk.rivals[i, 0] == 0
+
+
+@kernel(inner=True)
+def place_bids(sim: Simulated, count: int, free: bool) -> None:
     """Let pacers and policies decide, group by group; cut bids to the budget and say who does not bid and why."""
     scratch, offers = sim.scratch, sim.scratch.offers
     lo = 0
@@ -140,11 +146,13 @@ def place_bids(sim: Simulated, count: int) -> None:
         if offers.active[k] == 0:
             offers.bid[k] = 0
             scratch.reason[k] = PACED
-        elif offers.bid[k] <= 0:
+        elif offers.bid[k] <= 0 and not free:
             offers.bid[k] = 0
             scratch.reason[k] = NO_BID
         scratch.wanted[k] = offers.bid[k]
         offers.bid[k] = min(offers.bid[k], offers.cap[k])
+        if free and offers.active[k] and offers.bid[k] <= 0:
+            offers.bid[k] = 1
 
 
 @kernel(inner=True)

@@ -53,13 +53,14 @@ def find_participants(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tupl
     offers, drawn = sim.scratch.offers, sim.scratch.drawn
     logged = chunk.logged[i] if chunk.logged.shape[0] > 1 else chunk.logged[0]
     drawn_count = call_draw(sim.calls.draw[0], (offers, drawn, request, sim.keys.values, logged, sim.value_floats, sim.value_ints))
+    free = sim.rules.yields != 0 and chunk.rivals[i, 0] == 0
     count = watched = 0
     for k in range(drawn_count):
         c = offers.campaign[k]
         if not sim.campaigns.start[c] <= time < sim.campaigns.end[c]:
             continue
         money = affordable(sim.campaigns, sim.ledger, c, day)
-        if money <= 0:
+        if money <= 0 and not free:
             sim.counters.reasons[c, BUDGET] += 1
             if watch:
                 _move_row(offers, drawn, k, watched)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
-from bidsim.engine.decision import fill_features_and_truth, fill_offers, hold_internal_auctions, notify, place_bids, predict, sit_out
+from bidsim.engine.decision import fill_features_and_truth, fill_offers, hold_internal_auctions, is_free, notify, place_bids, predict, sit_out
 from bidsim.engine.eligibility import find_eligible, find_participants
 from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import find_user, gather, has_room, release
@@ -102,7 +102,7 @@ def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
 def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, bucket: int) -> int:
     """From eligible campaigns to winners; return the size of the book."""
     fill_offers(sim, chunk, i, watched)
-    place_bids(sim, count)
+    place_bids(sim, count, is_free(sim, chunk, i))
     sit_out(sim, count, watched)
     hold_internal_auctions(sim, count)
     # whoever is logged gets a place in the book, so that the log knows what would have won

@@ -2,7 +2,7 @@
 
 The log is a Parquet or CSV file with the columns ``market_price``, ``pctr`` and ``click``, and optionally
 ``conversion``; other columns are not read. A campaign wins where its bid reaches the market price, and pays by the
-auction format; with ``second_price`` that is the market price. This is how bidders are compared on the iPinYou log
+auction format; with ``second_price`` that is the market price. A price of 0 is won by a bid of 0, too. This is how bidders are compared on the iPinYou log
 (Zhang et al., arXiv:1407.7073).
 """
 

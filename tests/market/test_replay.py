@@ -32,7 +32,12 @@ policy = {policy}
 def _log(n: int) -> dict[str, Any]:
     dice = np.random.default_rng(0)
     pctr = dice.beta(1, 300, n)
-    return {"market_price": dice.integers(1, 300, n), "pctr": pctr, "click": (dice.random(n) < 2 * pctr).astype(int), "conversion": (dice.random(n) < pctr / 5).astype(int)}
+    return {
+        "market_price": dice.integers(1, 300, n) * (dice.random(n) < 0.9),
+        "pctr": pctr,
+        "click": (dice.random(n) < 2 * pctr).astype(int),
+        "conversion": (dice.random(n) < pctr / 5).astype(int),
+    }
 
 
 def _write(folder: Path, log: dict[str, Any]) -> None:
@@ -55,7 +60,7 @@ def naive_replay(log: dict[str, Any], bids: list[int], budget: int, episode: int
         if r % episode == 0:
             left = budget
         bid = min(bid, left)  # noqa: PLW2901
-        if bid > 0 and bid >= log["market_price"][r]:
+        if bid >= log["market_price"][r]:
             wins += 1
             cost += int(log["market_price"][r])
             clicks += int(log["click"][r])
