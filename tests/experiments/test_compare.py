@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 import bidsim
+from bidsim.cli import main
 from bidsim.core.errors import UsageError
 from bidsim.experiments.compare import METRICS, _training_digest, compare, measure
 from bidsim.metrics.intervals import mean_interval, welch_interval
+from bidsim.reports.comparison import NOT_SHOWN
 from bidsim.scenario.load import scenario_of
 
 if TYPE_CHECKING:
@@ -106,3 +109,27 @@ def test_intervals__cover_as_often_as_they_say() -> None:
     welch = [welch_interval(dice.normal(1.0, 3.0, 6), dice.normal(0.0, 1.0, 9)) for _ in range(2000)]
     for intervals in (mean, welch):
         assert np.mean([i.low <= 1.0 <= i.high for i in intervals]) == pytest.approx(0.95, abs=0.015)
+
+
+def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "w.toml").write_text(
+        'name = "w"\nrequests = 1_000\nduration = "1d"\nvalues = { kind = "independent" }\nmarket = { kind = "distribution" }\n[campaigns.c]\nbudget = 1e6\npolicy = "shaded"\n'
+    )
+    plot, data = tmp_path / "d" / "c.svg", tmp_path / "c.json"
+    command = ["compare", str(tmp_path / "w.toml"), "--replications", "2", "--workers", "1", "--plot", str(plot), "--json", str(data)]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert out.count(NOT_SHOWN) == len(METRICS)
+    assert "<svg" in plot.read_text()
+    assert main([*command, "--set-last", "campaigns.c.policy.factor=0.2"]) == 0
+    assert "less" in capsys.readouterr().out
+    assert len(json.loads(data.read_text())) == len(METRICS)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [(["--replications", "1"], "two replications"), (["--workers", "0"], "at least one process"), (["--campaign", "d"], "no such campaign"), (["--seed", "-3"], "whole number")],
+)
+def test_command__says_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str) -> None:
+    assert main(["compare", str(small), *extra]) == 2
+    assert message in capsys.readouterr().err
