@@ -72,6 +72,7 @@ class Simulation:
         """What a manifest says of the run."""
         return {
             "requests": self.total,
+            "charge": "click" if self.sim.rules.by_click else "impression",
             "sampling": {"auctions": self.sim.rules.keep_wins, "requests": self.sim.rules.keep_decisions, "landscape": 1 / self.sim.rules.landscape_every},
             "users_seen": int(self.sim.store.used[0]),
             "state_bytes_per_user": round(bytes_per_user(self.sim.store), 1),

@@ -41,7 +41,7 @@ def summarize(result: Result) -> dict[str, Any]:
         "campaigns": {row.pop("campaign"): row for row in rows},
         "lines": _lines(result.tables["incrementality"]),
         "models": result.manifest.get("evaluation", {}),
-        "winners_curse": _winners_curse(campaigns),
+        "winners_curse": _winners_curse(campaigns, drawn=bool(result.manifest["scenario"].get("values"))),
     }
 
 
@@ -123,11 +123,13 @@ def _lines(table: Columns) -> list[dict[str, Any]]:
     return found
 
 
-def _winners_curse(campaigns: Columns) -> dict[str, Any]:
-    """Predicted over true rate on won impressions: above 1 the winner overestimates (Capen et al. 1971)."""
+def _winners_curse(campaigns: Columns, *, drawn: bool) -> dict[str, Any]:
+    """Predicted over true rate, or value where values are drawn, on won impressions: above 1 the winner overestimates (Capen et al. 1971)."""
+    worth = campaigns["conversion_value_nanos"].astype(float)
+    predicted, true = (campaigns["value_nanos"].astype(float), campaigns["true_rate_sum"] * worth) if drawn else (campaigns["pcvr_sum"], campaigns["true_rate_sum"])
     found = {}
     seats = np.array(campaigns["seat"])
     for seat in sorted(set(campaigns["seat"])):
         mine = seats == seat
-        found[seat] = ratio(float(campaigns["pcvr_sum"][mine].sum()), float(campaigns["true_rate_sum"][mine].sum()))
+        found[seat] = ratio(float(predicted[mine].sum()), float(true[mine].sum()))
     return found

@@ -77,7 +77,7 @@ def _content(result: Result) -> dict[str, Any]:
     pictures = [
         ("Spend over time", "What all campaigns together paid in each hour.", _spend_chart(result)),
         ("Where opportunities went", "Each bar is all requests that matched the campaign's targeting.", _loss_chart(summary["campaigns"])),
-        ("Predicted against true rate", "Sampled decisions in groups of equal size; on the line, the model is right.", _calibration_chart(result)),
+        (*_calibration_words(result), _calibration_chart(result)),
     ]
     return {
         "summary": summary,
@@ -118,14 +118,32 @@ def _loss_chart(campaigns: dict[str, Any]) -> str:
     return charts.stacked_shares(list(campaigns), shares, "Share of targeted requests won and lost, by campaign and reason")
 
 
+def _values_are_drawn(result: Result) -> bool:
+    """Whether bidders believe values rather than rates: there are no users and no conversion model."""
+    return bool(result.manifest["scenario"].get("values"))
+
+
+def _calibration_words(result: Result) -> tuple[str, str]:
+    what = ("value", "the bidder") if _values_are_drawn(result) else ("rate", "the model")
+    return f"Predicted against true {what[0]}", f"Sampled decisions in groups of equal size; on the line, {what[1]} is right."
+
+
 def _calibration_chart(result: Result) -> str:
-    predicted, true = result.tables["bids"]["pcvr"], result.tables["bids"]["true_rate"]
+    bids = result.tables["bids"]
+    predicted, true, unit = 100 * bids["pcvr"], 100 * bids["true_rate"], "rate, %"
+    if _values_are_drawn(result):
+        if result.manifest.get("charge") == "click":
+            return ""  # bids are for clicks, values of impressions are not in the rows
+        campaigns = result.tables["campaigns"]
+        worth = dict(zip(campaigns["campaign"], campaigns["conversion_value_nanos"].tolist(), strict=True))
+        predicted, unit = bids["value_nanos"] / NANOS_PER_UNIT, "value of an impression"
+        true = bids["true_rate"] * np.array([worth[name] for name in bids["campaign"]], np.float64) / NANOS_PER_UNIT
     if len(predicted) < _BINS:
         return ""
     groups = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
-    x = [float(100 * predicted[g].mean()) for g in groups]
-    y = [float(100 * true[g].mean()) for g in groups]
-    return charts.points_with_line(x, y, "predicted rate, %", "true rate, %", "Predicted against true conversion rate")
+    x = [float(predicted[g].mean()) for g in groups]
+    y = [float(true[g].mean()) for g in groups]
+    return charts.points_with_line(x, y, f"predicted {unit}", f"true {unit}", "Predicted against true")
 
 
 def _landscape_rows(result: Result) -> list[dict[str, Any]]:

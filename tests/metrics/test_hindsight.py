@@ -13,6 +13,7 @@ import bidsim
 from bidsim.core.errors import UsageError
 from bidsim.metrics.hindsight import best_in_hindsight, best_shaded, best_whole, multiplier_for_cost, uniform_multiplier
 from bidsim.metrics.regret import UPPER_BOUND, regrets
+from bidsim.reports.page import write_report
 from bidsim.scenario.load import scenario_of
 
 if TYPE_CHECKING:
@@ -114,3 +115,17 @@ def test_regret__needs_every_bid_and_says_when_it_is_a_bound(run_small: Callable
     assert regrets(run_small({"log.decisions": 1_000_000}))["lamp"]["note"] == UPPER_BOUND
     assert "regret" in run_small({"log.decisions": 1_000_000}).summary["campaigns"]["lamp"]
     assert "regret" not in run_small({"log.decisions": 50}).summary["campaigns"]["lamp"]
+
+
+def test_winners_curse__is_of_values_where_values_are_drawn(tmp_path: Any) -> None:
+    world: dict[str, Any] = {
+        "name": "curse", "requests": 20_000, "duration": "1d", "values": {"kind": "auctiongym"}, "auction": {"format": "second_price"},
+        "campaigns": {f"agent-{k}": {"budget": 1e6} for k in range(6)},
+    }  # fmt: skip
+    result = bidsim.run(scenario_of(world), progress=lambda *a: None)
+    assert result.summary["winners_curse"]["main"] == pytest.approx(1.0, abs=1e-6)
+    result.save(tmp_path / "run")
+    page = write_report(bidsim.load_result(tmp_path / "run"), tmp_path / "r.html").read_text()
+    assert "Predicted against true value" in page
+    noisy = {**world, "values": {"kind": "independent", "noise": 0.5}}
+    assert bidsim.run(scenario_of(noisy), progress=lambda *a: None).summary["winners_curse"]["main"] > 1.2
