@@ -101,6 +101,8 @@ class Simulation:
 
         """
         sim = self.sim
+        if not sim.rules.users:
+            return sim.store.clocks[:0]
         end = sim.rules.duration
         while not finish_conversions(ref(self.sim), end - 1):
             self._grow()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ def _model_texts(models: SeatModels) -> dict[str, Any]:
     return {seat: model_files(model) for seat, model in zip(models.seats, models.fitted, strict=True) if model.kind.trains}
 
 
+@cache
 def _circumstances() -> dict[str, Any]:
     """Versions and machine; nothing that results depend on but the code."""
     return {
