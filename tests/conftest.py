@@ -31,6 +31,9 @@ duration = "2d"
 [traffic]
 users = 600
 
+[history]
+requests = 4_000
+
 [auction]
 format = "second_price"
 reserve_cpm = 0.4

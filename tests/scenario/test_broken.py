@@ -62,7 +62,7 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("empty user split", 'model = "oracle"', 'model = "oracle"\nusers = [0.5, 0.5]', "seats.main.users", "below the second"),
     ("cap of zero", "count = 2", "count = 0", "campaigns.soap-mobile.frequency_cap.count", "greater than or equal to 1"),
     ("fee of everything", "fee = 0.13", "fee = 1.0", "auction.fee", "less than 1"),
-    ("history too short", "[auction]", '[history]\nduration = "10d"\n\n[auction]', "history.duration", "nothing to train on"),
+    ("history too short", "[history]", '[history]\nduration = "10d"', "history.duration", "nothing to train on"),
     ("market of other exchanges", '[market]\nkind = "landscape"\nmedian_cpm = 20.0', '[market]\nkind = "ipinyou"\n[traffic.exchanges]\nmine = 1.0', "market", "not 'mine'"),
     ("list for a table", "[traffic]\nusers = 600", "traffic = [600]", "traffic", "traffic"),
     ("unknown feature", 'model = "oracle"', 'model = { name = "lightgbm", ignore = ["engagment"] }', "seats.main.model.ignore", "did you mean 'engagement'"),
