@@ -32,7 +32,7 @@ duration = "2d"
 users = 600
 
 [history]
-requests = 4_000
+requests = 3_900
 
 [auction]
 format = "second_price"
