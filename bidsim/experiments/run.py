@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +20,7 @@ from bidsim.scenario.build import build
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bidsim.scenario.load import Scenario
     from bidsim.scenario.models import SeatModels
@@ -44,17 +46,41 @@ def run(scenario: Scenario, *, progress: Callable[[str, int, int], None] | None 
 
         with terminal_progress() as shown:
             return run(scenario, progress=shown, chunk=chunk)
+    if not scenario.allow_code:
+        return _run_within_memory(scenario, progress, chunk)
     try:
-        return _run(scenario, progress, chunk)
+        with _kernels_that_raise() as raised:
+            result = _run_within_memory(scenario, progress, chunk)
     except (BidsimError, KeyboardInterrupt):
         raise
+    except Exception as error:
+        raise _plugin_failed(error) from error
+    if raised:
+        raise _plugin_failed(raised[0]) from raised[0]
+    return result
+
+
+@contextmanager
+def _kernels_that_raise() -> Iterator[list[BaseException]]:
+    """Exceptions of kernels that are called by their addresses: Python can only hand them to `sys.unraisablehook`."""
+    raised: list[BaseException] = []
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda told: raised.append(told.exc_value or RuntimeError("unknown"))
+    try:
+        yield raised
+    finally:
+        sys.unraisablehook = hook
+
+
+def _plugin_failed(error: BaseException) -> BidsimError:
+    return BidsimError(f"a plug-in from outside the package failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def _run_within_memory(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None) -> Result:
+    try:
+        return _run(scenario, progress, chunk)
     except MemoryError:
         raise BidsimError(f"out of memory while running {scenario.name}; lower traffic.users, log.wins or log.decisions") from None
-
-    except Exception as error:
-        if not scenario.allow_code:
-            raise
-        raise BidsimError(f"a plug-in from outside the package failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None) -> Result:
