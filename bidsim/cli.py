@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsim.core.errors import EXIT_FOUND, EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, cut, did_you_mean, one_line
+from bidsim.interrupt import interruptible
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_TYPED_WRONG
     try:
-        return command(chosen)
+        with interruptible():
+            return command(chosen)
     except BidsimError as error:
         _complain(str(error))
         return error.exit_code

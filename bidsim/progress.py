@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bidsim.interrupt import stop_if_asked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -14,9 +16,9 @@ _LABELS = {"history": "Logging history", "auctions": "Running auctions", "cases"
 
 @contextmanager
 def terminal_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function of (stage, done, total) that draws bars on standard error where that is a terminal."""
+    """Give a function of (stage, done, total) that draws bars on standard error where that is a terminal; either way it is where Ctrl-C is heard."""
     if not sys.stderr.isatty():
-        yield lambda stage, done, total: None
+        yield lambda stage, done, total: stop_if_asked()
         return
     from rich.console import Console  # noqa: PLC0415  (only on a terminal)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
@@ -26,6 +28,7 @@ def terminal_progress() -> Iterator[Callable[[str, int, int], None]]:
         tasks: dict[str, object] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
+            stop_if_asked()
             if stage not in tasks:
                 tasks[stage] = bars.add_task(_LABELS.get(stage, stage), total=total, rate="")
             task = tasks[stage]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,6 +13,8 @@ import pytest
 
 import bidsim
 from bidsim.cli import main
+from bidsim.interrupt import interruptible
+from bidsim.progress import terminal_progress
 from bidsim.reports.page import render_report
 from tests.conftest import ROOT, SMALL
 
@@ -121,6 +125,19 @@ def test_own_policy__beside_the_scenario(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert main(["check", str(path)]) == 2
     assert "--allow-code" in capsys.readouterr().err
+
+
+def test_interrupt__that_a_library_swallowed_is_raised_again() -> None:
+    def swallow() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    with interruptible(), terminal_progress() as progress:
+        progress("auctions", 1, 2)
+        swallow()
+        with pytest.raises(KeyboardInterrupt):
+            progress("auctions", 1, 2)
+        progress("auctions", 1, 2)
 
 
 def test_interrupt__ends_cleanly(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bidsim.cvr.binning import rounded_down
 from bidsim.cvr.features import CATEGORICAL, FEATURES, FIRST_CAMPAIGN, FIRST_PAIR, WIDTH, categorical_indices
 from bidsim.cvr.lightgbm import Lightgbm
-from bidsim.cvr.masks import NARROW, WALK, WIDE, _rounded_down, float_key, with_campaigns
+from bidsim.cvr.masks import LINKS, NARROW, WIDE, with_campaigns
 
 CAMPAIGNS = 9
 
@@ -36,7 +37,7 @@ def _trained(seed: int, **settings: Any) -> tuple[Any, Any]:
     return booster, Lightgbm.from_text(booster.model_to_string(), 0.0, {})
 
 
-@pytest.mark.parametrize(("leaves", "kind"), [(8, NARROW), (31, NARROW), (32, NARROW), (33, WIDE), (63, WIDE), (64, WIDE), (65, WALK), (200, WALK)])
+@pytest.mark.parametrize(("leaves", "kind"), [(8, NARROW), (31, NARROW), (32, NARROW), (33, WIDE), (63, WIDE), (64, WIDE), (65, LINKS), (200, LINKS)])
 def test_candidates__agree_with_lightgbm(leaves: int, kind: int) -> None:
     booster, model = _trained(3, num_leaves=leaves)
     assert model.tables.ints[0] == kind
@@ -67,13 +68,7 @@ def test_candidates__a_part_of_the_rows_is_scored_alone() -> None:
     np.testing.assert_allclose(found[1:3], model.predict(rows)[1:3], rtol=0, atol=1e-15)
 
 
-@given(st.lists(st.floats(width=32, allow_nan=False), min_size=2, max_size=30))
-def test_key__orders_floats(values: list[float]) -> None:
-    x = np.unique(np.array(values, np.float32) + np.float32(0.0))
-    assert (np.diff(float_key(x)) > 0).all()
-
-
 @given(st.floats(allow_nan=False), st.floats(width=32, allow_nan=False))
 def test_rounding__keeps_every_comparison(threshold: float, value: float) -> None:
-    rounded = _rounded_down(np.array([threshold]))[0]
+    rounded = rounded_down(np.array([threshold]))[0]
     assert (np.float64(np.float32(value)) <= threshold) == (np.float32(value) <= rounded)

@@ -1,0 +1,167 @@
+"""Vector instructions for masks of trees: AND whole rows of masks, sum the leaves that are left, search 16 numbers at once.
+
+LLVM's own vectors of 512 bits are written out here; on machines with narrower registers LLVM splits them, so one text serves
+all. Arrays hold a multiple of `LANES` masks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.core import types as numba_types
+from numba.extending import intrinsic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+types: Any = numba_types
+_BITS = 512
+_TOGETHER = 4
+_BIT, _LONG, _DOUBLE = ir.IntType(1), ir.IntType(64), ir.DoubleType()
+
+
+def lanes(mask_bits: int) -> int:
+    """Masks in one vector."""
+    return _BITS // mask_bits
+
+
+def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    return context.make_array(kind)(context, builder, array).data
+
+
+def _and_places(builder: Any, masks: Any, places: Any, count: Any, first: Any, vectors: int, width: int) -> list[Any]:
+    """AND ``vectors`` neighbouring vectors, the first at ``first``, of the masks at each of ``count`` places."""
+    n = lanes(width)
+    kind = ir.VectorType(ir.IntType(width), n)
+    found = [cgutils.alloca_once_value(builder, ir.Constant(kind, [-1] * n)) for _ in range(vectors)]
+    for one in found:
+        builder.store(ir.Constant(kind, [-1] * n), one)
+    with cgutils.for_range(builder, count, intp=_LONG) as loop:
+        base = builder.add(builder.load(builder.gep(places, [loop.index])), first)
+        for j in range(vectors):
+            loaded = builder.load(builder.bitcast(builder.gep(masks, [builder.add(base, _LONG(j * n))]), kind.as_pointer()))
+            loaded.align = width // 8
+            builder.store(builder.and_(builder.load(found[j]), loaded), found[j])
+    return [builder.load(one) for one in found]
+
+
+def _for_vectors(builder: Any, count: Any, body: Callable[[Any, int], None]) -> None:
+    """Call ``body(first vector, how many)`` for all vectors, several at a time."""
+    full = builder.udiv(count, _LONG(_TOGETHER))
+    with cgutils.for_range(builder, full, intp=_LONG) as loop:
+        body(builder.mul(loop.index, _LONG(_TOGETHER)), _TOGETHER)
+    rest = builder.mul(full, _LONG(_TOGETHER))
+    with cgutils.for_range(builder, builder.sub(count, rest), intp=_LONG) as loop:
+        body(builder.add(rest, loop.index), 1)
+
+
+def _store(builder: Any, array: Any, at: Any, vector: Any, width: int) -> None:
+    builder.store(vector, builder.bitcast(builder.gep(array, [at]), vector.type.as_pointer())).align = width // 8
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _and_rows(typing_context: Any, masks: Any, places: Any, count: Any, room: Any, vectors: Any) -> Any:
+    width = masks.dtype.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        mask_data, place_data = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
+
+        def some(first: Any, together: int) -> None:
+            at = builder.mul(first, _LONG(lanes(width)))
+            for j, vector in enumerate(_and_places(builder, mask_data, place_data, arguments[2], at, together, width)):
+                _store(builder, mask_data, builder.add(arguments[3], builder.add(at, _LONG(j * lanes(width)))), vector, width)
+
+        _for_vectors(builder, arguments[4], some)
+        return context.get_dummy_value()
+
+    return types.void(masks, places, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _leaf_sum(typing_context: Any, masks: Any, places: Any, count: Any, leaves: Any, room: Any, vectors: Any) -> Any:
+    width = masks.dtype.bitwidth
+    n = lanes(width)
+    kind = ir.VectorType(ir.IntType(width), n)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        mask_data, place_data, leaf_data = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 3))
+        room, vectors = arguments[4], arguments[5]
+        zeros = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, _BIT]), f"llvm.cttz.v{n}i{width}")
+        offsets = ir.Constant(kind, [k * width for k in range(n)])
+
+        def some(first: Any, together: int) -> None:
+            at = builder.mul(first, _LONG(n))
+            for j, vector in enumerate(_and_places(builder, mask_data, place_data, arguments[2], at, together, width)):
+                leaf = builder.add(builder.call(zeros, [vector, _BIT(1)]), offsets)
+                _store(builder, mask_data, builder.add(room, builder.add(at, _LONG(j * n))), leaf, width)
+
+        _for_vectors(builder, vectors, some)
+        # loads one by one: gathers of doubles took 1.5 times as long (docs/decisions/0007-masks.md)
+        sums = [cgutils.alloca_once_value(builder, _DOUBLE(0.0)) for _ in range(8)]
+        for one in sums:
+            builder.store(_DOUBLE(0.0), one)
+        with cgutils.for_range(builder, builder.mul(vectors, _LONG(n // 8)), intp=_LONG) as loop:
+            tree = builder.mul(loop.index, _LONG(8))
+            base = builder.gep(leaf_data, [builder.mul(builder.udiv(tree, _LONG(n)), _LONG(n * width))])
+            for k, one in enumerate(sums):
+                leaf = builder.load(builder.gep(mask_data, [builder.add(room, builder.add(tree, _LONG(k)))]))
+                value = builder.load(builder.gep(base, [builder.zext(leaf, _LONG) if width < 64 else leaf]))  # noqa: PLR2004
+                builder.store(builder.fadd(builder.load(one), value), one)
+        total = [builder.load(one) for one in sums]
+        while len(total) > 1:
+            total = [builder.fadd(total[k], total[k + 1]) for k in range(0, len(total), 2)]
+        return total[0]
+
+    return types.float64(masks, places, types.int64, leaves, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _count_below(typing_context: Any, ints: Any, place: Any, value: Any) -> Any:
+    n = lanes(32)
+    kind, bits = ir.VectorType(ir.FloatType(), n), ir.IntType(n)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        numbers = builder.load(builder.bitcast(data, kind.as_pointer()))
+        numbers.align = 8
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[2], ir.IntType(32)(0))
+        same = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n))
+        below = builder.bitcast(builder.fcmp_ordered("<", numbers, same), bits)
+        count = cgutils.get_or_insert_function(builder.module, ir.FunctionType(bits, [bits]), f"llvm.ctpop.i{n}")
+        return builder.zext(builder.call(count, [below]), _LONG)
+
+    return types.int64(ints, types.int64, types.float32), generate
+
+
+def _count_below_slowly(ints: NDArray[np.int64], place: int, value: np.float32) -> int:
+    return int((ints[place : place + lanes(32) // 2].view(np.float32) < value).sum())
+
+
+def _and_rows_slowly(masks: NDArray[Any], places: NDArray[np.int64], count: int, room: int, vectors: int) -> None:
+    n = vectors * lanes(8 * masks.dtype.itemsize)
+    found = np.full(n, ~masks.dtype.type(0), masks.dtype)
+    for place in places[:count]:
+        found &= masks[place : place + n]
+    masks[room : room + n] = found
+
+
+def _leaf_sum_slowly(masks: NDArray[Any], places: NDArray[np.int64], count: int, leaves: NDArray[np.float64], room: int, vectors: int) -> float:
+    width = 8 * masks.dtype.itemsize
+    _and_rows_slowly(masks, places, count, room, vectors)
+    found = [int(m) for m in masks[room : room + vectors * lanes(width)]]
+    return float(sum(leaves[t * width + (m & -m).bit_length() - 1] for t, m in enumerate(found)))
+
+
+and_rows = _and_rows_slowly if numba.config.DISABLE_JIT else _and_rows
+"""``and_rows(masks, places, count, room, vectors)``: AND the rows of masks at ``places[:count]`` into ``masks[room:]``."""
+leaf_sum = _leaf_sum_slowly if numba.config.DISABLE_JIT else _leaf_sum
+"""``leaf_sum(masks, places, count, leaves, room, vectors) -> float``: AND the rows of masks at ``places[:count]`` and sum, tree by
+tree, the leaf of the lowest bit left, ``leaves[tree * bits + bit]``; ``masks[room:]`` is overwritten."""
+count_below = _count_below_slowly if numba.config.DISABLE_JIT else _count_below
+"""``count_below(ints, place, value) -> int``: how many of the 16 float32 numbers that lie at ``ints[place:]`` are below a value."""
