@@ -112,3 +112,29 @@ def credited(scale: float, shape: float, age: float, buy: float, delay: float, w
 def campaign_of_day(time_us: int) -> int:
     """Day of the scenario."""
     return time_us // 86_400_000_000
+
+
+def walk_trees(ensemble: Any, row: Any) -> float:
+    """Sum of the leaves that one row of numbers reaches, node by node, as LightGBM's documentation has it."""
+    total = 0.0
+    for root in ensemble.root:
+        node = int(root)
+        while node >= 0:
+            node = int(ensemble.left[node] if _goes_left(ensemble, node, float(row[ensemble.feature[node]])) else ensemble.right[node])
+        total += float(ensemble.leaf_value[~node])
+    return total
+
+
+def _goes_left(ensemble: Any, node: int, value: float) -> bool:
+    if ensemble.categorical[node]:
+        return -1.0 < value < 2**31 and int(value) in ensemble.categories(node)
+    missing, default = int(ensemble.missing[node]), bool(ensemble.default_left[node])
+    if math.isnan(value):
+        if missing == 2:
+            return default
+        value = 0.0
+    if abs(value) <= float(np.float32(1e-35)):
+        if missing == 1:
+            return default
+        value = 0.0
+    return bool(value <= ensemble.threshold[node])

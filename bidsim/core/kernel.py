@@ -108,18 +108,23 @@ def _cache_directory(source: Path) -> Iterator[None]:
 def _kernels_folder() -> Path:
     folder = cache_root() / "kernels" / f"numba-{numba.__version__}-py{sys.version_info[0]}.{sys.version_info[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    _prune(folder)
+    prune(folder)
     return folder
 
 
-def _prune(folder: Path) -> None:
-    """Drop what no run has used for a month, so that edits do not pile up for ever."""
+def prune(folder: Path) -> None:
+    """Drop files and folders that no run has used for a month, so that edits do not pile up for ever."""
     now = time.time()
     for old in folder.iterdir():
         try:
-            newest = max((f.stat().st_atime for f in old.iterdir()), default=old.stat().st_mtime)
-            if now - newest > _STALE_SECONDS:
+            inside = list(old.iterdir()) if old.is_dir() else [old]
+            newest = max((f.stat().st_atime for f in inside), default=old.stat().st_mtime)
+            if now - newest <= _STALE_SECONDS:
+                continue
+            if old.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
         except OSError:
             continue
 

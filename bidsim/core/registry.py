@@ -19,7 +19,7 @@ ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "marke
 """Family -> the room that holds its plug-ins."""
 _BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "values": "ValueModel", "model": "CvrModel"}
 _LONGEST_MODULE = 100
-_NOT_PLUGINS = {"delay", "evaluation", "features", "files", "masks", "training", "trees"}
+_NOT_PLUGINS = {"binning", "delay", "ensemble", "evaluation", "features", "files", "links", "masks", "probe", "stored", "training", "trees"}
 
 
 class PluginNotFoundError(ValueError):

@@ -13,6 +13,7 @@ from bidsim.core.errors import BidsimError
 from bidsim.core.settings import Number, Settings
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices
 from bidsim.cvr.masks import with_campaigns
+from bidsim.cvr.stored import compiled_model
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
 from bidsim.cvr.trees import compile_trees, score_trees
 
@@ -83,7 +84,9 @@ class Lightgbm(CvrModel):
     @staticmethod
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
         """Build the model from its folder's files."""
-        return Lightgbm.from_text(text[MODEL_FILE], float(meta["offset"]), meta["vocabulary"])
+        offset = float(meta["offset"])
+        tables = compiled_model(text[MODEL_FILE], WIDTH, offset)
+        return FittedModel(Lightgbm, tables, meta["vocabulary"], {MODEL_FILE: text[MODEL_FILE]}, {"offset": offset})
 
 
 def _import_lightgbm() -> Any:

@@ -32,7 +32,7 @@ LINKS, NARROW, WIDE = range(3)
 _LEAVES, _CAMPAIGNS, _STATIC, _REQUEST, _VECTORS = range(OWN, OWN + 5)
 _PAIR = OWN + 5
 _MOST_LEAVES = 64
-_MOST_BYTES = 24_000_000
+_MOST_BYTES = 12_000_000
 
 
 def mask_bits(ensemble: Ensemble) -> int:

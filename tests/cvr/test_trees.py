@@ -1,110 +1,104 @@
-"""The node walk against LightGBM itself, on many shapes of model, hostile values included."""
+"""Compiled trees against LightGBM itself and a plain walk, on many shapes of model, hostile values included."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from functools import cache
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bidsim.core.errors import ModelError
+from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.lightgbm import Lightgbm
-from bidsim.cvr.trees import compile_trees
+from bidsim.cvr.trees import compile_ensemble, compile_trees, describe, predict
+from tests.conftest import ROOT
+from tests.cvr.lgb import COLUMNS, SHAPES, hostile, rows, trained
+from tests.naive import walk_trees
 
-SHAPES: list[dict[str, Any]] = [
-    {"num_leaves": 2},
-    {"num_leaves": 31},
-    {"num_leaves": 63, "max_depth": 4},
-    {"num_leaves": 255, "min_data_in_leaf": 5},
-    {"num_leaves": 15, "use_missing": False},
-    {"num_leaves": 15, "zero_as_missing": True},
-    {"num_leaves": 31, "max_cat_to_onehot": 1, "cat_smooth": 1, "cat_l2": 1},
-    {"num_leaves": 31, "max_cat_to_onehot": 100},
-    {"num_leaves": 31, "sigmoid": 2.5},
-    {"num_leaves": 31, "boosting": "dart"},
-    {"num_leaves": 31, "extra_trees": True, "feature_fraction": 0.3},
-    {"num_leaves": 31, "boost_from_average": False, "learning_rate": 0.9},
-]
-
-
-def _rows(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    dice = np.random.default_rng(seed)
-    x = dice.normal(size=(n, 8)).astype(np.float32)
-    x[:, 2] = dice.integers(0, 70, n)
-    x[:, 3] = dice.integers(0, 5, n)
-    x[dice.random((n, 8)) < 0.05] = np.nan
-    x[dice.random((n, 8)) < 0.05] = 0.0
-    score = np.nan_to_num(x[:, 0]) + np.sin(np.nan_to_num(x[:, 2])) + 0.5 * np.isnan(x[:, 1])
-    return x, (dice.random(n) < 1 / (1 + np.exp(2 - score))).astype(np.float64)
-
-
-def _hostile(n: int, seed: int) -> NDArray[np.float32]:
-    x, _ = _rows(n, seed)
-    dice = np.random.default_rng(seed + 1)
-    values = np.array([np.nan, np.inf, -np.inf, -1, -0.5, -1e-36, 1e-36, 0.0, 3.7, 69.9, 70, 1e6, 2e9, 2.2e9, -3e9, 1e30, 33, 32, 31, 64], np.float32)
-    wild = dice.random((n, 8)) < 0.3
-    x[wild] = dice.choice(values, size=int(wild.sum()))
-    return x
+ROWS = 200_000
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "-".join(f"{k}{v}" for k, v in s.items()))
-def test_score_trees__agrees_with_lightgbm(shape: dict[str, Any]) -> None:
-    x, y = _rows(6_000, 1)
-    settings = {"objective": "binary", "verbosity": -1, "seed": 1, "deterministic": True, **shape}
-    booster = lightgbm.train(settings, lightgbm.Dataset(x, y, categorical_feature=[2, 3]), num_boost_round=30)
+def test_predict__agrees_with_lightgbm(shape: dict[str, Any]) -> None:
+    booster = trained(shape)
     text = booster.model_to_string()
-    model = Lightgbm.from_text(text, 0.0, {})
-    tried = _hostile(200_000 // len(SHAPES), 2)
-    thresholds = np.array([float(t) for line in text.splitlines() if line.startswith("threshold=") for t in line[10:].split()], np.float32)
-    tried[::7, 0] = np.random.default_rng(3).choice(thresholds, size=len(tried[::7]))
-    wide = np.zeros((len(tried), 8), np.float32)
-    wide[:] = tried
-    found = np.zeros(len(wide))
-    Lightgbm.score(model.tables, np.full(1, -1), wide, found, 0, len(wide), found)
-    assert np.abs(found - booster.predict(tried)).max() <= 1e-12
+    tables = compile_trees(text, COLUMNS)
+    tried = hostile(ROWS, 2, text)
+    with np.errstate(over="ignore"):
+        narrow = tried.astype(np.float32)
+    assert np.abs(predict(tables, narrow) - booster.predict(narrow)).max() <= 1e-12
+    assert np.abs(predict(tables, tried) - booster.predict(tried)).max() <= 1e-12
+
+
+@cache
+def _both(leaves: int) -> tuple[Any, Any]:
+    ensemble = parse_ensemble(trained({"num_leaves": leaves, "zero_as_missing": leaves == 15}, trees=12).model_to_string(), COLUMNS)
+    return ensemble, compile_ensemble(ensemble)
+
+
+NUMBERS = st.one_of(st.floats(width=32), st.integers(-3, 80).map(float), st.sampled_from([0.0, -0.0, 1e-35, -1e-36, 2.0**31]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(NUMBERS, min_size=COLUMNS, max_size=COLUMNS), st.sampled_from([4, 15, 31, 60, 100]))
+def test_predict__agrees_with_a_plain_walk(row: list[float], leaves: int) -> None:
+    ensemble, tables = _both(leaves)
+    expected = 1 / (1 + np.exp(-walk_trees(ensemble, row)))
+    assert predict(tables, np.array([row]))[0] == pytest.approx(expected, abs=1e-14)
+    assert predict(tables, np.array([row], np.float32))[0] == pytest.approx(1 / (1 + np.exp(-walk_trees(ensemble, np.array(row, np.float32)))), abs=1e-14)
 
 
 def test_compile_trees__offset_is_added_to_the_log_odds() -> None:
-    x, y = _rows(2_000, 1)
-    booster = lightgbm.train({"objective": "binary", "verbosity": -1}, lightgbm.Dataset(x, y), num_boost_round=5)
-    plain, moved = (Lightgbm.from_text(booster.model_to_string(), o, {}).predict(x) for o in (0.0, -1.3))
+    text = trained({}, trees=5).model_to_string()
+    x, _ = rows(2_000, 1)
+    plain, moved = (predict(compile_trees(text, COLUMNS, o), x) for o in (0.0, -1.3))
     np.testing.assert_allclose(np.log(moved / (1 - moved)), np.log(plain / (1 - plain)) - 1.3, atol=1e-9)
 
 
 def test_compile_trees__single_leaf_model() -> None:
-    x, y = _rows(200, 1)
-    booster = lightgbm.train({"objective": "binary", "verbosity": -1, "min_data_in_leaf": 10_000}, lightgbm.Dataset(x, y), num_boost_round=3)
-    found = Lightgbm.from_text(booster.model_to_string(), 0.0, {}).predict(x)
-    np.testing.assert_allclose(found, booster.predict(x), atol=1e-12)
+    booster = trained({"min_data_in_leaf": 10_000}, trees=3)
+    x, _ = rows(200, 1)
+    np.testing.assert_allclose(predict(compile_trees(booster.model_to_string(), COLUMNS), x), booster.predict(x), atol=1e-12)
+
+
+@pytest.mark.parametrize(("leaves", "how"), [(31, "masks of 32 bits"), (50, "masks of 64 bits"), (90, "linked nodes")])
+def test_describe__says_what_was_chosen(leaves: int, how: str) -> None:
+    assert describe(compile_trees(trained({"num_leaves": leaves}).model_to_string(), COLUMNS)).startswith(how)
+
+
+_ANYWHERE = """
+import numpy as np, sys
+from tests.cvr.lgb import COLUMNS, hostile, trained
+from bidsim.cvr.trees import compile_trees, predict
+for leaves in (31, 64, 100):
+    booster = trained({"num_leaves": leaves}, trees=8)
+    text = booster.model_to_string()
+    x = hostile(ROWS, 3, text)
+    assert np.abs(predict(compile_trees(text, COLUMNS), x) - booster.predict(x)).max() <= 1e-12
+    x = x.astype(np.float32)
+    assert np.abs(predict(compile_trees(text, COLUMNS), x) - booster.predict(x)).max() <= 1e-12
+"""
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("objective=binary", "objective=regression", "only 'binary'"),
-        ("objective=binary sigmoid:1", "goal=none", "no line 'objective='"),
-        ("num_leaves=4", "num_leaves=5", "leaf values"),
-        ("leaf_value=", "leaf_value=nan ", "NaN"),
-        ("split_feature=", "split_feature=99 ", "lengths"),
-        ("left_child=", "left_child=x", "damaged"),
-        ("is_linear=0", "is_linear=1", "linear trees"),
-        ("threshold=", "treshold=", "damaged"),
-    ],
+    ("where", "variables", "count"),
+    [("a processor without AVX", {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, 5_000), ("no compiler", {"NUMBA_DISABLE_JIT": "1"}, 40)],
 )
-def test_compile_trees__refuses_damaged_models(old: str, new: str, words: str) -> None:
-    x, y = _rows(2_000, 1)
-    booster = lightgbm.train({"objective": "binary", "verbosity": -1, "num_leaves": 4}, lightgbm.Dataset(x, y), num_boost_round=2)
-    text = booster.model_to_string()
-    assert old in text
-    with pytest.raises(ModelError, match=words):
-        compile_trees(text.replace(old, new, 1), 8)
+def test_predict__agrees_on_other_machines(where: str, variables: dict[str, str], count: int, tmp_path: Any) -> None:
+    environment = {**os.environ, **variables, "BIDSIM_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", _ANYWHERE.replace("ROWS", str(count))], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (where, done.stderr[-2000:])
 
 
-def test_compile_trees__children_out_of_order_cannot_loop() -> None:
-    x, y = _rows(2_000, 1)
-    text = lightgbm.train({"objective": "binary", "verbosity": -1, "num_leaves": 4}, lightgbm.Dataset(x, y), num_boost_round=1).model_to_string()
-    line = next(one for one in text.splitlines() if one.startswith("left_child="))
-    with pytest.raises(ModelError, match="out of order"):
-        compile_trees(text.replace(line, "left_child=0 0 0"), 8)
+def test_regression__is_a_rate_too() -> None:
+    booster = trained({"objective": "regression"})
+    model = Lightgbm.from_text(booster.model_to_string(), 0.0, {})
+    x, _ = rows(500, 4)
+    wide = np.zeros((500, COLUMNS), np.float32)
+    wide[:] = x
+    np.testing.assert_allclose(predict(model.tables, wide), booster.predict(wide), atol=1e-12)
