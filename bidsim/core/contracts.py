@@ -408,6 +408,11 @@ class CvrModel(Plugin):
         """Fold in what is known of campaigns for a whole run; ``static`` is float32[campaigns, campaign features]."""
         return tables
 
+    @staticmethod
+    def trees(tables: ScorerTables) -> int:
+        """Number of trees that a candidate's score takes; a seat's decision time may depend on it."""
+        return 0
+
 
 KERNELS_OF: dict[str, dict[str, Any]] = {
     "policy": {"bid": OFFERS_SIGNATURE, "notice": OFFERS_SIGNATURE},

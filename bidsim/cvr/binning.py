@@ -24,8 +24,9 @@ from bidsim.kernels.normal import sigmoid
 if TYPE_CHECKING:
     from bidsim.cvr.ensemble import Ensemble
 
-SCORER, TREES, USED, LINK, ROOM, OWN = range(6)
-"""Header of ``ints``: kind of scorer, trees, features used, link, where places are put, and where the scorer's own numbers begin."""
+SCORER, TREES, USED, LINK, ROOM, COUNT, OWN = range(7)
+"""Header of ``ints``: kind of scorer, masks in a row, features used, link, where places are put, number of trees, and where the
+scorer's own numbers begin."""
 HEADER = 32
 RECORD = 12
 COLUMN, KIND, BINS, BASE, THRESHOLDS, DOUBLES, LEVELS, LOOKUP = range(8)
@@ -99,7 +100,7 @@ def make_bins(ensemble: Ensemble, offset: float) -> Binning:
         at += len(lookup)
         doubles += len(found)
     header = np.zeros(HEADER, np.int64)
-    header[TREES], header[USED], header[LINK] = ensemble.trees, len(columns), ensemble.link
+    header[TREES], header[COUNT], header[USED], header[LINK] = ensemble.trees, ensemble.trees, len(columns), ensemble.link
     ints = np.concatenate([header, np.array(records, np.int64).ravel(), *lookups]).astype(np.int64)
     return Binning(columns, numeric, thresholds, bins, ints, np.concatenate([[offset, ensemble.sharpness], *thresholds]))
 

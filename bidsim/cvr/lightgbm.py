@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from pydantic import Field
 from bidsim.core.contracts import CvrModel, ScorerTables
 from bidsim.core.errors import BidsimError
 from bidsim.core.settings import Number, Settings
+from bidsim.cvr.binning import COUNT
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices
 from bidsim.cvr.masks import with_campaigns
 from bidsim.cvr.stored import compiled_model
@@ -31,6 +32,8 @@ class LightgbmParams(Settings):
     """Shrinkage of each tree."""
     min_rows: Annotated[int, Field(ge=1)] = 200
     """Fewest rows in a leaf."""
+    objective: Literal["binary", "regression"] = "binary"
+    """What is minimised: log-loss, or squared error, whose predictions are rates as they are."""
     ignore: list[str] = []
     """Features that the model may not use."""
     path: str | None = None
@@ -54,9 +57,12 @@ class Lightgbm(CvrModel):
         lightgbm = _import_lightgbm()
         features = rows.features.copy()
         features[:, [FEATURES.index(name) for name in params.ignore]] = 0.0
-        data = lightgbm.Dataset(features, rows.label, categorical_feature=categorical_indices(), free_raw_data=True)
+        binary = params.objective == "binary"
+        # log-odds can be mended after thinning the negatives, plain rates need the weights
+        weight = None if binary else rows.weight
+        data = lightgbm.Dataset(features, rows.label, weight=weight, categorical_feature=categorical_indices(), free_raw_data=True)
         settings = {
-            "objective": "binary",
+            "objective": params.objective,
             "num_leaves": params.leaves,
             "learning_rate": float(params.learning_rate),
             "min_data_in_leaf": params.min_rows,
@@ -69,12 +75,17 @@ class Lightgbm(CvrModel):
             "verbosity": -1,
         }
         text = lightgbm.train(settings, data, num_boost_round=params.trees).model_to_string()
-        return Lightgbm.from_text(text, downsampling_offset(rows.keep), vocabulary)
+        return Lightgbm.from_text(text, downsampling_offset(rows.keep) if binary else 0.0, vocabulary)
 
     @staticmethod
     def prepared(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerTables:
         """Look the campaigns' own features up once for the run."""
         return with_campaigns(tables, static)
+
+    @staticmethod
+    def trees(tables: ScorerTables) -> int:
+        """Number of trees of the model."""
+        return int(tables.ints[COUNT])
 
     @staticmethod
     def from_text(text: str, offset: float, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
-from bidsim.cvr.binning import SCORER, TREES, bins_of, make_bins, split_as_both
+from bidsim.cvr.binning import COUNT, SCORER, bins_of, make_bins, split_as_both
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.links import compile_links, link_binned, link_row
 from bidsim.cvr.masks import LINKS, NARROW, WIDE, compile_masks, fits, score_binned, score_candidates, score_rows
@@ -59,7 +59,7 @@ def describe(tables: ScorerTables) -> str:
     """Say how a model is scored."""
     how = {LINKS: "linked nodes", NARROW: "masks of 32 bits", WIDE: "masks of 64 bits"}[int(tables.ints[SCORER])]
     size = sum(part.nbytes for part in tables) / 1e6
-    return f"{how}, {tables.ints[TREES]} trees, {size:.1f} MB"
+    return f"{how}, {tables.ints[COUNT]} trees, {size:.1f} MB"
 
 
 @kernel(SCORE_SIGNATURE)

@@ -9,7 +9,7 @@ import numpy as np
 from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw, mix, uniform
-from bidsim.core.reasons import BELOW_FLOOR, BUDGET, INTERNAL, WON
+from bidsim.core.reasons import BELOW_FLOOR, BUDGET, INTERNAL, TIMEOUT, WON
 from bidsim.engine.tables import Chunk, Simulated
 from bidsim.observers.funnel import GHOST_WINS
 from bidsim.observers.landscape import BIDS, CONVERSIONS, FACTORS, PAYMENT, VALUE, WINS
@@ -30,7 +30,7 @@ def fill_book(sim: Simulated, chunk: Chunk, i: int, count: int, silent: bool) ->
     dice = draw(sim.keys.tie, request, 0, 0)
     n = 0
     for k in range(count):
-        bids = scratch.offers.bid[k] > 0 and scratch.reason[k] != INTERNAL
+        bids = scratch.offers.bid[k] > 0 and scratch.reason[k] != INTERNAL and scratch.reason[k] != TIMEOUT
         if bids or silent:
             campaign = scratch.offers.campaign[k]
             quality = scratch.drawn.quality[k] if sim.rules.by_click else 1.0

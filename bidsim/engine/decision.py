@@ -5,7 +5,7 @@ from __future__ import annotations
 from bidsim.core.contracts import ScorerTables, call_offers, call_score
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
-from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED
+from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
 from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
 from bidsim.engine.impressions import fill_features, offer_price, true_rates
@@ -164,13 +164,13 @@ def hold_internal_auctions(sim: Simulated, count: int) -> None:
     scratch.seat_best[:] = -1
     for k in range(count):
         seat = sim.campaigns.seat[offers.campaign[k]]
-        if sim.seats.internal[seat] and offers.bid[k] > 0:
+        if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.reason[k] != TIMEOUT:
             best = scratch.seat_best[seat]
             if best < 0 or offers.bid[k] > offers.bid[best] or (offers.bid[k] == offers.bid[best] and offers.dice[k] > offers.dice[best]):
                 scratch.seat_best[seat] = k
     for k in range(count):
         seat = sim.campaigns.seat[offers.campaign[k]]
-        if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.seat_best[seat] != k:
+        if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.reason[k] != TIMEOUT and scratch.seat_best[seat] != k:
             scratch.reason[k] = INTERNAL
 
 
@@ -180,6 +180,8 @@ def notify(sim: Simulated, count: int) -> None:
     offers = sim.scratch.offers
     for k in range(count):
         offers.spent[k] = sim.ledger.today[offers.campaign[k]] if sim.rules.episode > 0 else sim.ledger.spent[offers.campaign[k]]
+        if sim.scratch.reason[k] in (TIMEOUT, INTERNAL):
+            offers.bid[k] = 0  # the exchange never saw it, so nothing was learned about its price
         if not sim.rules.tells or offers.bid[k] <= 0:
             offers.minimum[k] = -1
     lo = 0

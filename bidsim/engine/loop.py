@@ -5,11 +5,13 @@ from __future__ import annotations
 from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
+from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, SCORED, SOLD, STATE, begin_stamps, drop_late, end_stamps, stamp
 from bidsim.engine.decision import fill_features_and_truth, fill_offers, hold_internal_auctions, is_free, notify, place_bids, predict, sit_out
 from bidsim.engine.eligibility import find_eligible, find_participants
 from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import find_user, gather, has_room, release
 from bidsim.engine.tables import Chunk, Log, Simulated
+from bidsim.kernels.clock import ticks
 from bidsim.observers import timeline
 
 _WIN, _DECISION = 0, 1
@@ -65,16 +67,23 @@ def _one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     requests, latent = chunk.requests, chunk.latent
     user, time, request = requests.user[i], requests.time[i], requests.number[i]
     holdout = sim.rules.holdout > 0.0
+    timed = begin_stamps(sim, request)
+    begun = ticks() if sim.rules.measured else 0
     slot = find_user(sim.store, sim.truth, sim.keys, user, latent.intent[i], latent.interest[i], holdout, 0)
     gather(sim.store, sim.scratch, sim.truth, sim.keys, slot, time)
+    stamp(sim, timed, STATE)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
     count, watched = find_eligible(sim, chunk, i, keep)
+    stamp(sim, timed, ELIGIBLE)
     want_truth = sim.rules.needs_truth != 0 or keep
     fill_features_and_truth(sim, chunk, i, watched, want_truth)
+    stamp(sim, timed, FEATURES)
     predict(sim, 0, count)
     predict(sim, count, watched)
+    stamp(sim, timed, SCORED)
     bucket = time // sim.rules.bucket
-    n = _auction(sim, chunk, i, count, watched, user, keep, bucket)
+    n = _auction(sim, chunk, i, count, watched, user, keep, timed, begun)
+    _account(sim, chunk, i, count, n, keep, bucket)
     serve_winners(sim, chunk, i, slot, want_truth, bucket)
     if holdout:
         mark_ghosts(sim, chunk, i, slot, n)
@@ -82,37 +91,54 @@ def _one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
         keep_decisions(sim, chunk, i, watched)
     _aftermath(sim, request, count, n)
     release(sim.store, sim.scratch, slot)
+    end_stamps(sim, timed)
 
 
 @kernel(inner=True)
 def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     """Simulate one request of a world where values are drawn and there are no users."""
     request = chunk.requests.number[i]
+    timed = begin_stamps(sim, request)
+    begun = ticks() if sim.rules.measured else 0
+    stamp(sim, timed, STATE)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
     count, watched = find_participants(sim, chunk, i, keep)
+    for stage in (ELIGIBLE, FEATURES, SCORED):
+        stamp(sim, timed, stage)
     bucket = chunk.requests.time[i] // sim.rules.bucket
-    n = _auction(sim, chunk, i, count, watched, 0, keep, bucket)
+    n = _auction(sim, chunk, i, count, watched, 0, keep, timed, begun)
+    _account(sim, chunk, i, count, n, keep, bucket)
     serve_winners(sim, chunk, i, -1, True, bucket)
     if keep:
         keep_decisions(sim, chunk, i, watched)
     _aftermath(sim, request, count, n)
+    end_stamps(sim, timed)
 
 
 @kernel(inner=True)
-def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, bucket: int) -> int:
+def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, timed: bool, begun: int) -> int:
     """From eligible campaigns to winners; return the size of the book."""
     fill_offers(sim, chunk, i, watched)
     place_bids(sim, count, is_free(sim, chunk, i))
     sit_out(sim, count, watched)
+    if sim.rules.tmax > 0:
+        drop_late(sim, chunk, i, count, begun)
     hold_internal_auctions(sim, count)
+    stamp(sim, timed, BID)
     # whoever is logged gets a place in the book, so that the log knows what would have won
     n = fill_book(sim, chunk, i, watched, keep)
     clear_auction(sim, user, n)
+    stamp(sim, timed, SOLD)
+    return n
+
+
+@kernel(inner=True)
+def _account(sim: Simulated, chunk: Chunk, i: int, count: int, n: int, keep: bool, bucket: int) -> None:
+    """Say why bids were lost, and count."""
     explain_losses(sim, count, n, keep or sim.rules.hears != 0 or sampled(sim, chunk.requests.number[i], _WIN, sim.rules.keep_wins))
     sim.counters.market[0] += 1
     count_sales(sim)
     _count_offers(sim, bucket, count)
-    return n
 
 
 @kernel(inner=True)

@@ -12,7 +12,7 @@ from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
 from bidsim.core.requests import CATEGORIES
 from bidsim.cvr.features import FEATURES
 from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_FLOATS, WIN_INTS, Log, Simulated
-from bidsim.observers import funnel, landscape, slices, timeline
+from bidsim.observers import funnel, landscape, latency, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Names:
     pacers: Sequence[str]
     lines: Sequence[tuple[str, str]]
     vocabulary: Mapping[str, Sequence[str]]
+    bidders: Sequence[str]
 
 
 def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[np.int64]) -> dict[str, Columns]:
@@ -48,6 +49,8 @@ def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[n
         "landscape": _landscape(sim, names),
         "incrementality": _incrementality(clocks, names),
         "market": _market(sim),
+        "seats": _seats(sim, names),
+        "latency": _latency(sim, names),
     }
 
 
@@ -170,6 +173,18 @@ def _sum(line: Any, amount: Any, count: int) -> Any:
     total = np.zeros(count, np.int64)
     np.add.at(total, line, amount)
     return total
+
+
+def _seats(sim: Simulated, names: Names) -> Columns:
+    """Decisions of each seat against the deadline; no rows where there is none."""
+    rows = len(names.bidders) if sim.rules.tmax else 0
+    return {"seat": list(names.bidders)[:rows], **{name: sim.deadline.counts[:rows, j].copy() for j, name in enumerate(latency.COUNTS)}}
+
+
+def _latency(sim: Simulated, names: Names) -> Columns:
+    """Response times: one row for each seat and bucket that holds any."""
+    rows, buckets = np.nonzero(sim.deadline.histogram)
+    return {"seat": _names(rows, names.bidders), "upper_us": latency.upper_bounds()[buckets], "responses": sim.deadline.histogram[rows, buckets]}
 
 
 def _market(sim: Simulated) -> Columns:

@@ -193,6 +193,32 @@ class Scratch(NamedTuple):
     broke: I64
 
 
+class Deadline(NamedTuple):
+    """How long seats take to answer.
+
+    Fields by seat: ``id``, on which its dice hang; ``fixed``, ``per_candidate`` (microseconds) and ``spread``; ``workers``, 0 where no
+    request waits; ``shed``, 1 where requests that are late already are dropped; ``free`` [seats, workers], when each worker is next
+    free; ``counts`` and ``histogram`` of responses, see observers.latency.
+    """
+
+    id: I64
+    fixed: F64
+    per_candidate: F64
+    spread: F64
+    workers: I64
+    shed: I64
+    free: F64
+    counts: I64
+    histogram: I64
+
+
+class Clock(NamedTuple):
+    """Time stamps of sampled requests, int64[rows, 1 + stages] ticks, and how many rows are used, int64[1]."""
+
+    stamps: I64
+    used: I64
+
+
 class Keys(NamedTuple):
     """Keys of the named random streams that the loop draws from."""
 
@@ -206,6 +232,7 @@ class Keys(NamedTuple):
     sample: np.uint64
     basket: np.uint64
     values: np.uint64
+    deadline: np.uint64
 
 
 class Rules(NamedTuple):
@@ -215,7 +242,9 @@ class Rules(NamedTuple):
     (0 never); ``joint`` whether the format sells all ``positions`` at once; ``by_click`` whether clicks are charged;
     ``yields`` whether rivals lose to equal bids; ``tells`` whether notices tell the minimum bid to win; ``internal``
     whether any seat sends its best bid only; ``learns`` whether the format changes its rules; ``hears`` whether any
-    policy or pacer listens to notices.
+    policy or pacer listens to notices; ``tmax`` microseconds that bidders have, 0 where they have for ever; ``network`` median
+    microseconds of the network, and its ``network_spread``; ``volume`` real requests that one stands for; ``measured`` whether the
+    loop's own time counts, at ``tick`` microseconds a tick; ``clock_every`` requests between two that are stamped, 0 for none.
     """
 
     duration: int
@@ -238,6 +267,13 @@ class Rules(NamedTuple):
     internal: int
     learns: int
     hears: int
+    tmax: int
+    network: float
+    network_spread: float
+    volume: float
+    measured: int
+    tick: float
+    clock_every: int
 
 
 class Calls(NamedTuple):
@@ -284,6 +320,8 @@ class Simulated(NamedTuple):
     policy_ints: I64
     pacer_floats: F64
     pacer_ints: I64
+    deadline: Deadline
+    clock: Clock
 
 
 class Chunk(NamedTuple):

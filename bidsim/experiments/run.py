@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from bidsim.core.errors import BidsimError
 from bidsim.core.result import Result
 from bidsim.cvr.files import model_files
+from bidsim.engine.deadline import STAGES, stage_nanoseconds
+from bidsim.metrics.latency import stage_times
 from bidsim.metrics.summary import summarize
 from bidsim.scenario.build import build
 from bidsim.version import VERSION
@@ -95,11 +97,12 @@ def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: i
         "scenario": scenario.resolved(),
         "scenario_hash": scenario.digest(),
         "evaluation": models.evaluation,
-        "reproducible": True,
+        "reproducible": simulation.sim.rules.measured == 0,
         **simulation.facts(),
         **_circumstances(),
         "seconds": {stage: round(s, 3) for stage, s in seconds.items()},
         "requests_per_second": round(total / max(simulation.seconds["loop"], 1e-9)),
+        "stage_nanoseconds": stage_times(stage_nanoseconds(simulation.sim), STAGES, "auction"),
     }
     result = Result(manifest, tables, models=_model_texts(models))
     result.summary = summarize(result)

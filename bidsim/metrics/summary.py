@@ -9,6 +9,7 @@ import numpy as np
 from bidsim.core.reasons import REASONS
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.metrics.incrementality import ghost_ad_estimate
+from bidsim.metrics.latency import answer_times
 from bidsim.metrics.regret import allocation_regret, has_all_bids, regrets
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def summarize(result: Result) -> dict[str, Any]:
     if has_all_bids(result):
         regret = regrets(result)
         rows = [{**row, "regret": regret[row["campaign"]]} for row in rows]
-    parts = {"allocation_regret": allocation_regret(result)} if has_all_bids(result) else {}
+    parts: dict[str, Any] = {"allocation_regret": allocation_regret(result)} if has_all_bids(result) else {}
+    if answers := answer_times(result):
+        parts["answers"] = answers
     return {
         **parts,
         "scenario": result.manifest["scenario"]["name"],

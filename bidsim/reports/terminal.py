@@ -105,14 +105,27 @@ def _closing(result: Result) -> list[str]:
                 f"base rate {figures['base_rate']['log_loss']:.5f}), "
                 f"prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
             )
+    for seat, figures in result.summary.get("answers", {}).items():
+        lines.append(_answers(printable(seat), figures))
     seconds = manifest["seconds"]
     lines.append(
         f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; "
         f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training"
     )
+    if times := manifest.get("stage_nanoseconds", {}).get("decision"):
+        lines.append(f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine")
     if result.folder is not None:
         lines += ["", f"Run directory    {result.folder}", f"Next             {_own_command()} report {shlex.quote(str(result.folder))}"]
     return lines
+
+
+def _answers(seat: str, figures: dict[str, Any]) -> str:
+    if not figures["decisions"]:
+        return f"Answers {seat[:8]:<8} none"
+    share, shed = 100 * figures["late"] / figures["decisions"], figures["shed"]
+    dropped = f", {shed:,} of them dropped unworked" if shed else ""
+    times = f"; response median {figures['p50_ms']:.1f} ms, p99 {figures['p99_ms']:.1f} ms" if figures["p50_ms"] is not None else ""
+    return f"Answers {seat[:8]:<8} {figures['late']:,} of {figures['decisions']:,} came too late ({share:.1f}%{dropped}){times}"
 
 
 def _own_command() -> str:

@@ -24,6 +24,7 @@ from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos, to_nanos
 from bidsim.cvr.features import CAMPAIGN_FEATURES, WIDTH
+from bidsim.engine.deadline import STAGES, pace_of_clock
 from bidsim.engine.decision import NOTICES, SETTLES
 from bidsim.engine.output import Names
 from bidsim.engine.simulation import Simulation
@@ -37,7 +38,9 @@ from bidsim.engine.tables import (
     WIN_INTS,
     Calls,
     Campaigns,
+    Clock,
     Counters,
+    Deadline,
     Keys,
     Logs,
     Rules,
@@ -49,9 +52,11 @@ from bidsim.engine.tables import (
     empty_scratch,
 )  # fmt: skip
 from bidsim.kernels.bits import bitset
+from bidsim.kernels.clock import nanoseconds_per_tick
 from bidsim.kernels.normal import logit, sigmoid
 from bidsim.observers import funnel
 from bidsim.observers.landscape import empty_landscape
+from bidsim.observers.latency import empty_latency
 from bidsim.observers.slices import empty_slices
 from bidsim.observers.timeline import empty_timeline
 from bidsim.response.prepare import Line, Offered, prepare_truth
@@ -69,6 +74,10 @@ if TYPE_CHECKING:
 
     from bidsim.scenario.load import Scenario
     from bidsim.scenario.model import CampaignSettings, ScenarioSettings
+
+
+_STAMPED = 1 << 14
+"""Most requests whose stages are timed in a run."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,8 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         format_numbers=format_numbers,
         value_floats=value_floats,
         value_ints=value_ints,
+        deadline=_deadline(settings, models),
+        clock=Clock(np.zeros((_STAMPED, len(STAGES) + 1), np.int64), np.zeros(1, np.int64)),
         **bidders.state,
     )
     names = Names(
@@ -165,6 +176,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         pacers=[c.pacing.name for c in order.campaigns],
         lines=[(line.advertiser, line.product) for line in lines],
         vocabulary=vocabulary,
+        bidders=list(settings.seats),
     )
     simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, names)
     simulation.seconds["build"] = time.perf_counter() - begun
@@ -280,6 +292,39 @@ def _counters(settings: ScenarioSettings, campaigns: int, vocabulary: dict[str, 
     )
 
 
+def _deadline(settings: ScenarioSettings, models: SeatModels) -> Deadline:
+    """Decision times of seats in microseconds."""
+    decisions = [s.decision for s in settings.seats.values()]
+    trees = [m.kind.trees(m.tables) for m in models.fitted]
+    counts, histogram = empty_latency(len(decisions))
+    return Deadline(
+        id=np.array([name_id(f"seat/{name}") for name in settings.seats], np.int64),
+        fixed=np.array([d.fixed or 0 for d in decisions], np.float64),
+        per_candidate=np.array([d.per_tree * t / 1e3 for d, t in zip(decisions, trees, strict=True)], np.float64),
+        spread=np.array([d.spread for d in decisions], np.float64),
+        workers=np.array([d.workers for d in decisions], np.int64),
+        shed=np.array([d.shed for d in decisions], np.int64),
+        free=np.zeros((len(decisions), max(1, *(d.workers for d in decisions)))),
+        counts=counts,
+        histogram=histogram,
+    )
+
+
+def _deadline_rules(settings: ScenarioSettings) -> dict[str, Any]:
+    deadline = settings.deadline
+    if deadline is None:
+        return {"tmax": 0, "network": 0.0, "network_spread": 0.0, "volume": 1.0, "measured": 0, "tick": 0.0}
+    measured = deadline.clock == "measured"
+    return {
+        "tmax": deadline.tmax,
+        "network": float(deadline.network or 0),
+        "network_spread": float(deadline.network_spread),
+        "volume": float(deadline.volume),
+        "measured": int(measured),
+        "tick": deadline.slowdown * nanoseconds_per_tick() / 1e3 if measured else 0.0,
+    }
+
+
 def _logs(users: bool) -> Logs:
     return Logs(
         wins=empty_log(1024, len(WIN_INTS), len(WIN_FLOATS), 1),
@@ -311,4 +356,6 @@ def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: A
         hears=1 if groups[:, NOTICES].any() or groups[:, SETTLES].any() else 0,
         learns=1 if auction.learn is not learn_nothing else 0,
         internal=1 if any(s.internal_auction for s in settings.seats.values()) else 0,
+        clock_every=pace_of_clock(total, _STAMPED),
+        **_deadline_rules(settings),
     )

@@ -44,6 +44,7 @@ def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | No
     return [
         *_plugins(settings, source, beside),
         *_seats(settings, source),
+        *_deadline(settings, source),
         *_products(settings, source),
         *_traffic(settings, source),
         *_times(settings, source),
@@ -181,6 +182,26 @@ def _seats(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
             yield source.problem(("seats", name, "users"), f"{seat.users} is empty: the first number must be below the second")
         if len(settings.seats) > 1 and name not in used:
             yield source.problem(("seats", name), "no campaign bids through this seat; give it one or leave it out")
+
+
+def _deadline(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    deadline = settings.deadline
+    measured = deadline is not None and deadline.clock == "measured"
+    if deadline is not None and not measured and "slowdown" in deadline.model_fields_set:
+        yield source.problem(("deadline", "slowdown"), "has an effect only with deadline.clock = 'measured'")
+    queues = any(s.decision.workers for s in settings.seats.values())
+    if deadline is not None and "volume" in deadline.model_fields_set and not queues:
+        yield source.problem(("deadline", "volume"), "has an effect only where a seat has decision.workers, so that requests wait")
+    for name, seat in settings.seats.items():
+        path: KeyPath = ("seats", name, "decision")
+        if "decision" in seat.model_fields_set and deadline is None:
+            yield source.problem(path, "has no effect without a [deadline]; add one with tmax, or leave it out")
+        if seat.decision.shed and not seat.decision.workers:
+            yield source.problem((*path, "shed"), "drops what has waited too long, but without workers nothing waits; set decision.workers")
+        if measured:
+            for key in ("fixed", "per_tree", "spread"):
+                if key in seat.decision.model_fields_set:
+                    yield source.problem((*path, key), "has no effect with deadline.clock = 'measured'")
 
 
 def _products(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:

@@ -69,6 +69,38 @@ def _auction(value: Any) -> Any:
     return value
 
 
+class DecisionSettings(Settings):
+    """How long a seat takes to decide, and who works on it; counts where ``deadline`` is given."""
+
+    fixed: Duration | None = None
+    """Median time of a decision whatever its size; by default none."""
+    per_tree: Annotated[Number, Field(ge=0.0, le=1e9)] = 0.0
+    """Nanoseconds for each candidate and tree of the model."""
+    spread: Annotated[Number, Field(ge=0.0, le=3.0)] = 0.2
+    """Standard deviation of the logarithm of the time."""
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Requests that the seat works on at once, in the order of arrival; 0 where none ever waits."""
+    shed: bool = False
+    """Whether requests that are late already are dropped instead of worked on."""
+
+
+class DeadlineSettings(Settings):
+    """How long the exchange waits for bids."""
+
+    tmax: Duration
+    """Time from a request to the last bid that counts."""
+    network: Duration | None = None
+    """Median time that the network takes both ways; by default none."""
+    network_spread: Annotated[Number, Field(ge=0.0, le=3.0)] = 0.3
+    """Standard deviation of its logarithm."""
+    clock: Literal["modelled", "measured"] = "modelled"
+    """Whether decisions take the time that seats declare, or what this machine measures; then no run is like another."""
+    slowdown: Annotated[Number, Field(gt=0.0, le=1e9)] = 1.0
+    """Multiplies the measured time."""
+    volume: Annotated[Number, Field(ge=1.0, le=1e9)] = 1.0
+    """Real requests that each simulated one stands for, in the seats' queues."""
+
+
 class SeatSettings(Settings):
     """A bidder as the exchange sees it: a CVR model and the campaigns that trust it."""
 
@@ -78,6 +110,8 @@ class SeatSettings(Settings):
     """Part of the users that this seat serves, for A/B tests: ``[0.0, 0.5]`` is the first half."""
     internal_auction: bool = False
     """Whether only the seat's best bid goes out."""
+    decision: DecisionSettings = DecisionSettings()
+    """How long it takes to decide."""
 
 
 class FrequencyCap(Settings):
@@ -216,6 +250,8 @@ class ScenarioSettings(Settings):
     """Requests after which every campaign has its whole budget again; 0 for one budget for the run."""
     auction: Annotated[AuctionSettings, BeforeValidator(_auction), WithJsonSchema({"$plugin": "auction", "$key": "format"})] = AuctionSettings()
     """How impressions are sold."""
+    deadline: DeadlineSettings | None = None
+    """How long the exchange waits for bids; by default for ever."""
     seats: Annotated[dict[Name, SeatSettings], Field(min_length=1, max_length=64)]
     """Bidders."""
     campaigns: Annotated[dict[Name, CampaignSettings], Field(min_length=1, max_length=4096)]

@@ -39,6 +39,8 @@ budget = 1e6
 [campaigns.soap]
 budget = 1e6
 """
+DEADLINE: dict[str, Any] = {"deadline.tmax": "100ms", "deadline.network": "50ms"}
+QUEUE: dict[str, Any] = {**DEADLINE, "seats.main.decision.fixed": "20ms", "seats.main.decision.workers": 1, "deadline.volume": 1e4}
 FIRST = {"auction.format": "first_price", "campaigns.lamp.budget": 100.0}
 VISIBLE = {
     "products.soap.conversion_rate": 0.5,
@@ -117,6 +119,18 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "seats.main.model": ("logistic", LOGGED | {"seats.main.model": "oracle"}),
     "seats.main.users": ([0.0, 0.3], {}),
     "seats.main.internal_auction": (True, {}),
+    "seats.main.decision.fixed": ("80ms", DEADLINE),
+    "seats.main.decision.per_tree": (1e5, {**TREES, **DEADLINE}),
+    "seats.main.decision.spread": (1.5, {**DEADLINE, "seats.main.decision.fixed": "80ms"}),
+    "seats.main.decision.workers": (1, {**QUEUE, "deadline.volume": 1e5, "seats.main.decision.workers": 2}),
+    "seats.main.decision.shed": (True, QUEUE),
+    "deadline": ({"tmax": "50ms", "network": "48ms"}, {}),
+    "deadline.tmax": ("60ms", DEADLINE),
+    "deadline.network": ("70ms", DEADLINE),
+    "deadline.network_spread": (0.01, DEADLINE),
+    "deadline.clock": ("measured", DEADLINE),
+    "deadline.slowdown": (1e5, {**DEADLINE, "deadline.clock": "measured"}),
+    "deadline.volume": (1e6, QUEUE),
     "campaigns.lamp.advertiser": ("someone", {}),
     "campaigns.lamp.product": ("soap", {"campaigns.second-lamp": {"advertiser": "x", "product": "lamp", "budget": 1.0}}),
     "campaigns.lamp.budget": (1.0, {}),
@@ -253,6 +267,7 @@ PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "model.lightgbm.leaves": (3, TREES),
     "model.lightgbm.learning_rate": (0.5, TREES),
     "model.lightgbm.min_rows": (300, TREES),
+    "model.lightgbm.objective": ("regression", TREES),
     "model.lightgbm.ignore": (["campaign", "product", "days_since_purchase", "price"], TREES),
     "model.logistic.ridge": (500.0, LOGGED),
     "model.logistic.ignore": (["campaign", "product", "days_since_purchase", "price"], LOGGED),
