@@ -1,4 +1,4 @@
-"""``python -m bench NAME [--quick] [--seed N] [--json FILE]``."""
+"""``python -m bench NAME [--quick] [--seed N] [--json FILE] [--out FOLDER]``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import realism, throughput
+from bench import latency, realism, throughput
 
-BENCHMARKS = {"realism": realism.measure, "throughput": throughput.measure}
+BENCHMARKS = {"latency": latency.measure, "realism": realism.measure, "throughput": throughput.measure}
 
 
 def main() -> int:
@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under a minute")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenarios")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="draw pictures into this folder (latency)")
     options = parser.parse_args()
     report = BENCHMARKS[options.name](options)
     report.print()

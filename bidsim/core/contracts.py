@@ -409,6 +409,11 @@ class CvrModel(Plugin):
         return tables
 
     @staticmethod
+    def reads_whole_rows(tables: ScorerTables) -> bool:
+        """Whether every candidate's row must be whole; else only the first one's, and of the others the pair's features."""
+        return True
+
+    @staticmethod
     def trees(tables: ScorerTables) -> int:
         """Number of trees that a candidate's score takes; a seat's decision time may depend on it."""
         return 0

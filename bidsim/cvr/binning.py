@@ -171,6 +171,27 @@ def bin_of(ints: NDArray[np.int64], record: int, value: np.float32) -> int:
 
 
 @kernel()
+def places_of_column(ints: NDArray[np.int64], record: int, features: NDArray[np.float32], column: int, lo: int, hi: int, stride: int, out: NDArray[np.int64]) -> None:
+    """Write ``base + bin * stride`` of one feature of many rows; the feature's record is read once for all."""
+    base, levels = ints[np.uint64(record + BASE)], ints[np.uint64(record + LEVELS)]
+    if ints[np.uint64(record + KIND)] == _CATEGORY or levels > 2:  # noqa: PLR2004
+        for k in range(lo, hi):
+            out[np.uint64(k - lo)] = base + stride * bin_of(ints, record, features[k, column])
+        return
+    count = ints[np.uint64(record + THRESHOLDS)]
+    top, bottom = ints[np.uint64(record + LOOKUP)], ints[np.uint64(record + LOOKUP + 1)]
+    for k in range(lo, hi):
+        value = features[k, column]
+        found = count_below(ints, top, value)
+        if levels > 1:
+            found = 16 * found + count_below(ints, bottom + 8 * found, value)
+        size = np.abs(value)
+        found = count + 2 if np.float64(size) <= _ZERO else found
+        found = found if size == size else count + 1  # noqa: PLR0124
+        out[np.uint64(k - lo)] = base + stride * found
+
+
+@kernel()
 def linked(ints: NDArray[np.int64], floats: NDArray[np.float64], total: float) -> float:
     """Prediction of a sum of leaf values."""
     z = floats[SHARPNESS] * total + floats[OFFSET]

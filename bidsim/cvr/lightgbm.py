@@ -11,9 +11,9 @@ from pydantic import Field
 from bidsim.core.contracts import CvrModel, ScorerTables
 from bidsim.core.errors import BidsimError
 from bidsim.core.settings import Number, Settings
-from bidsim.cvr.binning import COUNT
+from bidsim.cvr.binning import COUNT, SCORER
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices
-from bidsim.cvr.masks import with_campaigns
+from bidsim.cvr.masks import LINKS, with_campaigns
 from bidsim.cvr.stored import compiled_model
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
 from bidsim.cvr.trees import compile_trees, score_trees
@@ -81,6 +81,11 @@ class Lightgbm(CvrModel):
     def prepared(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerTables:
         """Look the campaigns' own features up once for the run."""
         return with_campaigns(tables, static)
+
+    @staticmethod
+    def reads_whole_rows(tables: ScorerTables) -> bool:
+        """Masks know the campaigns, and take the request from the first row."""
+        return bool(tables.ints[SCORER] == LINKS)
 
     @staticmethod
     def trees(tables: ScorerTables) -> int:

@@ -6,7 +6,7 @@ For every feature the masks of all its nodes are AND-ed beforehand for each bin 
 look-up and one AND per feature and tree. Masks have 32 or 64 bits; larger trees go to `bidsim.cvr.links`.
 
 ``narrow`` or ``wide``: masks ``[feature][bin][tree]``, then masks of campaigns ``[campaign][tree]``, then room for one
-request and room for leaves. ``floats``: after the thresholds leaf values ``[tree][leaf]``. Trees are padded to whole vectors.
+request, for leaves, and for what most candidates have in common. ``floats``: after the thresholds leaf values ``[tree][leaf]``. Trees are padded to whole vectors.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from bidsim.core.contracts import ScorerTables
 from bidsim.core.kernel import kernel
-from bidsim.cvr.binning import BASE, COLUMN, HEADER, OWN, RECORD, ROOM, SCORER, TREES, USED, bin_of, linked
-from bidsim.cvr.ensemble import MISSING_NAN, MISSING_ZERO
+from bidsim.cvr.binning import BASE, COLUMN, COUNT, HEADER, LINK, OFFSET, OWN, RECORD, ROOM, SCORER, SHARPNESS, TREES, USED, bin_of, linked, places_of_column
+from bidsim.cvr.ensemble import MISSING_NAN, MISSING_ZERO, SIGMOID
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
-from bidsim.kernels.lanes import and_rows, lanes, leaf_sum
+from bidsim.kernels.lanes import and_rows, lanes, leaf_sum, leaf_sum_of_six, leaf_sum_of_three
+from bidsim.kernels.vector import vector_sigmoid
 
 if TYPE_CHECKING:
     from bidsim.cvr.binning import Binning
@@ -31,6 +32,9 @@ LINKS, NARROW, WIDE = range(3)
 """Kinds of scorer: `ScorerTables.ints[SCORER]`."""
 _LEAVES, _CAMPAIGNS, _STATIC, _REQUEST, _VECTORS = range(OWN, OWN + 5)
 _PAIR = OWN + 5
+_PLACES = 2 + WIDTH - FIRST_PAIR
+"""Masks of a request, of a campaign, and of each feature of the pair."""
+_SIGMOID = SIGMOID
 _MOST_LEAVES = 64
 _MOST_BYTES = 12_000_000
 
@@ -71,7 +75,7 @@ def compile_masks(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     ints[[_CAMPAIGNS, _STATIC, _REQUEST, _VECTORS]] = 0, base, base, trees // lanes(width)
     values = np.zeros((trees, width))
     values[ensemble.leaf_tree, place] = ensemble.leaf_value
-    found = np.concatenate([*blocks, np.zeros(2 * trees, dtype)]).astype(dtype)
+    found = np.concatenate([*blocks, np.zeros(3 * trees, dtype)]).astype(dtype)
     empty32, empty64 = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
     return ScorerTables(ints, np.concatenate([binning.floats, values.ravel()]), found if width == 32 else empty32, found if width == 64 else empty64)  # noqa: PLR2004
 
@@ -126,7 +130,7 @@ def score_rows(ints: NDArray[np.int64], masks: NDArray[Any], floats: NDArray[np.
     places, leaves = ints[ints[ROOM] :], floats[ints[_LEAVES] :]
     for k in range(lo, hi):
         n = find_places(ints, features[k], 0, features.shape[1])
-        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, n, leaves, ints[_REQUEST], ints[_VECTORS]))
+        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, n, leaves, ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8))
 
 
 @kernel()
@@ -136,28 +140,69 @@ def score_binned(ints: NDArray[np.int64], masks: NDArray[Any], floats: NDArray[n
     for k in range(bins.shape[0]):
         for f in range(bins.shape[1]):
             places[f] = ints[HEADER + RECORD * f + BASE] + bins[k, f] * ints[TREES]
-        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, bins.shape[1], leaves, ints[_REQUEST], ints[_VECTORS]))
+        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, bins.shape[1], leaves, ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8))
+
+
+@kernel()
+def _place_pairs(ints: NDArray[np.int64], features: NDArray[np.float32], lo: int, hi: int, pairs: NDArray[np.int64]) -> int:
+    """Find the masks of the pair features of all candidates, feature by feature; return how many features there are."""
+    used, many = 0, hi - lo
+    for column in range(FIRST_PAIR, WIDTH):
+        record = ints[_PAIR + column - FIRST_PAIR]
+        if record > 0:
+            places_of_column(ints, record, features, column, lo, hi, ints[TREES], pairs[used * many :])
+            used += 1
+    return used
+
+
+@kernel()
+def _is_like_first(pairs: NDArray[np.int64], used: int, many: int, k: int) -> bool:
+    """Whether a candidate has all pair features but the price in common with the first one."""
+    same = True
+    for f in range(1, used):
+        same = same and pairs[np.uint64(f * many + k)] == pairs[np.uint64(f * many)]
+    return same
+
+
+@kernel()
+def _link_all(ints: NDArray[np.int64], floats: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+    if ints[LINK] == _SIGMOID:
+        for k in range(lo, hi):
+            pcvr[k] = vector_sigmoid(floats[SHARPNESS] * pcvr[k] + floats[OFFSET])
+    else:
+        for k in range(lo, hi):
+            pcvr[k] = linked(ints, floats, pcvr[k])
 
 
 @kernel()
 def score_candidates(
     ints: NDArray[np.int64], masks: NDArray[Any], floats: NDArray[np.float64], who: NDArray[np.int64], features: NDArray[np.float32], lo: int, hi: int, pcvr: NDArray[np.float64]
 ) -> None:
-    """Score campaigns on one request: its own features are looked up once, those of campaigns were beforehand."""
-    trees, request, vectors = ints[TREES], ints[_REQUEST], ints[_VECTORS]
-    places, leaves = ints[ints[ROOM] :], floats[ints[_LEAVES] :]
-    count = find_places(ints, features[lo], 0, FIRST_CAMPAIGN)
-    and_rows(masks, places, count, request, vectors)
-    for k in range(lo, hi):
-        places[0] = request
-        places[1] = ints[_STATIC] + who[k] * trees
-        n = 2
-        for column in range(FIRST_PAIR, WIDTH):
-            record = ints[_PAIR + column - FIRST_PAIR]
-            if record > 0:
-                places[n] = ints[np.uint64(record + BASE)] + bin_of(ints, record, features[k, column]) * trees
-                n += 1
-        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, n, leaves, request + trees, vectors))
+    """Score campaigns on one request: its own features are looked up once, those of campaigns were beforehand.
+
+    Most campaigns were never seen by the user; what such candidates have in common is AND-ed once, too.
+    """
+    trees, request, vectors, eights, many = ints[TREES], ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8, hi - lo
+    room, alike = request + trees, request + 2 * trees
+    places, leaves, pairs = ints[ints[ROOM] :], floats[ints[_LEAVES] :], ints[ints[ROOM] + ints[USED] + _PLACES :]
+    and_rows(masks, places, find_places(ints, features[lo], 0, FIRST_CAMPAIGN), request, vectors)
+    used = _place_pairs(ints, features, lo, hi, pairs)
+    places[0] = request
+    for f in range(1, used):
+        places[f] = pairs[np.uint64(f * many)]
+    and_rows(masks, places, max(used, 1), alike, vectors)
+    for k in range(many):
+        places[1] = ints[_STATIC] + who[lo + k] * trees
+        if _is_like_first(pairs, used, many, k):
+            places[0] = alike
+            places[2] = pairs[np.uint64(k)] if used > 0 else alike
+            pcvr[lo + k] = leaf_sum_of_three(masks, places, 3, leaves, room, vectors, eights)
+        else:
+            places[0] = request
+            for f in range(_PLACES - 2):
+                places[2 + f] = pairs[np.uint64(f * many + k)] if f < used else request
+            pcvr[lo + k] = leaf_sum_of_six(masks, places, _PLACES, leaves, room, vectors, eights)
+    _link_all(ints, floats, lo, hi, pcvr)
 
 
 def with_campaigns(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerTables:
@@ -167,10 +212,10 @@ def with_campaigns(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerT
     narrow = tables.ints[SCORER] == NARROW
     masks = tables.narrow if narrow else tables.wide
     trees, place = int(tables.ints[TREES]), int(tables.ints[_STATIC])
-    # places of a request, a campaign and all pair features must fit
-    ints = np.concatenate([tables.ints[: tables.ints[ROOM]], np.zeros(tables.ints[USED] + 2, np.int64)])
+    # room for the places of a request, of one candidate, and of the pair features of all
+    ints = np.concatenate([tables.ints[: tables.ints[ROOM]], np.zeros(tables.ints[USED] + _PLACES + (WIDTH - FIRST_PAIR) * len(static), np.int64)])
     ints[_CAMPAIGNS], ints[_REQUEST] = len(static), place + len(static) * trees
-    grown = np.concatenate([masks[:place], np.zeros(len(static) * trees + 2 * trees, masks.dtype)])
+    grown = np.concatenate([masks[:place], np.zeros(len(static) * trees + 3 * trees, masks.dtype)])
     for k, row in enumerate(static):
         _add_campaign(ints, grown, row, place + k * trees)
     return ScorerTables(ints, tables.floats, grown if narrow else tables.narrow, tables.wide if narrow else grown)

@@ -42,7 +42,7 @@ def probe(texts: Sequence[str], rows: NDArray[np.float64]) -> list[NDArray[np.fl
     from bidsim.core.errors import BidsimError  # noqa: PLC0415
 
     data = [t.encode() for t in texts]
-    head = json.dumps({"library": _library(), "rows": rows.shape[0], "columns": rows.shape[1], "sizes": [len(d) for d in data]})
+    head = json.dumps({"library": library_path(), "rows": rows.shape[0], "columns": rows.shape[1], "sizes": [len(d) for d in data]})
     given = head.encode() + b"\n" + np.ascontiguousarray(rows, np.float64).tobytes() + b"".join(data)
     done = subprocess.run([sys.executable, "-I", __file__], input=given, capture_output=True, check=False)  # noqa: S603
     if done.returncode:
@@ -57,7 +57,7 @@ def probe(texts: Sequence[str], rows: NDArray[np.float64]) -> list[NDArray[np.fl
     return found
 
 
-def _library() -> str:
+def library_path() -> str:
     """Where LightGBM's shared library lies, without importing LightGBM, which takes a second."""
     from importlib.util import find_spec  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415

@@ -21,9 +21,12 @@ from bidsim.kernels.clock import nanoseconds_per_tick, ticks
 from bidsim.kernels.vector import normal_pair
 from bidsim.observers.latency import DECISIONS, LATE, SHED, count_response
 
-STATE, ELIGIBLE, FEATURES, SCORED, BID, SOLD, SETTLED = range(7)
-"""Stages whose ends are stamped: the user's state, eligibility, features, predicted rates, bids, the auction, all else."""
-STAGES = ("state", "eligibility", "features", "pcvr", "bid", "auction", "settlement")
+USERS, ELIGIBLE, OFFERED, FEATURES, SCORED, BID, SOLD, SETTLED = range(8)
+STAGES = ("users", "eligibility", "offers", "features", "pcvr", "bid", "auction", "settlement")
+"""Stages whose ends are stamped. *Users* (what they bought meanwhile), *offers* (the prices they are shown, and true rates where
+they are wanted) and *settlement* (the dice, money, the log) are the world; the rest is the decision.
+"""
+DECISION = ("eligibility", "features", "pcvr", "bid", "auction")
 
 
 @kernel(inner=True)

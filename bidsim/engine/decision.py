@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from bidsim.core.contracts import ScorerTables, call_offers, call_score
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
 from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
-from bidsim.engine.impressions import fill_features, offer_price, true_rates
+from bidsim.engine.impressions import fill_own, fill_shared, offer_price, true_rates
 from bidsim.engine.tables import Chunk, Simulated
 
 VIEW, CLICK, BUY, ATTRIBUTED, DIRECT = range(5)
@@ -39,17 +41,30 @@ def traffic_passed(sim: Simulated, time: int) -> float:
 
 
 @kernel(inner=True)
-def fill_features_and_truth(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bool) -> None:
-    """Write what the model sees of each eligible campaign, and the true rates where they are wanted."""
+def make_offers(sim: Simulated, chunk: Chunk, i: int, count: int, want_truth: bool) -> None:
+    """Write at what price each eligible campaign would show its product, and the true rates where they are wanted."""
     scratch = sim.scratch
-    fill_request(scratch.head, chunk.requests, i)
     for k in range(count):
         c = scratch.offers.campaign[k]
         scratch.price[k] = offer_price(sim.truth, sim.keys, chunk, i, c)
-        fill_features(scratch.features[k], scratch.head, sim.campaigns, sim.truth, sim.store, scratch, c, scratch.price[k], chunk.requests.time[i])
-        scratch.drawn.quality[k] = sim.campaigns.quality[c]
+        scratch.shown[k] = sim.campaigns.price[c] * math.exp(scratch.price[k])
         if want_truth:
             write_rates(sim, chunk, i, k)
+
+
+@kernel(inner=True)
+def fill_rows(sim: Simulated, chunk: Chunk, i: int, count: int, whole: bool) -> None:
+    """Write what the model sees of each eligible campaign; rows are whole where they are logged, or the seat's model wants them."""
+    scratch, previous = sim.scratch, -1
+    fill_request(scratch.head, chunk.requests, i)
+    for k in range(count):
+        c = scratch.offers.campaign[k]
+        seat = sim.campaigns.seat[c]
+        if whole or seat != previous or sim.seats.whole_rows[seat]:
+            fill_shared(scratch.features[k], scratch.head, sim.campaigns, c)
+        previous = seat
+        fill_own(scratch.features[k], sim.truth, sim.store, scratch, c, scratch.shown[k], chunk.requests.time[i])
+        scratch.drawn.quality[k] = sim.campaigns.quality[c]
 
 
 @kernel(inner=True)

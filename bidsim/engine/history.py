@@ -7,6 +7,7 @@ into the run.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,9 +20,9 @@ from bidsim.cvr.delay import fit_delay
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
 from bidsim.engine.ahead import chunks_ahead
-from bidsim.engine.impressions import credit, fill_features, happen, offer_price, read_clock, true_rates
+from bidsim.engine.impressions import credit, fill_own, fill_shared, happen, offer_price, read_clock, true_rates
 from bidsim.engine.purchases import due, next_conversion
-from bidsim.engine.store import empty_store, expose, find_user, gather, grown, has_room, release
+from bidsim.engine.store import advance_clocks, empty_store, expose, find_exposures, find_user, grown, has_room, release
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch, roomier
 from bidsim.response.truth import Rates, Truth, credited_rate
 from bidsim.traffic.users import Population, activity_share
@@ -134,7 +135,8 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     requests, latent = chunk.requests, chunk.latent
     time, request = requests.time[i], requests.number[i]
     slot = find_user(store, truth, keys, requests.user[i], latent.intent[i], latent.interest[i], False, logging.start)
-    gather(store, scratch, truth, keys, slot, time)
+    advance_clocks(store, scratch, truth, keys, slot, time)
+    find_exposures(store, scratch, slot, time)
     campaign = int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])
     offer = offer_price(truth, keys, chunk, i, campaign)
     rates = true_rates(truth, store, scratch, chunk, i, campaign, offer)
@@ -146,7 +148,8 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
         logging.log.used[0] += 1
         head = scratch.head
         fill_request(head, requests, i)
-        fill_features(logging.log.features[row], head, campaigns, truth, store, scratch, campaign, offer, time)
+        fill_shared(logging.log.features[row], head, campaigns, campaign)
+        fill_own(logging.log.features[row], truth, store, scratch, campaign, campaigns.price[campaign] * math.exp(offer), time)
         logging.log.ints[row, _CAMPAIGN] = campaign
         logging.log.ints[row, _TIME] = time
         logging.log.ints[row, _LABEL] = 0

@@ -83,21 +83,24 @@ def offer_price(truth: Truth, keys: Keys, chunk: Chunk, i: int, campaign: int) -
 
 
 @kernel(inner=True)
-def fill_features(
-    row: NDArray[np.float32], request: NDArray[np.float32], campaigns: Campaigns, truth: Truth, store: Store, scratch: Scratch, campaign: int, offer: float, time: int
-) -> None:
-    """Write the feature row of (request, campaign); ``request`` holds the request's own part."""
+def fill_shared(row: NDArray[np.float32], request: NDArray[np.float32], campaigns: Campaigns, campaign: int) -> None:
+    """Write the features of the request, which ``request`` holds, and of the campaign."""
     for j in range(FIRST_CAMPAIGN):
         row[j] = request[j]
     for j in range(FIRST_CAMPAIGN, FIRST_PAIR):
         row[j] = campaigns.static[campaign, j - FIRST_CAMPAIGN]
+
+
+@kernel(inner=True)
+def fill_own(row: NDArray[np.float32], truth: Truth, store: Store, scratch: Scratch, campaign: int, price: float, time: int) -> None:
+    """Write the features of (user, campaign) at the price shown."""
     exposure = scratch.exposure_of[campaign]
     since_seen = time - store.exposures[exposure, stores.SEEN] if exposure >= 0 else -1
     clock = scratch.clock_of[truth.line[campaign]]
     since_purchase = -1
     if clock >= 0 and store.clocks[clock, LAST] > -NEVER:
         since_purchase = time - store.clocks[clock, LAST]
-    fill_pair(row, campaigns.price[campaign] * math.exp(offer), stores.recent_frequency(store, exposure, time), since_seen, since_purchase)
+    fill_pair(row, price, stores.recent_frequency(store, exposure, time), since_seen, since_purchase)
 
 
 @kernel(inner=True)

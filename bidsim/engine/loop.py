@@ -5,11 +5,11 @@ from __future__ import annotations
 from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
-from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, SCORED, SOLD, STATE, begin_stamps, drop_late, end_stamps, stamp
-from bidsim.engine.decision import fill_features_and_truth, fill_offers, hold_internal_auctions, is_free, notify, place_bids, predict, sit_out
+from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOLD, USERS, begin_stamps, drop_late, end_stamps, stamp
+from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, is_free, make_offers, notify, place_bids, predict, sit_out
 from bidsim.engine.eligibility import find_eligible, find_participants
 from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
-from bidsim.engine.store import find_user, gather, has_room, release
+from bidsim.engine.store import advance_clocks, find_exposures, find_user, has_room, release
 from bidsim.engine.tables import Chunk, Log, Simulated
 from bidsim.kernels.clock import ticks
 from bidsim.observers import timeline
@@ -28,6 +28,12 @@ def _room_everywhere(sim: Simulated) -> bool:
     return (
         has_room(sim.store, sim.truth.line_id.shape[0], sim.rules.positions) and _log_has_room(sim.logs.wins, sim.rules.positions) and _log_has_room(sim.logs.decisions, campaigns)
     )
+
+
+@kernel(inner=True)
+def ready(sim: Simulated, chunk: Chunk, i: int) -> bool:
+    """Whether there is room for request ``i``, and all purchases before it have happened."""
+    return _room_everywhere(sim) and take_conversions(sim, chunk.requests.time[i])
 
 
 @kernel(inner=True)
@@ -55,28 +61,33 @@ def run_requests(sim: Simulated, chunk: Chunk, lo: int) -> int:
     if not sim.rules.users:
         return _run_drawn(sim, chunk, lo)
     for i in range(lo, chunk.requests.time.shape[0]):
-        if not _room_everywhere(sim) or not take_conversions(sim, chunk.requests.time[i]):
+        if not ready(sim, chunk, i):
             return i
-        _one_request(sim, chunk, i)
+        one_request(sim, chunk, i)
     return chunk.requests.time.shape[0]
 
 
 @kernel(inner=True)
-def _one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
+def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     """Simulate one request of a world with users."""
     requests, latent = chunk.requests, chunk.latent
     user, time, request = requests.user[i], requests.time[i], requests.number[i]
     holdout = sim.rules.holdout > 0.0
     timed = begin_stamps(sim, request)
-    begun = ticks() if sim.rules.measured else 0
     slot = find_user(sim.store, sim.truth, sim.keys, user, latent.intent[i], latent.interest[i], holdout, 0)
-    gather(sim.store, sim.scratch, sim.truth, sim.keys, slot, time)
-    stamp(sim, timed, STATE)
+    advance_clocks(sim.store, sim.scratch, sim.truth, sim.keys, slot, time)
+    stamp(sim, timed, USERS)
+    begun = ticks() if sim.rules.measured else 0
+    find_exposures(sim.store, sim.scratch, slot, time)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
     count, watched = find_eligible(sim, chunk, i, keep)
     stamp(sim, timed, ELIGIBLE)
     want_truth = sim.rules.needs_truth != 0 or keep
-    fill_features_and_truth(sim, chunk, i, watched, want_truth)
+    asked = ticks() if sim.rules.measured else 0
+    make_offers(sim, chunk, i, watched, want_truth)
+    begun += ticks() - asked if sim.rules.measured else 0  # prices are the world's work
+    stamp(sim, timed, OFFERED)
+    fill_rows(sim, chunk, i, watched, keep)
     stamp(sim, timed, FEATURES)
     predict(sim, 0, count)
     predict(sim, count, watched)
@@ -99,11 +110,11 @@ def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     """Simulate one request of a world where values are drawn and there are no users."""
     request = chunk.requests.number[i]
     timed = begin_stamps(sim, request)
+    stamp(sim, timed, USERS)
     begun = ticks() if sim.rules.measured else 0
-    stamp(sim, timed, STATE)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
     count, watched = find_participants(sim, chunk, i, keep)
-    for stage in (ELIGIBLE, FEATURES, SCORED):
+    for stage in (ELIGIBLE, OFFERED, FEATURES, SCORED):
         stamp(sim, timed, stage)
     bucket = chunk.requests.time[i] // sim.rules.bucket
     n = _auction(sim, chunk, i, count, watched, 0, keep, timed, begun)

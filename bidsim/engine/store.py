@@ -167,13 +167,18 @@ def add_clock(store: Store, truth: Truth, keys: Keys, slot: int, line: int, buye
 
 
 @kernel(inner=True)
-def gather(store: Store, scratch: Scratch, truth: Truth, keys: Keys, slot: int, time: int) -> None:
-    """Bring a user's clocks up to ``time`` and say where each clock and exposure is."""
+def advance_clocks(store: Store, scratch: Scratch, truth: Truth, keys: Keys, slot: int, time: int) -> None:
+    """Bring a user's clocks up to ``time`` and say where each is."""
     entry = store.users[slot, _FIRST_CLOCK]
     while entry >= 0:
         advance(store.clocks[entry], truth, keys.organic, store.scale[entry], time)
         scratch.clock_of[store.clocks[entry, LINE]] = entry
         entry = store.clocks[entry, LINK]
+
+
+@kernel(inner=True)
+def find_exposures(store: Store, scratch: Scratch, slot: int, time: int) -> None:
+    """Say where each exposure of a user is, and drop what is long past."""
     before = -1
     entry = store.users[slot, _FIRST_EXPOSURE]
     while entry >= 0:
@@ -199,7 +204,7 @@ def _forget(store: Store, slot: int, before: int, entry: int) -> None:
 
 @kernel(inner=True)
 def release(store: Store, scratch: Scratch, slot: int) -> None:
-    """Undo `gather`."""
+    """Undo `advance_clocks` and `find_exposures`."""
     entry = store.users[slot, _FIRST_CLOCK]
     while entry >= 0:
         scratch.clock_of[store.clocks[entry, LINE]] = -1

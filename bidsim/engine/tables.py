@@ -57,7 +57,8 @@ class Seats(NamedTuple):
     """Bidders as the exchange sees them.
 
     Fields: ``user_from`` and ``user_to``, its part of the user space [0, 1); ``internal`` 1 where only its
-    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables.
+    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``whole_rows`` 1 where it reads them;
+    ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables.
     """
 
     user_from: F64
@@ -65,6 +66,7 @@ class Seats(NamedTuple):
     internal: I64
     oracle: I64
     scorer: I64
+    whole_rows: I64
     ints: I64
     floats: I64
     narrow: I64
@@ -183,6 +185,7 @@ class Scratch(NamedTuple):
     truth: F64
     rates: F64
     price: F64
+    shown: F64
     wanted: I64
     reason: I64
     seat_best: I64
@@ -357,6 +360,7 @@ def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int, effect: S
         truth=np.zeros(campaigns),
         rates=np.zeros((campaigns, 5)),
         price=np.zeros(campaigns),
+        shown=np.zeros(campaigns),
         wanted=np.zeros(campaigns, np.int64),
         reason=np.zeros(campaigns, np.int64),
         seat_best=np.zeros(seats, np.int64),

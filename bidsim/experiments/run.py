@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bidsim.core.errors import BidsimError
 from bidsim.core.result import Result
 from bidsim.cvr.files import model_files
-from bidsim.engine.deadline import STAGES, stage_nanoseconds
+from bidsim.engine.deadline import DECISION, STAGES, stage_nanoseconds
 from bidsim.metrics.latency import stage_times
 from bidsim.metrics.summary import summarize
 from bidsim.scenario.build import build
@@ -102,7 +102,7 @@ def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: i
         **_circumstances(),
         "seconds": {stage: round(s, 3) for stage, s in seconds.items()},
         "requests_per_second": round(total / max(simulation.seconds["loop"], 1e-9)),
-        "stage_nanoseconds": stage_times(stage_nanoseconds(simulation.sim), STAGES, "auction"),
+        "stage_nanoseconds": stage_times(stage_nanoseconds(simulation.sim), STAGES, DECISION),
     }
     result = Result(manifest, tables, models=_model_texts(models))
     result.summary = summarize(result)

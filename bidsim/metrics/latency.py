@@ -37,17 +37,17 @@ def _quantile(bounds: NDArray[np.float64], counts: NDArray[np.int64], q: float) 
     return float(bounds[np.searchsorted(np.cumsum(counts), q * total)] / 1e3)
 
 
-def stage_times(nanoseconds: NDArray[np.float64], stages: tuple[str, ...], last: str) -> dict[str, Any]:
-    """Quantiles of the stages of a request, and of a decision, which is all up to stage ``last``; nanoseconds.
+def stage_times(nanoseconds: NDArray[np.float64], stages: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, Any]:
+    """Quantiles of the stages of a request, and of a decision; nanoseconds.
 
     Args:
         nanoseconds: float64[requests, stages].
         stages: Names of the columns.
-        last: Last stage of the decision.
+        parts: Those that make up the decision.
 
     """
     if not len(nanoseconds):
         return {}
-    decision = nanoseconds[:, : stages.index(last) + 1].sum(axis=1)
+    decision = nanoseconds[:, [stages.index(p) for p in parts]].sum(axis=1)
     columns = {**{name: nanoseconds[:, j] for j, name in enumerate(stages)}, "decision": decision}
     return {name: {q: round(float(np.quantile(column, p))) for q, p in QUANTILES.items()} | {"max": round(float(column.max()))} for name, column in columns.items()}

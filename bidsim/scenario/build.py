@@ -265,6 +265,7 @@ def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.fl
         internal=np.array([s.internal_auction for s in listed], np.int64),
         oracle=np.array([0 if m.kind.trains or settings.values is not None else 1 for m in models.fitted], np.int64),
         scorer=np.array(models.scorer_of, np.int64),
+        whole_rows=np.array([m.kind.reads_whole_rows(m.tables) for m in models.fitted], np.int64),
         ints=np.cumsum([0] + [len(t.ints) for t in tables]).astype(np.int64),
         floats=np.cumsum([0] + [len(t.floats) for t in tables]).astype(np.int64),
         narrow=np.cumsum([0] + [len(t.narrow) for t in tables]).astype(np.int64),

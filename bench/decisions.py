@@ -1,0 +1,152 @@
+"""The whole decision as `bidsim run` makes it: the engine's own loop with plug-ins, its stages stamped."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.peers import fast_config
+from bidsim.core.calls import addresses
+from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables
+from bidsim.core.kernel import kernel
+from bidsim.core.reference import ref
+from bidsim.cvr.features import WIDTH
+from bidsim.cvr.lightgbm import MODEL_FILE
+from bidsim.engine.deadline import DECISION as PARTS
+from bidsim.engine.deadline import STAGES, stage_nanoseconds
+from bidsim.engine.loop import one_request, ready, run_requests
+from bidsim.engine.tables import Chunk, Clock, Simulated
+from bidsim.kernels.clock import nanoseconds_per_tick, ticks
+from bidsim.kernels.normal import sigmoid
+from bidsim.scenario.build import build
+from bidsim.scenario.load import scenario_of
+
+if TYPE_CHECKING:
+    from bidsim.engine.simulation import Simulation
+
+QUICKSTART = Path(__file__).resolve().parent.parent / "scenarios" / "quickstart.toml"
+POLICIES: tuple[Any, ...] = ({"name": "shaded", "factor": 0.7}, {"name": "linear", "base_cpm": 2.0})
+PACERS = ("adaptive", "even")
+DECISION = [STAGES.index(name) for name in PARTS]
+
+
+def market_of(campaigns: int, seed: int, requests: int, history: int) -> Simulation:
+    """A market like quickstart's where every campaign may bid for every request, and has money to the end."""
+    data = tomllib.loads(QUICKSTART.read_text(encoding="utf-8"))
+    products = list(data["products"])
+    data["campaigns"] = {
+        f"campaign-{k}": {
+            "advertiser": f"advertiser-{k % 18}",
+            "product": products[k % len(products)],
+            "budget": 1e6,
+            "policy": POLICIES[k % len(POLICIES)],
+            "pacing": PACERS[(k // len(POLICIES)) % len(PACERS)],
+        }
+        for k in range(campaigns)
+    }
+    data |= {
+        "seed": seed,
+        "requests": requests,
+        "count": "exact",
+        "history": {**data["history"], "requests": history},
+        "log": {"wins": 0, "decisions": 0, "landscape_every": 10**9, "bucket": "7d"},
+    }
+    simulation, models = build(scenario_of(data))
+    _TEXT[id(simulation)] = (models.fitted[0].text[MODEL_FILE], float(models.fitted[0].meta["offset"]))
+    every = Clock(np.zeros((requests + 1, len(STAGES) + 1), np.int64), np.zeros(1, np.int64))
+    simulation.sim = simulation.sim._replace(clock=every, rules=simulation.sim.rules._replace(clock_every=1))
+    return simulation
+
+
+_TEXT: dict[int, tuple[str, float]] = {}
+
+
+def with_lightgbm(simulation: Simulation) -> Simulated:
+    """The same world, its seat scored by LightGBM's single-row C API."""
+    text, offset = _TEXT[id(simulation)]
+    config, function, length = fast_config(text, WIDTH, raw=True)
+    told = length.ctypes.data
+
+    @numba.njit(SCORE_SIGNATURE)  # type: ignore[untyped-decorator]
+    def score(tables: Any, who: Any, features: Any, truth: Any, lo: Any, hi: Any, pcvr: Any) -> None:
+        row = np.empty(WIDTH, np.float64)
+        for k in range(lo, hi):
+            for j in range(WIDTH):
+                row[j] = features[k, j]
+            function(tables.ints[0], row.ctypes.data, told, pcvr[k:].ctypes.data)
+            pcvr[k] = sigmoid(pcvr[k] + tables.floats[0])
+
+    sim = simulation.sim
+    ends = np.array([0, 1], np.int64)
+    _KEPT.append(score)
+    return sim._replace(
+        calls=sim.calls._replace(score=addresses([score], SCORE_SIGNATURE)),
+        tables=ScorerTables(np.array([config], np.int64), np.array([offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)),
+        seats=sim.seats._replace(ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64)),
+    )
+
+
+_KEPT: list[Any] = []
+"""Kernels that are called by address must not be collected."""
+
+
+@dataclass
+class Runner:
+    """Runs a built market piece by piece, with one scorer or another."""
+
+    simulation: Simulation
+    at: int = 0
+
+    def stages(self, sim: Simulated, count: int) -> NDArray[np.float64]:
+        """Nanoseconds of each stage of the next ``count`` requests."""
+        chunk = self._next(count)
+        sim.clock.used[0] = 0
+        done = 0
+        while (done := run_requests(ref(self._fitting(sim)), ref(chunk), done)) < len(chunk.requests.time):
+            self.simulation._grow()  # noqa: SLF001
+        return stage_nanoseconds(sim)
+
+    def open_loop(self, sim: Simulated, count: int, rate: float, seed: int) -> NDArray[np.float64]:
+        """Nanoseconds from arrival to decision of requests that arrive at ``rate`` a second whether or not the loop is free."""
+        chunk = self._next(count)
+        due = np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, len(chunk.requests.time))) / nanoseconds_per_tick()
+        done, at = np.zeros(len(due), np.int64), 0
+        sim.clock.used[0] = 0
+        while (at := _serve(ref(self._fitting(sim)), ref(chunk), due.astype(np.int64), done, at)) < len(due):
+            self.simulation._grow()  # noqa: SLF001
+        return np.asarray(done * nanoseconds_per_tick())
+
+    def _next(self, count: int) -> Chunk:
+        chunk = self.simulation._generate(self.at, self.at + count)  # noqa: SLF001
+        self.at += count
+        return chunk
+
+    def _fitting(self, sim: Simulated) -> Simulated:
+        """The scorer of ``sim`` in the world as it has grown."""
+        now = self.simulation.sim
+        return now._replace(calls=sim.calls, tables=sim.tables, seats=sim.seats)
+
+
+@kernel()
+def _serve(sim: Simulated, chunk: Chunk, due: NDArray[np.int64], done: NDArray[np.int64], first: int) -> int:
+    """Take each request when it is due or when the loop is free, and note how long after its arrival it was decided.
+
+    Returns:
+        The first request not served; where state has to grow the clock stands still.
+
+    """
+    begun = ticks() - due[first]
+    for i in range(first, due.shape[0]):
+        if not ready(sim, chunk, i):
+            return i
+        while ticks() - begun < due[i]:
+            pass
+        one_request(sim, chunk, i)
+        done[i] = ticks() - begun - due[i]
+    return due.shape[0]
