@@ -29,6 +29,7 @@ _EPILOG = """examples:
   bidsim check my_scenario.toml
   bidsim compare scenarios/tight_budgets.toml other.toml --replications 20
   bidsim compare scenarios/quickstart.toml --set-last auction.format=second_price
+  bidsim sweep scenarios/slow_model.toml --vary seats.main.model.trees=10,100,1000 --beside deadline.tmax=1h
   bidsim validate --only ipv
   bidsim report runs/quickstart-1a2b3c4d5e6f
 """
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--resolved", action="store_true", help="with every default filled in, as JSON")
     _add(commands, "schema", "print the JSON Schema of scenario files, for editors", _schema)
     _add_compare(commands)
+    _add_sweep(commands)
     _add_validate(commands)
     audit = _add(commands, "audit", "say which pricing rule payments obey", _audit)
     audit.add_argument("log", type=Path, metavar="RUN_OR_LOG", help="a run directory, or a CSV or Parquet file with the columns bid and payment (and next_bid, if known)")
@@ -97,6 +99,20 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("--workers", type=int, help="processes; by default one for each core")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the differences as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the differences (runs/comparison.svg)")
+    parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
+
+
+def _add_sweep(commands: Any) -> None:
+    parser = _add(commands, "sweep", "run a scenario at several values of one key", _sweep)
+    parser.add_argument("scenario", type=Path, metavar="SCENARIO", help="a scenario file, such as scenarios/slow_model.toml")
+    parser.add_argument("--vary", required=True, metavar="KEY=V1,V2,...", help="the key and its values, such as seats.main.model.trees=10,100,1000")
+    parser.add_argument("--beside", metavar="KEY=VALUE", help="run every value beside a world where this is changed, too, such as deadline.tmax=1h")
+    parser.add_argument("--replications", type=int, default=4, metavar="N", help="worlds for each value (4)")
+    parser.add_argument("--seed", help="first seed")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key everywhere")
+    parser.add_argument("--workers", type=int, help="processes; by default one for each core")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures as JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the figures (runs/sweep.svg)")
     parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
 
 
@@ -240,6 +256,37 @@ def _compare(chosen: argparse.Namespace) -> int:
     write_picture(plot, draw_comparison(scenarios[0].name, found))
     if chosen.json is not None:
         write_comparison(found, chosen.json)
+    print(f"\nPicture          {plot}")
+    return 0
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    from bidsim.experiments.sweep import sweep  # noqa: PLC0415
+    from bidsim.progress import terminal_progress  # noqa: PLC0415
+    from bidsim.reports.comparison import write_picture  # noqa: PLC0415
+    from bidsim.reports.sweep import draw_sweep, print_sweep, write_sweep  # noqa: PLC0415
+    from bidsim.scenario.load import load_scenario  # noqa: PLC0415
+    from bidsim.scenario.sources import parse_set  # noqa: PLC0415
+
+    key, sign, values = chosen.vary.partition("=")
+    if not sign or not all(values.split(",")):
+        raise UsageError(f"--vary {cut(chosen.vary, 60)}: write KEY=V1,V2,..., such as seats.main.model.trees=10,100,1000")
+    if chosen.workers is not None and chosen.workers < 1:
+        raise UsageError(f"--workers {chosen.workers}: at least one process is needed")
+    changed = dict(parse_set(text) for text in chosen.set)
+    other = dict([parse_set(chosen.beside)]) if chosen.beside else None
+    listed = []
+    for value in values.split(","):
+        own = {**changed, **dict([parse_set(f"{key}={value}")])}
+        beside = load_scenario(chosen.scenario, {**own, **other}, allow_code=chosen.allow_code) if other is not None else None
+        listed.append((value, load_scenario(chosen.scenario, own, allow_code=chosen.allow_code), beside))
+    with terminal_progress() as progress:
+        found = sweep(listed, replications=chosen.replications, seed=_seed(chosen) or 0, workers=chosen.workers, progress=progress)
+    print_sweep(listed[0][1].name, key, chosen.beside, found, chosen.replications)
+    plot = chosen.plot or Path("runs") / "sweep.svg"
+    write_picture(plot, draw_sweep(key, chosen.beside, found))
+    if chosen.json is not None:
+        write_sweep(found, chosen.json)
     print(f"\nPicture          {plot}")
     return 0
 

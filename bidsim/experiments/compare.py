@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bidsim.core.errors import BidsimError, UsageError, did_you_mean
-from bidsim.cvr.files import model_files
+from bidsim.core.errors import UsageError, did_you_mean
 from bidsim.experiments.run import run
+from bidsim.experiments.worlds import run_all, share_models
 from bidsim.metrics.intervals import Interval, mean_interval, welch_interval
-from bidsim.scenario.build import build
-from bidsim.scenario.model import ScenarioSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,10 +23,6 @@ if TYPE_CHECKING:
 
 METRICS = ("spend", "conversions", "surplus", "revenue", "welfare")
 """What is compared: campaigns' spend, their realised conversions, expected surplus, publishers' revenue, expected welfare."""
-_TRIES = 3
-_UNTRAINED = ("name", "seed", "requests", "count", "duration", "auction", "market", "holdout", "log", "episode")
-"""Keys that no model's training depends on."""
-_OF_A_CAMPAIGN = ("advertiser", "product", "levers", "seat")
 
 
 @dataclass(frozen=True)
@@ -100,10 +88,10 @@ def compare(
         if campaign is not None and campaign not in scenario.settings.campaigns:
             raise UsageError(f"--campaign {campaign}: {scenario.name} has no such campaign{did_you_mean(campaign, scenario.settings.campaigns)}")
     with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
-        ready = list(scenarios) if retrain else _share_models(scenarios, Path(folder), seed)
+        ready = list(scenarios) if retrain else share_models(scenarios, Path(folder), seed)
         first = [seed if paired else seed + k * replications for k in range(len(ready))]
         jobs = [(s, first[k] + r, campaign) for r in range(replications) for k, s in enumerate(ready)]
-        rows = _run_all(jobs, workers, progress)
+        rows = run_all(measure, jobs, workers, progress)
     figures = np.array(rows).reshape(replications, len(ready), len(METRICS))
     return [
         _difference(metric, _label(scenarios, k), figures[:, 0, m], figures[:, k, m], paired=paired, level=level) for k in range(1, len(ready)) for m, metric in enumerate(METRICS)
@@ -134,70 +122,3 @@ def measure(scenario: Scenario, seed: int, campaign: str | None) -> list[float]:
         return [row["spend"], float(row["conversions"]), row["surplus_expected"], row["spend"], row["value_expected"]]
     market = summary["market"]
     return [market["revenue"], float(market["conversions"]), market["surplus_expected"], market["publisher_revenue"], market["welfare_expected"]]
-
-
-def _run_all(jobs: Sequence[tuple[Scenario, int, str | None]], workers: int | None, progress: Callable[[str, int, int], None]) -> list[list[float]]:
-    """Run all worlds on all cores; worlds whose worker was killed are run again."""
-    done: dict[int, list[float]] = {}
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    if count == 1:
-        for k, job in enumerate(jobs):
-            done[k] = measure(*job)
-            progress("replications", 1, len(jobs))
-        return [done[k] for k in range(len(jobs))]
-    for _ in range(_TRIES):
-        missing = [k for k in range(len(jobs)) if k not in done]
-        try:
-            with ProcessPoolExecutor(min(count, len(missing)), mp_context=get_context("spawn")) as pool:
-                for k, future in {k: pool.submit(measure, *jobs[k]) for k in missing}.items():
-                    done[k] = future.result()
-                    progress("replications", 1, len(jobs))
-            return [done[k] for k in range(len(jobs))]
-        except BrokenProcessPool:
-            continue
-    raise BidsimError(f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with --workers 1")
-
-
-def _share_models(scenarios: Sequence[Scenario], folder: Path, seed: int) -> list[Scenario]:
-    """Train each distinct model once, and point all scenarios to what was trained."""
-    trained: dict[str, dict[str, Path]] = {}
-    ready = []
-    for scenario in scenarios:
-        digest = _training_digest(scenario)
-        if digest not in trained:
-            trained[digest] = _train(scenario, folder / digest, seed)
-        ready.append(_with_models(scenario, trained[digest]))
-    return ready
-
-
-def _training_digest(scenario: Scenario) -> str:
-    resolved: dict[str, Any] = {k: v for k, v in scenario.resolved().items() if k not in _UNTRAINED}
-    resolved["campaigns"] = {name: {k: c[k] for k in _OF_A_CAMPAIGN} for name, c in resolved["campaigns"].items()}
-    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _train(scenario: Scenario, folder: Path, seed: int) -> dict[str, Path]:
-    if scenario.settings.values is not None:
-        return {}
-    _, models = build(replace(scenario, settings=scenario.settings.model_copy(update={"seed": seed})))
-    found = {}
-    for name, model in zip(models.seats, models.fitted, strict=True):
-        if model.kind.trains:
-            found[name] = folder / name
-            found[name].mkdir(parents=True)
-            for file, text in model_files(model).items():
-                (found[name] / file).write_text(text, encoding="utf-8")
-    return found
-
-
-def _with_models(scenario: Scenario, folders: dict[str, Path]) -> Scenario:
-    if not folders:
-        return scenario
-    seats = {}
-    for name, seat in scenario.settings.seats.items():
-        choice = seat.model
-        if name in folders:
-            choice = choice.model_copy(update={"params": {**choice.params, "path": str(folders[name])}})
-        seats[name] = seat.model_copy(update={"model": choice})
-    settings: ScenarioSettings = scenario.settings.model_copy(update={"seats": seats})
-    return replace(scenario, settings=settings)

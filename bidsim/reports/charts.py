@@ -26,6 +26,17 @@ def figure(width: float, height: float) -> tuple[Any, Any]:
     return drawn, axes
 
 
+def figure_of_two(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure and two axes, a high one above a low one that share their x."""
+    drawn, axes = figure(width, height)
+    axes.remove()
+    both = drawn.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    for one in both:
+        one.spines[["top", "right"]].set_visible(False)
+        one.tick_params(colors=INK)
+    return drawn, both
+
+
 def svg(drawn: Any, title: str) -> str:
     """Write a figure as an SVG element with a title, without metadata or outside references."""
     buffer = io.StringIO()

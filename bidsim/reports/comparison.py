@@ -62,7 +62,7 @@ def write_comparison(differences: Sequence[Any], path: Path) -> None:
         }
         for d in differences
     ]  # fmt: skip
-    _write(path, json.dumps(rows, indent=1) + "\n", "--json")
+    write_text(path, json.dumps(rows, indent=1) + "\n", "--json")
 
 
 def draw_comparison(base: str, differences: Sequence[Any]) -> str:
@@ -86,10 +86,16 @@ def write_picture(path: Path, picture: str) -> None:
         UsageError: The file cannot be written.
 
     """
-    _write(path, '<?xml version="1.0" encoding="utf-8"?>\n' + picture, "--plot")
+    write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + picture, "--plot")
 
 
-def _write(path: Path, text: str, option: str) -> None:
+def write_text(path: Path, text: str, option: str) -> None:
+    """Write a file that an option asked for.
+
+    Raises:
+        UsageError: It cannot be written.
+
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

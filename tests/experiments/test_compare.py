@@ -12,7 +12,8 @@ import pytest
 import bidsim
 from bidsim.cli import main
 from bidsim.core.errors import UsageError
-from bidsim.experiments.compare import METRICS, _run_all, _training_digest, compare
+from bidsim.experiments.compare import METRICS, compare, measure
+from bidsim.experiments.worlds import run_all, training_digest
 from bidsim.metrics.intervals import mean_interval, welch_interval
 from bidsim.reports.comparison import NOT_SHOWN
 from bidsim.scenario.load import scenario_of
@@ -40,7 +41,7 @@ def _world(factor: float) -> bidsim.Scenario:
 def test_compare__a_policy_with_itself_on_other_seeds_differs_as_often_as_it_should() -> None:
     """Of 200 comparisons 3 to 8% call a difference at the 5% level."""
     world, replications = _world(0.6), 10
-    figures = np.array(_run_all([(world, seed, None) for seed in range(200 * 2 * replications)], None, lambda stage, done, total: None))
+    figures = np.array(run_all(measure, [(world, seed, None) for seed in range(200 * 2 * replications)], None, lambda stage, done, total: None))
     for metric in ("spend", "surplus", "welfare"):
         column = figures[:, METRICS.index(metric)].reshape(200, 2, replications)
         called = [not (i.low <= 0.0 <= i.high) for i in (welch_interval(b, a) for a, b in column)]
@@ -89,10 +90,10 @@ def test_compare__says_what_it_needs() -> None:
 
 def test_models__are_shared_by_scenarios_that_train_alike(small: Path) -> None:
     one = bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000})
-    assert _training_digest(one) == _training_digest(
+    assert training_digest(one) == training_digest(
         bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "campaigns.lamp.policy": "truthful"})
     )
-    assert _training_digest(one) != _training_digest(bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_001}))
+    assert training_digest(one) != training_digest(bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_001}))
 
 
 def test_compare__runs_trained_models(small: Path) -> None:

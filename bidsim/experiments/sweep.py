@@ -1,0 +1,96 @@
+"""`sweep`: one key at several values, each beside the same world with another key changed, on the same seeds."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bidsim.core.errors import UsageError
+from bidsim.experiments.run import run
+from bidsim.experiments.worlds import run_all, share_models
+from bidsim.metrics.intervals import Interval, mean_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bidsim.scenario.load import Scenario
+
+METRICS = ("surplus", "wins", "conversions", "spend", "late_share", "auc")
+"""Expected surplus, impressions won, realised conversions, spend, share of answers that came too late, the models' AUC."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of the key.
+
+    Attributes:
+        value: The value as it was typed.
+        figures: Metric -> mean over worlds with its interval.
+        beside: The same in the worlds beside; empty where there are none.
+        lost: Metric -> worlds beside minus these, world by world.
+
+    """
+
+    value: str
+    figures: dict[str, Interval]
+    beside: dict[str, Interval]
+    lost: dict[str, Interval]
+
+
+def sweep(
+    scenarios: Sequence[tuple[str, Scenario, Scenario | None]],
+    *,
+    replications: int = 4,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> list[Point]:
+    """Run each value's scenario, and the one beside it, on the same seeds.
+
+    Args:
+        scenarios: (value, scenario, scenario beside it or None) for each value.
+        replications: Worlds for each.
+        seed: First seed.
+        workers: Processes; by default one for each core.
+        progress: Called with (stage, worlds done since the last call, worlds in all).
+
+    Raises:
+        UsageError: Fewer than two replications, or no value.
+        BidsimError: A world cannot be run.
+
+    """
+    if replications < 2 or not scenarios:  # noqa: PLR2004
+        raise UsageError("a sweep needs one value and two replications at least")
+    flat = [s for _, own, other in scenarios for s in (own, other) if s is not None]
+    with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
+        ready = share_models(flat, Path(folder), seed)
+        jobs = [(s, seed + r) for s in ready for r in range(replications)]
+        rows = np.array(run_all(_measure, jobs, workers, progress)).reshape(len(ready), replications, len(METRICS))
+    found, at = [], 0
+    for value, _, other in scenarios:
+        own = rows[at]
+        beside = rows[at + 1] if other is not None else None
+        at += 1 if other is None else 2
+        figures = {m: mean_interval(own[:, j]) for j, m in enumerate(METRICS)}
+        if beside is None:
+            found.append(Point(value, figures, {}, {}))
+        else:
+            lost = {m: mean_interval(beside[:, j] - own[:, j]) for j, m in enumerate(METRICS)}
+            found.append(Point(value, figures, {m: mean_interval(beside[:, j]) for j, m in enumerate(METRICS)}, lost))
+    return found
+
+
+def _measure(scenario: Scenario, seed: int) -> list[float]:
+    """Run one world and return its `METRICS`."""
+    world = replace(scenario, settings=scenario.settings.model_copy(update={"seed": seed}))
+    summary = run(world, progress=lambda stage, done, total: None).summary
+    market, answers = summary["market"], summary.get("answers", {})
+    decisions = sum(a["decisions"] for a in answers.values())
+    late = sum(a["late"] for a in answers.values()) / decisions if decisions else 0.0
+    models = [figures["model"]["auc"] for figures in summary["models"].values() if figures]
+    auc = float(np.mean(models)) if models else 0.5
+    return [market["surplus_expected"], float(market["sold_to_campaigns"]), float(market["conversions"]), market["revenue"], late, auc]

@@ -1,0 +1,89 @@
+"""The table and the picture of a sweep."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure_of_two, short, svg
+from bidsim.reports.comparison import write_text
+from bidsim.reports.terminal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_PIPE_WIDTH = 150
+
+
+def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], replications: int) -> None:
+    """Print one row a value: profit, what the worlds beside it earn, and the difference."""
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    console.print(f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, +- half of a 95% interval\n", markup=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    headings = [short(key, 28), "profit", "wins", "conversions", "too late", "AUC", *([f"profit with {beside}", "profit lost", "wins lost"] if beside else [])]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in points:
+        f = one.figures
+        row = [printable(one.value), _both(f["surplus"]), f"{f['wins'].value:,.0f}", f"{f['conversions'].value:,.0f}", f"{f['late_share'].value:.1%}", f"{f['auc'].value:.4f}"]
+        if one.beside:
+            row += [_both(one.beside["surplus"]), _both(one.lost["surplus"]), f"{one.lost['wins'].value:,.0f}"]
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    best = max(points, key=lambda p: p.figures["surplus"].value)
+    console.print(f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}", markup=False)
+    if best.beside:
+        free = max(points, key=lambda p: p.beside["surplus"].value)
+        console.print(f"With {beside}: {printable(free.value)}, {_both(free.beside['surplus'])}", markup=False)
+
+
+def _both(interval: Any) -> str:
+    return f"{interval.value:,.1f} +- {(interval.high - interval.low) / 2:,.1f}"
+
+
+def write_sweep(points: Sequence[Any], path: Path) -> None:
+    """Write all points as JSON.
+
+    Raises:
+        UsageError: The file cannot be written.
+
+    """
+    rows = [
+        {"value": p.value, **{part: {m: i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost")}}
+        for p in points
+    ]  # fmt: skip
+    write_text(path, json.dumps(rows, indent=1) + "\n", "--json")
+
+
+def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
+    """Draw profit over the values, with and without what stands beside, and the share of late answers below, as SVG."""
+    drawn, (above, below) = figure_of_two(7.2, 5.0)
+    places = range(len(points))
+    if beside:
+        free = [p.beside["surplus"].value for p in points]
+        above.fill_between(places, [p.figures["surplus"].value for p in points], free, color=SOFT, alpha=0.5, lw=0, label="lost to lateness")
+        above.plot(places, free, "o--", color=SECOND, lw=1.4, ms=4, label=f"with {beside}")
+    above.errorbar(
+        places,
+        [p.figures["surplus"].value for p in points],
+        yerr=[[p.figures["surplus"].value - p.figures["surplus"].low for p in points], [p.figures["surplus"].high - p.figures["surplus"].value for p in points]],
+        fmt="o-",
+        color=ACCENT,
+        lw=1.8,
+        ms=5,
+        capsize=3,
+        label="as it is",
+    )
+    above.set_ylabel("expected profit")
+    above.legend(frameon=False)
+    below.bar(places, [100 * p.figures["late_share"].value for p in points], color=SECOND, width=0.5)
+    below.set_ylabel("answers too late, %")
+    below.set_xticks(places, [short(p.value, 12) for p in points])
+    below.set_xlabel(key, color=INK)
+    return svg(drawn, f"Profit over {key}")
