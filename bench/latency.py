@@ -204,7 +204,7 @@ def _p50(stages: NDArray[np.float64]) -> float:
 def _under_load(report: Report, options: Namespace) -> list[tuple[float, NDArray[np.float64]]]:
     """Requests that arrive whether or not the loop is free, at rising rates; the knee is where p99 passes ten times the unloaded p50."""
     count = 1_000 if options.quick else 6_000
-    shares = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1)
+    shares = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.4)
     simulation = market_of(100, options.seed, (len(shares) + 2) * count, 100_000)
     runner = Runner(simulation)
     runner.stages(simulation.sim, count)

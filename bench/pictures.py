@@ -13,6 +13,7 @@ from bidsim.engine.deadline import STAGES
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,11 @@ def draw(folder: Path, stages: dict[int, NDArray[np.float64]], load: list[tuple[
 
 def _finish(figure: Figure, axes: Axes, path: Path, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log" and not isinstance(axis.get_major_formatter(), FixedFormatter):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axis.set_minor_formatter(NullFormatter())
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()

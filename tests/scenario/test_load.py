@@ -29,7 +29,7 @@ def test_quickstart__has_the_promised_shape() -> None:
     settings = bidsim.load_scenario(SCENARIOS / "quickstart.toml").settings
     assert len(settings.campaigns) == 24
     assert len({c.advertiser for c in settings.campaigns.values()}) == 12
-    assert (settings.requests, settings.auction.format) == (300_000, "first_price")
+    assert (settings.requests, settings.auction.format) == (2_000_000, "first_price")
 
 
 def test_locate_keys__finds_every_kind_of_key() -> None:

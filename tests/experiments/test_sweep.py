@@ -1,0 +1,81 @@
+"""Sweeps: each value beside the same world with one thing changed, on the same seeds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import bidsim
+from bidsim.cli import main
+from bidsim.core.errors import UsageError
+from bidsim.experiments.sweep import sweep
+from tests.conftest import SCENARIOS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LATE: dict[str, Any] = {"deadline.tmax": "100ms", "seats.main.decision.fixed": "1ms", "seats.main.decision.spread": 0.0}
+
+
+def test_sweep__what_is_lost_is_the_difference_to_the_world_beside(small: Path) -> None:
+    listed = []
+    for network in ("1ms", "100ms", "10s"):
+        own = LATE | {"deadline.network": network}
+        listed.append((network, bidsim.load_scenario(small, own), bidsim.load_scenario(small, own | {"deadline.tmax": "1h"})))
+    quick, half, never = sweep(listed, replications=3, workers=1)
+    assert quick.figures["late_share"].value == 0.0
+    assert quick.lost["surplus"].value == 0.0
+    assert 0.4 < half.figures["late_share"].value < 0.6
+    assert 0.0 < half.lost["wins"].value < never.lost["wins"].value
+    assert never.figures["wins"].value == 0.0
+    assert never.lost["wins"].value == pytest.approx(never.beside["wins"].value)
+    assert never.figures["surplus"].value == 0.0
+
+
+def test_sweep__command_prints_draws_and_writes(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot, written = tmp_path / "s.svg", tmp_path / "s.json"
+    set_all = [text for key, value in {**LATE, "deadline.network": "90ms"}.items() for text in ("--set", f"{key}={value}")]
+    arguments = ["sweep", str(small), "--vary", "deadline.network=10ms,90ms", "--beside", "deadline.tmax=1h", "--replications", "2", "--workers", "1", *set_all]
+    assert main([*arguments, "--plot", str(plot), "--json", str(written)]) == 0
+    told = capsys.readouterr().out
+    assert "profit lost" in told
+    assert "Most profit" in told
+    assert plot.read_text().startswith("<?xml")
+    rows = json.loads(written.read_text())
+    assert [row["value"] for row in rows] == ["10ms", "90ms"]
+    assert rows[1]["figures"]["late_share"]["value"] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("vary", "words"),
+    [
+        ("deadline.tmax", "write KEY=V1,V2"),
+        ("deadline.tmax=", "write KEY=V1,V2"),
+        ("deadline.tmxa=1ms,2ms", "did you mean"),
+        ("seats.main.decision.workers=1", "no effect without"),
+    ],
+)
+def test_sweep__what_is_typed_wrong_is_told(small: Path, vary: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", str(small), "--vary", vary]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_sweep__needs_two_worlds_for_an_interval(small: Path) -> None:
+    with pytest.raises(UsageError, match="two replications"):
+        sweep([("a", bidsim.load_scenario(small), None)], replications=1)
+
+
+def test_slow_model__a_better_model_is_lost_to_lateness() -> None:
+    """The scenario's answer, at a tenth of its size: with time enough the large model earns more, with the deadline much less."""
+    listed = []
+    for trees in ("100", "500"):
+        own = {"seats.main.model.trees": int(trees), "requests": 40_000, "history.requests": 1_000_000, "deadline.volume": 375_000.0}
+        path = SCENARIOS / "slow_model.toml"
+        listed.append((trees, bidsim.load_scenario(path, own), bidsim.load_scenario(path, own | {"deadline.tmax": "1h"})))
+    small_model, large_model = sweep(listed, replications=2, workers=1)
+    assert small_model.figures["late_share"].value < 0.1
+    assert large_model.figures["late_share"].value > 0.5
+    assert large_model.figures["surplus"].value < 0.5 * small_model.figures["surplus"].value
+    assert large_model.beside["surplus"].value > 3 * large_model.figures["surplus"].value
