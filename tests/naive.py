@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from typing import Any
 
@@ -138,3 +139,47 @@ def _goes_left(ensemble: Any, node: int, value: float) -> bool:
             return default
         value = 0.0
     return bool(value <= ensemble.threshold[node])
+
+
+def _conditional(ensemble: Any, root: int, row: Any, known: frozenset[int]) -> float:
+    """Mean leaf of a tree where only some features are known: unknown splits go both ways by their training rows."""
+    if root < 0:
+        return float(ensemble.leaf_value[~root])
+    left, right, feature = int(ensemble.left[root]), int(ensemble.right[root]), int(ensemble.feature[root])
+    if feature in known:
+        return _conditional(ensemble, left if _goes_left(ensemble, root, float(row[feature])) else right, row, known)
+    weights = [float(ensemble.leaf_count[~c] if c < 0 else ensemble.count[c]) for c in (left, right)]
+    return sum(w * _conditional(ensemble, c, row, known) for w, c in zip(weights, (left, right), strict=True)) / sum(weights)
+
+
+def _mixed(ensemble: Any, root: int, row: Any, other: Any, known: frozenset[int]) -> float:
+    """Leaf of a tree for a row whose unknown features are another row's."""
+    node = root
+    while node >= 0:
+        f = int(ensemble.feature[node])
+        value = float(row[f] if f in known else other[f])
+        node = int(ensemble.left[node] if _goes_left(ensemble, node, value) else ensemble.right[node])
+    return float(ensemble.leaf_value[~node])
+
+
+def shapley(ensemble: Any, row: Any, background: Any = None) -> tuple[Any, Any]:
+    """Shapley values, and interaction values, by going through all subsets of features."""
+    features = sorted({int(f) for f in ensemble.feature})
+
+    def worth(known: frozenset[int]) -> float:
+        if background is None:
+            return sum(_conditional(ensemble, int(root), row, known) for root in ensemble.root)
+        return sum(_mixed(ensemble, int(root), row, b, known) for root in ensemble.root for b in background) / len(background)
+
+    value = {frozenset(s): worth(frozenset(s)) for n in range(len(features) + 1) for s in itertools.combinations(features, n)}
+    phi, pairs, m = np.zeros(ensemble.features), np.zeros((ensemble.features, ensemble.features)), len(features)
+    for i in features:
+        for s in list(value):
+            if i not in s:
+                phi[i] += math.factorial(len(s)) * math.factorial(m - len(s) - 1) / math.factorial(m) * (value[s | {i}] - value[s])
+    for i, j in itertools.permutations(features, 2):
+        for s in list(value):
+            if i not in s and j not in s:
+                weight = math.factorial(len(s)) * math.factorial(m - len(s) - 2) / (2 * math.factorial(m - 1))
+                pairs[i, j] += weight * (value[s | {i, j}] - value[s | {i}] - value[s | {j}] + value[s])
+    return phi, pairs

@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": BASE | L2 | {"engine"},
     "scenario": BASE | L2 | {"engine", "scenario"},
     "metrics": BASE | {"metrics"},
+    "explain": BASE | {"cvr", "metrics", "explain"},
     "reports": BASE | {"metrics", "reports"},
     "experiments": BASE | L2 | {"engine", "scenario", "metrics", "experiments", "version", "progress"},
     "progress": {"interrupt"},

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _LEAVES, _SLOTS, _FIRST_SLOT, _ROOTS, _STRIDE, _MIXED = range(OWN, OWN + 6)
 _SLOT = 4
-"""A slot: its feature's record, then its values for missing values and for zeros (`_KEEP`: the bin itself)."""
-_ABOVE, _KEEP = 2**20 - 2, -2
+"""A slot: its feature's record, then its values for missing values and for zeros (`KEEP`: the bin itself)."""
+_ABOVE, KEEP = 2**20 - 2, -2
 _MOST_CHILDREN, _MOST_RANKS, _MOST_SLOTS = 2**28, 2**20 - 4, 2**14
 _RANK = np.uint64(RANK)
 
@@ -43,7 +43,7 @@ def compile_links(ensemble: Ensemble, binning: Binning) -> ScorerTables:
         ModelError: It has more nodes, or more thresholds of a feature, than a node's word can name.
 
     """
-    slots, slot_of = _slots(ensemble, binning)
+    slots, slot_of = slots_of(ensemble, binning)
     count = 2 * len(ensemble.tree) + ensemble.trees + 1
     if count >= _MOST_CHILDREN or len(slots) >= _MOST_SLOTS or max(*binning.bins, len(ensemble.bounds)) >= _MOST_RANKS:
         raise ModelError(f"the model is too large to compile: {len(ensemble.tree):,} nodes, {len(slots):,} kinds of tests, {max(binning.bins):,} bins of a feature")
@@ -61,7 +61,7 @@ def compile_links(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     return ScorerTables(ints, np.concatenate([binning.floats, values]), sets.ravel(), np.concatenate([np.zeros(len(slots), np.uint64), words]))
 
 
-def _slots(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def slots_of(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All slots, int64[slots, 4], and the slot of each node."""
     slots: dict[tuple[int, int, int], int] = {}
     slot_of = np.zeros(len(ensemble.tree), np.int64)
@@ -70,7 +70,7 @@ def _slots(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], NDA
     missing, default = ensemble.missing.tolist(), ensemble.default_left.tolist()
     for node, (feature, categorical) in enumerate(zip(ensemble.feature.tolist(), ensemble.categorical.tolist(), strict=True)):
         f = position[feature]
-        nan = zero = _KEEP
+        nan = zero = KEEP
         if not categorical:
             aside = -1 if default[node] else _ABOVE
             rank = int(np.searchsorted(binning.thresholds[f], 0.0)) if (feature, missing[node], aside) not in slots else 0
