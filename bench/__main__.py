@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import latency, realism, throughput
+from bench import explanations, latency, realism, throughput
 
-BENCHMARKS = {"latency": latency.measure, "realism": realism.measure, "throughput": throughput.measure}
+BENCHMARKS = {"explanations": explanations.measure, "latency": latency.measure, "realism": realism.measure, "throughput": throughput.measure}
 
 
 def main() -> int:
@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(BENCHMARKS), help="which benchmark")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under a minute")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenarios")
+    parser.add_argument("--worlds", type=int, metavar="N", help="how many worlds to grade (explanations)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="draw pictures into this folder (latency)")
     options = parser.parse_args()

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": BASE | {"metrics"},
     "explain": BASE | {"cvr", "metrics", "explain"},
     "reports": BASE | {"metrics", "reports"},
-    "experiments": BASE | L2 | {"engine", "scenario", "metrics", "experiments", "version", "progress"},
+    "experiments": BASE | L2 | {"engine", "scenario", "metrics", "explain", "experiments", "version", "progress"},
     "progress": {"interrupt"},
     "interrupt": set(),
 }

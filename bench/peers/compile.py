@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+_LARGE = 500
+
 
 def with_lleaves(model: Path, folder: Path) -> None:
     """Let lleaves write its object file and link it."""
     import lleaves  # type: ignore[import-not-found]  # noqa: PLC0415
 
     made = lleaves.Model(model_file=str(model))
-    made.compile(cache=str(folder / "lleaves.o"))
+    # for large ensembles lleaves itself advises against inlining: it compiled for a quarter of an hour without end
+    made.compile(cache=str(folder / "lleaves.o"), finline=made.num_trees() < _LARGE)
     subprocess.run(["cc", "-shared", "-o", str(folder / "lleaves.so"), str(folder / "lleaves.o"), "-lm"], check=True)  # noqa: S607
 
 

@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "deadline.tmax": ("60ms", DEADLINE),
     "deadline.network": ("70ms", DEADLINE),
     "deadline.network_spread": (0.01, DEADLINE),
-    "deadline.clock": ("measured", DEADLINE),
+    "deadline.clock": ("measured", {"deadline.tmax": "1us"}),
     "deadline.slowdown": (1e5, {**DEADLINE, "deadline.clock": "measured"}),
     "deadline.volume": (1e6, QUEUE),
     "campaigns.lamp.advertiser": ("someone", {}),

@@ -1,0 +1,112 @@
+"""Explanations: how fast attributions are beside LightGBM's and shap's, and how right effects are beside the naive ways."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import models
+from bench.figures import Figure, Report, measured
+from bidsim.core.datasets import load_dataset
+from bidsim.cvr.ensemble import parse_ensemble
+from bidsim.experiments.grading.grade import NAIVE, Score, grade_world, score_method, score_ours
+from bidsim.explain.attribution import make_attributor
+from bidsim.explain.effects import Prior
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_COLUMNS = 30
+_GOALS: dict[int, dict[str, str]] = {
+    5_000: {
+        "rank_correlation": ">= 0.65", "ordered_right": ">= 0.92", "spoken_signs_right": ">= 0.99", "spoken_share": ">= 0.35", "error_points": "<= 1.5",
+        "worlds_with_null_spoken": "<= 0.05", "regret_points": "<= 1.0",
+    },
+    12_000: {
+        "rank_correlation": ">= 0.75", "ordered_right": ">= 0.95", "spoken_signs_right": ">= 0.99", "spoken_share": ">= 0.5", "error_points": "<= 1.0",
+        "worlds_with_null_spoken": "<= 0.05", "regret_points": "<= 0.2",
+    },
+    30_000: {
+        "rank_correlation": ">= 0.85", "ordered_right": ">= 0.98", "spoken_signs_right": ">= 0.99", "spoken_share": ">= 0.65", "error_points": "<= 0.8",
+        "worlds_with_null_spoken": "<= 0.05", "regret_points": "<= 0.2",
+    },
+}  # fmt: skip
+_UNITS = {
+    "rank_correlation": "Spearman's, of sizes of effects, mean over worlds",
+    "signs_right": "of levers that do something",
+    "ordered_right": "of pairs more than 2 points apart",
+    "error_points": "points of uplift, mean absolute",
+    "regret_points": "points of uplift, of the first recommendation",
+    "coverage": "of 95% intervals",
+    "half_width": "points, median half-width of 95% intervals",
+    "spoken_share": "of effects above 0.5% are spoken of",
+    "spoken_signs_right": "of those spoken of",
+    "worlds_with_null_spoken": "of worlds have a null lever spoken of",
+}
+
+
+def measure(options: Namespace) -> Report:
+    """Measure attribution, then grade effects on worlds drawn from ``options.seed`` on."""
+    report = Report("explanations")
+    _attribution(report, options)
+    worlds = options.worlds or (3 if options.quick else 20)
+    prior = known_prior()
+    for conversions in (5_000,) if options.quick else tuple(_GOALS):
+        _grade(report, conversions, options.seed, worlds, prior)
+    return report
+
+
+def known_prior() -> Prior:
+    """Prior that the package ships, fitted to worlds that are never graded."""
+    data = load_dataset("effects_prior")
+    return Prior(tuple(data["weights"]), tuple(data["spreads"]))
+
+
+def _attribution(report: Report, options: Namespace) -> None:
+    """Rows a second on one core: ours, LightGBM's ``pred_contrib`` and shap's TreeExplainer, in turn."""
+    import lightgbm  # noqa: PLC0415  (slow to import)
+
+    path = models.model(300, 63, _COLUMNS, categorical=True)
+    text = path.read_text()
+    booster, attributor = lightgbm.Booster(model_str=text), make_attributor(parse_ensemble(text, _COLUMNS))
+    x = models.rows(2_000 if options.quick else 100_000, _COLUMNS, 3, missing=True)
+    x[::50, 0] = 500.0  # a category that no tree knows
+    attributor(x[:16])
+    ours, theirs, worst, piece = [], [], 0.0, 200
+    for repeat in range(3 if options.quick else 9):
+        part = x[repeat * 2_000 % len(x) :][:2_000]
+        begun = time.perf_counter()
+        found = attributor(part)
+        ours.append(len(part) / (time.perf_counter() - begun))
+        begun = time.perf_counter()
+        expected = np.asarray(booster.predict(part[:piece], pred_contrib=True, num_threads=1))
+        theirs.append(piece / (time.perf_counter() - begun))
+        worst = max(worst, float(np.abs(found[:piece] - expected[:, :-1]).max()))
+    if not options.quick:
+        worst = max(worst, float(np.abs(attributor(x) - np.asarray(booster.predict(x, pred_contrib=True))[:, :-1]).max()))
+    report.add(measured("attribution_rows_per_second", ours, "rows/s, one core, 300x63, 30 features, categories and NaN"))
+    report.add(measured("attribution_rows_per_second_lightgbm", theirs, "rows/s, pred_contrib on one thread"))
+    report.add(measured("attribution_ratio_to_lightgbm", [a / b for a, b in zip(ours, theirs, strict=True)], "times", ">= 8"))
+    report.add(Figure("attribution_largest_difference", worst, f"log-odds, over {len(x) if not options.quick else 600:,} rows", goal="<= 1e-12"))
+
+
+def _grade(report: Report, conversions: int, seed: int, worlds: int, prior: Prior) -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        graded = list(pool.map(grade_world, [seed * 1_000 + 200_000 + k for k in range(worlds)], [float(conversions)] * worlds))
+    found = np.mean([g.conversions for g in graded])
+    report.add(Figure(f"c{conversions}_worlds", float(worlds), f"worlds, {sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each"))
+    report.add(measured(f"c{conversions}_cost_of_exploring", [100 * g.change for g in graded], "% more conversions than natural values would have brought, by world"))
+    _add(report, f"c{conversions}", score_ours(graded, prior), _GOALS[conversions])
+    for name in NAIVE:
+        _add(report, f"c{conversions}_{name}", score_method(graded, name), {})
+
+
+def _add(report: Report, name: str, score: Score, goals: dict[str, str]) -> None:
+    for figure, unit in _UNITS.items():
+        value = getattr(score, figure)
+        if value is not None:
+            report.add(Figure(f"{name}_{figure}", value, unit, goal=goals.get(figure, "")))

@@ -1,0 +1,1 @@
+"""Explanations graded against the truth, on worlds that nothing was tuned on."""
