@@ -28,9 +28,14 @@ SCORER, TREES, USED, LINK, ROOM, COUNT, OWN = range(7)
 """Header of ``ints``: kind of scorer, masks in a row, features used, link, where places are put, number of trees, and where the
 scorer's own numbers begin."""
 HEADER = 32
-RECORD = 12
-COLUMN, KIND, BINS, BASE, THRESHOLDS, DOUBLES, LEVELS, LOOKUP = range(8)
-"""A feature's record; ``BASE`` is the scorer's own, and from ``LOOKUP`` on stand the places of up to five levels."""
+RECORD = 8
+COLUMN, KIND, BINS, BASE, THRESHOLDS, LEVELS, LOOKUP, NEEDED = range(RECORD)
+"""A feature's record, a line of the cache; ``BASE`` and ``NEEDED`` are the scorer's own. At ``LOOKUP`` stands the first level of the
+search, the second behind it; `_PREFACE` words before it stand the places of all levels, and of the thresholds among ``floats``.
+"""
+_PREFACE = 8
+_MOST_LEVELS = _PREFACE - 1
+_DOUBLES = -1
 _NUMBER, _CATEGORY = range(2)
 _TOGETHER = 16
 _ZERO = ZERO
@@ -77,10 +82,12 @@ def split_as_both(ensemble: Ensemble) -> bool:
 
 def make_bins(ensemble: Ensemble, offset: float) -> Binning:
     """Find the bins of every feature used."""
-    columns = sorted({int(f) for f in ensemble.feature})
+    categorical = ensemble.categorical
+    splits = set(ensemble.feature[categorical].tolist())
+    # numbers first: the kernels' branches are then easy to foresee
+    columns = sorted({int(f) for f in ensemble.feature}, key=lambda f: (f in splits, f))
     numeric, thresholds, bins, records, lookups = [], [], [], [], []
     at, doubles = HEADER + RECORD * len(columns), FIRST_FLOAT
-    categorical = ensemble.categorical
     for column in columns:
         mine = np.flatnonzero(ensemble.feature == column)
         numeric.append(not categorical[mine[0]])
@@ -91,9 +98,10 @@ def make_bins(ensemble: Ensemble, offset: float) -> Binning:
         else:
             found, levels = np.zeros(0), []
             count = _highest_category(ensemble, mine) + 2
-        places = [at + sum(len(one) for one in levels[:k]) for k in range(RECORD - LOOKUP)]
-        records.append([column, _NUMBER if numeric[-1] else _CATEGORY, count, 0, len(found), doubles, len(levels), *places])
-        lookup = np.concatenate([np.zeros(0, np.int64), *levels])
+        first = at + _PREFACE
+        places = [first + sum(len(one) for one in levels[:k]) for k in range(_MOST_LEVELS)]
+        records.append([column, _NUMBER if numeric[-1] else _CATEGORY, count, 0, len(found), len(levels), first, 0])
+        lookup = np.concatenate([np.array([*places, doubles], np.int64), *levels])
         thresholds.append(found)
         lookups.append(lookup)
         bins.append(count)
@@ -147,7 +155,8 @@ def bins_of(ints: NDArray[np.int64], floats: NDArray[np.float64], rows: NDArray[
                 found[:, f] = np.where(known, np.where(known, x, 0.0).astype(np.int64), record[BINS] - 1)
         else:
             count = int(record[THRESHOLDS])
-            thresholds = floats[record[DOUBLES] : record[DOUBLES] + count]
+            doubles = int(ints[record[LOOKUP] + _DOUBLES])
+            thresholds = floats[doubles : doubles + count]
             found[:, f] = np.searchsorted(thresholds, x, side="left")
             found[np.abs(x) <= ZERO, f] = count + 2
             found[np.isnan(x), f] = count + 1
@@ -158,13 +167,14 @@ def bins_of(ints: NDArray[np.int64], floats: NDArray[np.float64], rows: NDArray[
 def bin_of(ints: NDArray[np.int64], record: int, value: np.float32) -> int:
     """Bin of a value of the feature whose record lies at ``record``."""
     if ints[np.uint64(record + KIND)] == _CATEGORY:
-        bins = ints[np.uint64(record + BINS)]
-        wide = np.float64(value)
-        return min(int(wide), bins - 1) if -1.0 < wide < _INT_LIMIT else bins - 1
-    count = ints[np.uint64(record + THRESHOLDS)]
-    found = 0
-    for level in range(ints[np.uint64(record + LEVELS)]):
-        found = 16 * found + count_below(ints, ints[np.uint64(record + LOOKUP + level)] + 8 * found, value)
+        last = ints[np.uint64(record + BINS)] - 1
+        return min(np.int64(value), last) if np.float32(-1.0) < value < np.float32(_INT_LIMIT) else last
+    count, levels, lookup = ints[np.uint64(record + THRESHOLDS)], ints[np.uint64(record + LEVELS)], ints[np.uint64(record + LOOKUP)]
+    found = count_below(ints, lookup, value)
+    if levels > 1:
+        found = 16 * found + count_below(ints, lookup + 8 + 8 * found, value)
+    for level in range(2, levels):
+        found = 16 * found + count_below(ints, ints[np.uint64(lookup - _PREFACE + level)] + 8 * found, value)
     size = np.abs(value)
     found = count + 2 if np.float64(size) <= _ZERO else found
     return found if size == size else count + 1  # noqa: PLR0124
@@ -179,12 +189,12 @@ def places_of_column(ints: NDArray[np.int64], record: int, features: NDArray[np.
             out[np.uint64(k - lo)] = base + stride * bin_of(ints, record, features[k, column])
         return
     count = ints[np.uint64(record + THRESHOLDS)]
-    top, bottom = ints[np.uint64(record + LOOKUP)], ints[np.uint64(record + LOOKUP + 1)]
+    top = ints[np.uint64(record + LOOKUP)]
     for k in range(lo, hi):
         value = features[k, column]
         found = count_below(ints, top, value)
         if levels > 1:
-            found = 16 * found + count_below(ints, bottom + 8 * found, value)
+            found = 16 * found + count_below(ints, top + 8 + 8 * found, value)
         size = np.abs(value)
         found = count + 2 if np.float64(size) <= _ZERO else found
         found = found if size == size else count + 1  # noqa: PLR0124

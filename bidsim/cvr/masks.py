@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.contracts import ScorerTables
 from bidsim.core.kernel import kernel
-from bidsim.cvr.binning import BASE, COLUMN, COUNT, HEADER, LINK, OFFSET, OWN, RECORD, ROOM, SCORER, SHARPNESS, TREES, USED, bin_of, linked, places_of_column
+from bidsim.cvr.binning import BASE, COLUMN, COUNT, HEADER, LINK, NEEDED, OFFSET, OWN, RECORD, ROOM, SCORER, SHARPNESS, TREES, USED, bin_of, linked, places_of_column
 from bidsim.cvr.ensemble import MISSING_NAN, MISSING_ZERO, SIGMOID
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
 from bidsim.kernels.lanes import and_rows, lanes, leaf_sum, leaf_sum_of_six, leaf_sum_of_three
@@ -61,7 +61,8 @@ def compile_masks(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     lost = (ones >> (np.uint64(64) - (middle - first).astype(np.uint64))) << first.astype(np.uint64)
     masks = (~lost).astype(dtype)
     blocks, base = [], 0
-    ints = np.concatenate([binning.ints, np.zeros(len(binning.columns) + 1, np.int64)])
+    ints, needed = binning.ints.copy(), []
+    free = len(ints)
     for f, column in enumerate(binning.columns):
         mine = np.flatnonzero(ensemble.feature == column)
         make = _numeric if binning.numeric[f] else _categorical
@@ -69,9 +70,15 @@ def compile_masks(ensemble: Ensemble, binning: Binning) -> ScorerTables:
         ints[HEADER + RECORD * f + BASE] = base
         if FIRST_PAIR <= column < WIDTH:
             ints[_PAIR + column - FIRST_PAIR] = HEADER + RECORD * f
+        rules_out = np.zeros(-(-len(block) // 64) * 64, np.uint8)
+        rules_out[: len(block)] = (block != ~dtype(0)).any(axis=1)
+        needed.append(np.packbits(rules_out, bitorder="little").view(np.int64))
+        ints[HEADER + RECORD * f + NEEDED] = free
+        free += len(needed[-1])
         blocks.append(block.ravel())
         base += block.size
-    ints[[SCORER, TREES, ROOM, _LEAVES]] = NARROW if width == 32 else WIDE, trees, len(binning.ints), len(binning.floats)  # noqa: PLR2004
+    ints = np.concatenate([ints, *needed, np.zeros(len(binning.columns) + 1, np.int64)])
+    ints[[SCORER, TREES, ROOM, _LEAVES]] = NARROW if width == 32 else WIDE, trees, free, len(binning.floats)  # noqa: PLR2004
     ints[[_CAMPAIGNS, _STATIC, _REQUEST, _VECTORS]] = 0, base, base, trees // lanes(width)
     values = np.zeros((trees, width))
     values[ensemble.leaf_tree, place] = ensemble.leaf_value
@@ -119,8 +126,10 @@ def find_places(ints: NDArray[np.int64], row: NDArray[np.float32], first: int, e
         record = HEADER + RECORD * f
         column = ints[np.uint64(record + COLUMN)]
         if first <= column < end:
-            ints[np.uint64(at + n)] = ints[np.uint64(record + BASE)] + bin_of(ints, record, row[np.uint64(column - first)]) * trees
-            n += 1
+            found = bin_of(ints, record, row[np.uint64(column - first)])
+            ints[np.uint64(at + n)] = ints[np.uint64(record + BASE)] + found * trees
+            # where a bin rules nothing out the next feature takes its place
+            n += (ints[np.uint64(ints[np.uint64(record + NEEDED)] + (found >> 6))] >> (found & 63)) & 1
     return n
 
 
