@@ -21,8 +21,10 @@ from bench.figures import Figure, Report, measured
 from bench.peers import Peer, compiled_peers, lightgbm_c
 from bidsim.core.contracts import ScorerTables
 from bidsim.core.kernel import kernel
+from bidsim.cvr.binning import SCORER
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
-from bidsim.cvr.masks import with_campaigns
+from bidsim.cvr.links import link_row
+from bidsim.cvr.masks import LINKS, NARROW, score_rows, with_campaigns
 from bidsim.cvr.trees import compile_trees, describe, score_trees
 from bidsim.engine.deadline import STAGES
 from bidsim.kernels.clock import ticks
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COLUMNS = 32
+_LINKS, _NARROW = LINKS, NARROW
 _FIRST_GOALS = {
     (100, 31, False): (12, 4), (100, 31, True): (17, 9), (300, 63, False): (14, 5.5), (300, 63, True): (14, 5.5), (1000, 127, False): (7, 4.5),
 }  # fmt: skip
@@ -63,14 +66,22 @@ def measure(options: Namespace) -> Report:
 
 
 @kernel()
-def _one_by_one(tables: ScorerTables, features: NDArray[np.float32], nobody: NDArray[np.int64], out: NDArray[np.float64]) -> None:
-    for k in range(features.shape[0]):
-        score_trees(tables, nobody, features, out, k, k + 1, out)
+def _one_by_one(tables: ScorerTables, features: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+    """Score every row by a call of its own, as compiled code that knows the model's kind would."""
+    if tables.ints[SCORER] == _LINKS:
+        for k in range(features.shape[0]):
+            out[k] = link_row(tables, features[k])
+    elif tables.ints[SCORER] == _NARROW:
+        for k in range(features.shape[0]):
+            score_rows(tables.ints, tables.narrow, tables.floats, features, k, k + 1, out)
+    else:
+        for k in range(features.shape[0]):
+            score_rows(tables.ints, tables.wide, tables.floats, features, k, k + 1, out)
 
 
 def _ours(path: Path, columns: int) -> tuple[Callable[[NDArray[np.float32], NDArray[np.float64]], None], str]:
-    tables, nobody = compile_trees(path.read_text(), columns), np.full(1, -1)
-    return lambda rows, out: _one_by_one(tables, rows, nobody, out), describe(tables)
+    tables = compile_trees(path.read_text(), columns)
+    return lambda rows, out: _one_by_one(tables, rows, out), describe(tables)
 
 
 def _alternating(ours: Callable[..., None], peers: list[Peer], x: NDArray[np.float64], repeats: int, rows: int) -> tuple[list[float], dict[str, list[float]]]:
