@@ -92,7 +92,7 @@ def _caught(folder: Path, bug: Bug | None, cases: tuple[str, ...], tests: tuple[
             only = [word for case in cases for word in ("--only", case)]
             done = _run(folder, "-m", "bidsim", "validate", "--workers", "1", "--seed", "5", *only)
         else:
-            done = _run(folder, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
+            done = _run(folder, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests)
     finally:
         if file:
             file.write_text(before)
