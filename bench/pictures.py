@@ -13,7 +13,7 @@ from bidsim.engine.deadline import STAGES
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,10 @@ def draw(folder: Path, stages: dict[int, NDArray[np.float64]], load: list[tuple[
 
 def _finish(figure: Figure, axes: Axes, path: Path, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11)
-    for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "log" and not isinstance(axis.get_major_formatter(), FixedFormatter):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-            axis.set_minor_formatter(NullFormatter())
+    if axes.get_yscale() == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()
@@ -59,6 +58,7 @@ def _histogram(path: Path, stages: dict[int, NDArray[np.float64]]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="percentile", ylabel="decision, microseconds")
     marks = [(1 / (1 - q), label) for q, label in ((0.0, "0"), (0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"))]
     axes.set_xticks([m for m, _ in marks], [label for _, label in marks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)
     _finish(figure, axes, path, "Time of a whole decision, by percentile")
