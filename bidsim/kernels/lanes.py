@@ -15,6 +15,8 @@ from numba.core import cgutils
 from numba.core import types as numba_types
 from numba.extending import intrinsic
 
+from bidsim.kernels.llvm import array_data
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,10 +31,6 @@ _BIT, _LONG, _DOUBLE = ir.IntType(1), ir.IntType(64), ir.DoubleType()
 def lanes(mask_bits: int) -> int:
     """Masks in one vector."""
     return _BITS // mask_bits
-
-
-def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return context.make_array(kind)(context, builder, array).data
 
 
 def _and_places(builder: Any, masks: Any, places: Any, count: Any, first: Any, vectors: int, width: int) -> list[Any]:
@@ -81,7 +79,7 @@ def _and_rows(typing_context: Any, masks: Any, places: Any, count: Any, room: An
     width = masks.dtype.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        mask_data, place_data = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
+        mask_data, place_data = (array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1))
 
         def some(first: Any, together: int) -> None:
             at = builder.mul(first, _LONG(lanes(width)))
@@ -104,7 +102,7 @@ def _leaf_sum(fixed: int) -> Any:
         kind = ir.VectorType(ir.IntType(width), n)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            mask_data, place_data, leaf_data = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 3))
+            mask_data, place_data, leaf_data = (array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 3))
             room, vectors = arguments[4], arguments[5]
             if fixed:
                 place_data = [builder.load(builder.gep(place_data, [_LONG(k)])) for k in range(fixed)]
@@ -150,7 +148,7 @@ def _count_below(typing_context: Any, ints: Any, place: Any, value: Any) -> Any:
     kind, bits = ir.VectorType(ir.FloatType(), n), ir.IntType(n)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = builder.gep(_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        data = builder.gep(array_data(context, builder, signature.args[0], arguments[0]), [arguments[1]])
         numbers = builder.load(builder.bitcast(data, kind.as_pointer()))
         numbers.align = 8
         one = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[2], ir.IntType(32)(0))

@@ -14,6 +14,8 @@ from numba.core import cgutils
 from numba.core import types as numba_types
 from numba.extending import intrinsic
 
+from bidsim.kernels.llvm import array_data
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,10 +26,6 @@ _LONG, _INT, _DOUBLE = ir.IntType(64), ir.IntType(32), ir.DoubleType()
 _VECTOR = ir.VectorType(_DOUBLE, _LANES)
 PER_POINT = 3
 """Numbers of an edge for each quadrature point: how the product changes if the row left the path before, on it, and the weight."""
-
-
-def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return context.make_array(kind)(context, builder, array).data
 
 
 class _Steps:
@@ -61,8 +59,8 @@ def _grow(typing_context: Any, work: Any, product: Any, grown: Any, before: Any,
     whole = types.int64
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        steps = _Steps(builder, _data(context, builder, signature.args[0], arguments[0]))
-        numbers = _data(context, builder, signature.args[5], arguments[5])
+        steps = _Steps(builder, array_data(context, builder, signature.args[0], arguments[0]))
+        numbers = array_data(context, builder, signature.args[5], arguments[5])
         product, grown, before, on = arguments[1:5]
         at, points = arguments[6], arguments[8]
         ratio = steps.same(arguments[7])
@@ -85,8 +83,8 @@ def _shrink(typing_context: Any, work: Any, below: Any, above: Any, before: Any,
     whole = types.int64
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        steps = _Steps(builder, _data(context, builder, signature.args[0], arguments[0]))
-        numbers = _data(context, builder, signature.args[5], arguments[5])
+        steps = _Steps(builder, array_data(context, builder, signature.args[0], arguments[0]))
+        numbers = array_data(context, builder, signature.args[5], arguments[5])
         below, above, before, on = arguments[1:5]
         at, last, phi, points = arguments[6:]
         lanes = range(ROWS // _LANES)

@@ -16,6 +16,8 @@ from llvmlite import ir
 from numba.core import types as numba_types
 from numba.extending import intrinsic
 
+from bidsim.kernels.llvm import array_data
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,15 +30,11 @@ _CHILDREN, _SLOTS = 2**28 - 1, (2**14 - 1) << SLOT
 _LONG, _WORD = ir.IntType(64), ir.IntType(32)
 
 
-def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return context.make_array(kind)(context, builder, array).data
-
-
 def _follow(splits: bool) -> Any:
     """The walk as an intrinsic, for models that split categories or not."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        node_data, slot_data, set_data, root_data, out_data = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 2, 4, 5))
+        node_data, slot_data, set_data, root_data, out_data = (array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 2, 4, 5))
         entry = builder.block
         begin = [builder.load(builder.gep(root_data, [_LONG(w)])) for w in range(WALKS)]
         body, after = builder.append_basic_block("step"), builder.append_basic_block("done")
