@@ -53,6 +53,7 @@ class Binning:
         numeric: Whether each is a number.
         thresholds: Of each feature used, rising float64; empty for categories.
         bins: Number of bins of each.
+        rank: int64[nodes], place of a node's threshold among its feature's, or its set of categories.
         ints: Header, records and look-ups; the scorer fills in its own part.
         floats: Offset, sharpness and thresholds.
 
@@ -62,6 +63,7 @@ class Binning:
     numeric: list[bool]
     thresholds: list[NDArray[np.float64]]
     bins: list[int]
+    rank: NDArray[np.int64]
     ints: NDArray[np.int64]
     floats: NDArray[np.float64]
 
@@ -88,11 +90,12 @@ def make_bins(ensemble: Ensemble, offset: float) -> Binning:
     columns = sorted({int(f) for f in ensemble.feature}, key=lambda f: (f in splits, f))
     numeric, thresholds, bins, records, lookups = [], [], [], [], []
     at, doubles = HEADER + RECORD * len(columns), FIRST_FLOAT
+    rank = np.where(categorical, ensemble.category_set, 0)
     for column in columns:
         mine = np.flatnonzero(ensemble.feature == column)
         numeric.append(not categorical[mine[0]])
         if numeric[-1]:
-            found = np.unique(ensemble.threshold[mine])
+            found, rank[mine] = np.unique(ensemble.threshold[mine], return_inverse=True)
             levels = _levels(rounded_down(found))
             count = len(found) + 3
         else:
@@ -110,7 +113,7 @@ def make_bins(ensemble: Ensemble, offset: float) -> Binning:
     header = np.zeros(HEADER, np.int64)
     header[TREES], header[COUNT], header[USED], header[LINK] = ensemble.trees, ensemble.trees, len(columns), ensemble.link
     ints = np.concatenate([header, np.array(records, np.int64).ravel(), *lookups]).astype(np.int64)
-    return Binning(columns, numeric, thresholds, bins, ints, np.concatenate([[offset, ensemble.sharpness], *thresholds]))
+    return Binning(columns, numeric, thresholds, bins, rank, ints, np.concatenate([[offset, ensemble.sharpness], *thresholds]))
 
 
 def _highest_category(ensemble: Ensemble, nodes: NDArray[np.int64]) -> int:

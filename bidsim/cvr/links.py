@@ -88,11 +88,6 @@ def slots_of(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], N
 
 def _nodes(ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]]:
     """Nodes in breadth-first order within each tree, siblings side by side; leaf values by node; the first root of each walk."""
-    rank = np.where(ensemble.categorical, ensemble.category_set, 0)
-    for f, column in enumerate(binning.columns):
-        if binning.numeric[f]:
-            mine = np.flatnonzero(ensemble.feature == column)
-            rank[mine] = np.searchsorted(binning.thresholds[f], ensemble.threshold[mine])
     left, right = ensemble.left.tolist(), ensemble.right.tolist()
     place: list[int] = []  # what stands at each place: a node, or ~leaf
     child: list[int] = []
@@ -121,7 +116,7 @@ def _nodes(ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]) -> 
     of = what[what >= 0]
     words = links.astype(np.uint64) << np.uint64(CHILD)
     # values and ranks are one higher in words, so that something can be below rank 0, and categories below every word
-    ranks = (rank[of] + 1).astype(np.uint64)
+    ranks = (binning.rank[of] + 1).astype(np.uint64)
     words[inner] |= (ranks << _RANK) | (slot_of[of].astype(np.uint64) << np.uint64(SLOT)) | (ensemble.categorical[of].astype(np.uint64) * np.uint64(SPLITS_CATEGORIES))
     leaf = np.append(what < 0, np.False_)
     # a leaf and the last node must not step aside: no value is above their rank

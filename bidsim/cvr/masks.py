@@ -90,9 +90,8 @@ def compile_masks(ensemble: Ensemble, binning: Binning) -> ScorerTables:
 def _numeric(ensemble: Ensemble, binning: Binning, f: int, nodes: NDArray[np.int64], masks: NDArray[Any], block: NDArray[Any]) -> NDArray[Any]:
     """Fill the masks of a number's bins: a node's test fails in every bin above its threshold."""
     thresholds, tree = binning.thresholds[f], ensemble.tree[nodes]
-    rank = np.searchsorted(thresholds, ensemble.threshold[nodes])
     numbers = len(thresholds) + 1
-    np.bitwise_and.at(block, (rank + 1, tree), masks[nodes])
+    np.bitwise_and.at(block, (binning.rank[nodes] + 1, tree), masks[nodes])
     block[:numbers] = np.bitwise_and.accumulate(block[:numbers], axis=0)
     block[numbers:] = ~block.dtype.type(0)
     nan_left, zero_left = _special(ensemble, nodes)

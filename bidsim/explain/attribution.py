@@ -27,11 +27,12 @@ from bidsim.kernels.paths import PER_POINT, ROWS, grow, shrink
 if TYPE_CHECKING:
     from typing import Any
 
+    from bidsim.cvr.binning import Binning
     from bidsim.cvr.ensemble import Ensemble
 
-_NODE, _SIDE, _DEPTH, _BEFORE, _FEATURE, _LEAF, _TREE_EDGE = range(7)
+NODE, SIDE, DEPTH, BEFORE, FEATURE, IS_LEAF, CHILD = range(7)
 """Columns of an edge: the node it leaves, 1 where it leads right, its depth, the depth of the feature's earlier edge (0 for none),
-its feature's place among those used, whether it ends at a leaf."""
+its feature's place among those used, whether it ends at a leaf, and the leaf or node at its end."""
 _TINY = 1e-300
 
 
@@ -79,8 +80,7 @@ class Attributor:
     paths: Paths
     children: NDArray[np.int64]
     single: float
-    _ints: NDArray[np.int64]
-    _floats: NDArray[np.float64]
+    _binning: Binning
     _deepest: int
 
     def __call__(self, rows: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
@@ -90,27 +90,23 @@ class Attributor:
             rows: [n, columns] feature values, NaN where missing.
 
         """
-        bins = bins_of(self._ints, self._floats, np.asarray(rows, np.float64))
         found = np.zeros((len(rows), self.ensemble.features))
         if len(rows) and len(self.features):
             used = np.zeros((len(rows), len(self.features)))
-            _attribute(self.paths, bins, self._nan_bins(), self.points, self._deepest, used)
+            _attribute(self.paths, self.slot_values(rows), self.points, self._deepest, used)
             found[:, self.features] = used
         return found
 
-    def slot_values(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    def slot_values(self, rows: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.int64]:
         """What nodes compare, int64[n, slots]."""
-        bins = bins_of(self._ints, self._floats, np.asarray(rows, np.float64))
-        found, nan = np.zeros((len(rows), len(self.paths.slots)), np.int64), self._nan_bins()
+        bins = bins_of(self._binning.ints, self._binning.floats, np.asarray(rows, np.float64))
+        found = np.zeros((len(rows), len(self.paths.slots)), np.int64)
         for slot, (f, missing, zero) in enumerate(self.paths.slots):
-            own = bins[:, f] if bins.shape[1] else np.zeros(len(rows), np.int64)
-            found[:, slot] = np.where(own == nan[f], missing, np.where(own > nan[f], zero, own))
+            own = bins[:, f]
+            if self._binning.numeric[f]:
+                own = np.where(own == self._binning.nan(f), missing, np.where(own == self._binning.zero(f), zero, own))
+            found[:, slot] = own
         return found
-
-    def _nan_bins(self) -> NDArray[np.int64]:
-        """Bin of missing values of each feature used; beyond all bins for categories."""
-        records = self._ints[HEADER : HEADER + RECORD * len(self.features)].reshape(-1, RECORD)
-        return np.where(records[:, 1] == 0, records[:, 2] - 2, np.int64(2**40))
 
 
 def make_attributor(ensemble: Ensemble) -> Attributor:
@@ -118,20 +114,15 @@ def make_attributor(ensemble: Ensemble) -> Attributor:
     binning = make_bins(ensemble, 0.0)
     deepest, distinct, edges, first = _edges(ensemble, {int(c): f for f, c in enumerate(binning.columns)})
     points = max(1, -(-distinct // 2))
-    table, ratio, value = _tables(ensemble, edges, first, points)
+    table, ratio, value = _tables(ensemble, edges, points)
     slots, slot_of = slots_of(ensemble, binning)
-    rank = np.where(ensemble.categorical, ensemble.category_set, 0)
-    for f, column in enumerate(binning.columns):
-        if binning.numeric[f]:
-            mine = np.flatnonzero(ensemble.feature == column)
-            rank[mine] = np.searchsorted(binning.thresholds[f], ensemble.threshold[mine])
-    tests = np.column_stack([slot_of, rank, ensemble.categorical.astype(np.int64)]).astype(np.int64).reshape(-1, 3)
+    tests = np.column_stack([slot_of, binning.rank, ensemble.categorical.astype(np.int64)]).astype(np.int64).reshape(-1, 3)
     small = np.column_stack([(slots[:, 0] - HEADER) // RECORD, slots[:, 1], slots[:, 2]]).astype(np.int64).reshape(-1, 3)
     node_first = np.searchsorted(ensemble.tree, np.arange(ensemble.trees + 1)).astype(np.int64)
     paths = Paths(edges, first, ratio, value, table, node_first, tests, _sets(ensemble, max(binning.bins, default=1)), small, ensemble.leaf_value)
     children = np.column_stack([ensemble.left, ensemble.right]).astype(np.int64).reshape(-1, 2)
     single = float(ensemble.leaf_value[~ensemble.root[ensemble.root < 0]].sum())
-    return Attributor(ensemble, np.array(binning.columns, np.int64), _expected(ensemble), points, paths, children, single, binning.ints, binning.floats, deepest)
+    return Attributor(ensemble, np.array(binning.columns, np.int64), _expected(ensemble), points, paths, children, single, binning, deepest)
 
 
 def _expected(ensemble: Ensemble) -> float:
@@ -172,15 +163,15 @@ def _edges(ensemble: Ensemble, place: dict[int, int]) -> tuple[int, int, NDArray
     return deepest, distinct, np.array(rows, np.int64).reshape(-1, 7), np.array(first, np.int64)
 
 
-def _tables(ensemble: Ensemble, edges: NDArray[np.int64], first: NDArray[np.int64], points: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _tables(ensemble: Ensemble, edges: NDArray[np.int64], points: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Numbers of every edge at every point, its ratio, and leaf values."""
     nodes, weights = np.polynomial.legendre.leggauss(points)
     t, w = (nodes + 1) / 2, weights / 2
-    child = edges[:, _TREE_EDGE]
-    leaf = edges[:, _LEAF] == 1
+    child = edges[:, CHILD]
+    leaf = edges[:, IS_LEAF] == 1
     below = np.where(leaf, ensemble.leaf_count[np.where(leaf, child, 0)], ensemble.count[np.where(leaf, 0, child)] if len(ensemble.count) else 0.0)
-    ratio = np.maximum(below, _TINY) / np.maximum(ensemble.count[edges[:, _NODE]], _TINY) if len(edges) else np.zeros(0)
-    z, earlier = _shares(edges, ratio, first)
+    ratio = np.maximum(below, _TINY) / np.maximum(ensemble.count[edges[:, NODE]], _TINY) if len(edges) else np.zeros(0)
+    z, earlier = _shares(edges, ratio)
     off = 1.0 - t
     agrees, agreed = t + z[:, None] * off, t + earlier[:, None] * off
     table = np.zeros((1 + len(edges), points, PER_POINT))
@@ -194,11 +185,11 @@ def _tables(ensemble: Ensemble, edges: NDArray[np.int64], first: NDArray[np.int6
     return table.ravel(), ratio, value
 
 
-def _shares(edges: NDArray[np.int64], ratio: NDArray[np.float64], first: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shares(edges: NDArray[np.int64], ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each edge the share z of its feature up to it, and up to the feature's earlier edge (1 where there is none)."""
     z, earlier = np.ones(len(edges)), np.ones(len(edges))
-    at_depth = np.zeros(int(edges[:, _DEPTH].max(initial=0)) + 1, np.int64)
-    for e, (depth, before) in enumerate(zip(edges[:, _DEPTH].tolist(), edges[:, _BEFORE].tolist(), strict=True)):
+    at_depth = np.zeros(int(edges[:, DEPTH].max(initial=0)) + 1, np.int64)
+    for e, (depth, before) in enumerate(zip(edges[:, DEPTH].tolist(), edges[:, BEFORE].tolist(), strict=True)):
         earlier[e] = z[at_depth[before]] if before else 1.0
         z[e] = earlier[e] * ratio[e]
         at_depth[depth] = e
@@ -228,46 +219,35 @@ def _take_sides(paths: Paths, values: NDArray[np.int64], node: int, right: NDArr
 
 
 @kernel(allocates=True)
-def _attribute(paths: Paths, bins: NDArray[np.int64], nan_bins: NDArray[np.int64], points: int, deepest: int, out: NDArray[np.float64]) -> None:
-    used = bins.shape[1]
+def _attribute(paths: Paths, values: NDArray[np.int64], points: int, deepest: int, out: NDArray[np.float64]) -> None:
+    """Add every row's values to ``out``, block by block; rows beyond the end repeat the last one."""
+    used, depths, slots = out.shape[1], deepest + 1, values.shape[1]
     most = 0
     for tree in range(paths.first.shape[0] - 1):
         most = max(most, paths.node_first[tree + 1] - paths.node_first[tree])
-    depths = deepest + 1
     # work: features' sums, agreement by depth, products by depth, leaves' sums by depth
     agree, product = used * ROWS, (used + depths) * ROWS
     sums = product + depths * points * ROWS
     work = np.zeros(sums + depths * points * ROWS)
     right = np.zeros((most, ROWS))
-    values = np.zeros((paths.slots.shape[0], ROWS), np.int64)
+    block = np.zeros((slots, ROWS), np.int64)
     table_of = np.zeros(depths, np.int64)
-    for lo in range(0, bins.shape[0], ROWS):
-        count = min(ROWS, bins.shape[0] - lo)
-        _fill_values(paths, bins, nan_bins, lo, count, values)
+    for lo in range(0, values.shape[0], ROWS):
+        count = min(ROWS, values.shape[0] - lo)
+        for r in range(ROWS):
+            for slot in range(slots):
+                block[slot, r] = values[lo + min(r, count - 1), slot]
         work[: used * ROWS] = 0.0
         work[agree : agree + ROWS] = 1.0
         work[product : product + points * ROWS] = 1.0
         for tree in range(paths.first.shape[0] - 1):
             base = paths.node_first[tree]
             for node in range(base, paths.node_first[tree + 1]):
-                _take_sides(paths, values, node, right[node - base])
+                _take_sides(paths, block, node, right[node - base])
             _attribute_tree(paths, tree, right, work, table_of, agree, product, sums, points)
         for r in range(count):
             for f in range(used):
                 out[lo + r, f] = work[f * ROWS + r]
-
-
-@kernel()
-def _fill_values(paths: Paths, bins: NDArray[np.int64], nan_bins: NDArray[np.int64], lo: int, count: int, values: NDArray[np.int64]) -> None:
-    """Values of all slots of a block of rows; rows beyond the end repeat the last one."""
-    for r in range(ROWS):
-        row = lo + min(r, count - 1)
-        for slot in range(values.shape[0]):
-            f = paths.slots[slot, 0]
-            found = bins[row, f]
-            if found >= nan_bins[f]:
-                found = paths.slots[slot, 1] if found == nan_bins[f] else paths.slots[slot, 2]
-            values[slot, r] = found
 
 
 @kernel()
@@ -279,19 +259,19 @@ def _attribute_tree(
     depth = 0
     for e in range(paths.first[tree], paths.first[tree + 1]):
         edge = paths.edges[e]
-        while depth >= edge[_DEPTH]:
+        while depth >= edge[DEPTH]:
             depth = _leave(paths, work, table_of, depth, agree, sums, points)
-        depth = edge[_DEPTH]
-        before = edge[_BEFORE]
-        node = edge[_NODE] - base
+        depth = edge[DEPTH]
+        before = edge[BEFORE]
+        node = edge[NODE] - base
         for r in range(ROWS):
-            takes = right[node, r] if edge[_SIDE] else 1.0 - right[node, r]
+            takes = right[node, r] if edge[SIDE] else 1.0 - right[node, r]
             work[agree + depth * ROWS + r] = takes * work[agree + before * ROWS + r]
         table_of[depth] = e
         at = (1 + e) * points * PER_POINT
         grow(work, product + (depth - 1) * size, product + depth * size, agree + before * ROWS, agree + depth * ROWS, paths.table, at, paths.ratio[e], points)
         own, value = work[sums + depth * size : sums + (depth + 1) * size], paths.value[e]
-        if edge[_LEAF]:
+        if edge[IS_LEAF]:
             reached = work[product + depth * size : product + (depth + 1) * size]
             for k in range(size):
                 own[k] = value * reached[k]
@@ -305,12 +285,12 @@ def _attribute_tree(
 def _leave(paths: Paths, work: NDArray[np.float64], table_of: NDArray[np.int64], depth: int, agree: int, sums: int, points: int) -> int:
     """Take the last edge off the path; return the depth that is left."""
     e = table_of[depth]
-    before = paths.edges[e, _BEFORE]
+    before = paths.edges[e, BEFORE]
     last = (1 + table_of[before]) * points * PER_POINT if before else 0
     size = points * ROWS
     shrink(
         work, sums + depth * size, sums + (depth - 1) * size, agree + before * ROWS, agree + depth * ROWS, paths.table, (1 + e) * points * PER_POINT, last,
-        paths.edges[e, _FEATURE] * ROWS, points,
+        paths.edges[e, FEATURE] * ROWS, points,
     )  # fmt: skip
     return depth - 1
 

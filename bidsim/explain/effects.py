@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _RIDGE_MAIN = 1.0
 _SD_PRODUCT = 0.04
@@ -211,12 +211,10 @@ def _mean_rate(x: NDArray[np.float64], beta: NDArray[np.float64], shift: float, 
 def _fit(x: NDArray[np.float64], y: NDArray[np.float64], precision: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ridge logistic regression by Newton's method: coefficients, and H^-1 (G'G + L) H^-1."""
     beta = np.zeros(x.shape[1])
-    beta[: x.shape[1]] = 0.0
     previous = -math.inf
     for _ in range(_STEPS):
-        eta = x @ beta
-        value = float(y @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * (precision * beta**2).sum())
-        p = 1.0 / (1.0 + np.exp(-eta))
+        value = _objective(x, y, beta, precision)
+        p = 1.0 / (1.0 + np.exp(-(x @ beta)))
         gradient = x.T @ (y - p) - precision * beta
         hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
@@ -235,6 +233,7 @@ def _fit(x: NDArray[np.float64], y: NDArray[np.float64], precision: NDArray[np.f
 
 
 def _objective(x: NDArray[np.float64], y: NDArray[np.float64], beta: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """Log-likelihood less the penalty."""
     eta = x @ beta
     return float(y @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * (precision * beta**2).sum())
 
@@ -277,11 +276,11 @@ def shrink(estimate: Estimate, prior: Prior) -> Belief:
     return Belief(mean, _quantile(below, 0.025, mean, sd.max()), _quantile(below, 0.975, mean, sd.max()), false_sign)
 
 
-def _quantile(below: object, q: float, middle: float, width: float) -> float:
+def _quantile(below: Callable[[float], float], q: float, middle: float, width: float) -> float:
     low, high = middle - 10 * width, middle + 10 * width
     for _ in range(80):
         half = 0.5 * (low + high)
-        if below(half) < q:  # type: ignore[operator]
+        if below(half) < q:
             low = half
         else:
             high = half

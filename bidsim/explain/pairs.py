@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
-from bidsim.explain.attribution import Attributor, Paths, take_side
+from bidsim.explain.attribution import BEFORE, DEPTH, FEATURE, IS_LEAF, NODE, SIDE, Attributor, Paths, take_side
 
 _MOST = 64
 """Most edges of a path that a row and a background row decide differently."""
@@ -131,14 +131,14 @@ def _pairs(paths: Paths, values: NDArray[np.int64], t: NDArray[np.float64], w: N
     for k in range(values.shape[0]):
         for e in range(paths.edges.shape[0]):
             edge = paths.edges[e]
-            depth = edge[2]
-            side = take_side(paths, values[k], edge[0])
-            before = edge[3]
-            o = 1.0 if side == edge[1] else 0.0
-            by_depth[depth, 0] = edge[4]
+            depth = edge[DEPTH]
+            side = take_side(paths, values[k], edge[NODE])
+            before = edge[BEFORE]
+            o = 1.0 if side == edge[SIDE] else 0.0
+            by_depth[depth, 0] = edge[FEATURE]
             by_depth[depth, 1] = o * (by_depth[before, 1] if before else 1.0)
             by_depth[depth, 2] = paths.ratio[e] * (by_depth[before, 2] if before else 1.0)
-            if edge[5]:
+            if edge[IS_LEAF]:
                 count = _distinct(by_depth, depth, feature, agrees, share)
                 _add_pairs(paths.value[e], count, feature, agrees, share, t, w, out[k])
 
