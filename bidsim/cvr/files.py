@@ -59,6 +59,8 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
         kind = find("model", str(meta["kind"]))
         text = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.is_file() and f.name != META_FILE}
         model: FittedModel = kind.restore(text, {**meta, "vocabulary": vocabulary})
+    except ModelError as error:
+        raise ModelError(f"{folder}/{error}") from None
     except (KeyError, PluginNotFoundError, ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
     return FittedModel(model.kind, model.tables, vocabulary, model.text, model.meta, dict(meta.get("metrics", {})), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()})
