@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ PACERS = ("adaptive", "even")
 DECISION = [STAGES.index(name) for name in PARTS]
 
 
-def market_of(campaigns: int, seed: int, requests: int, history: int) -> Simulation:
+def market_of(campaigns: int, seed: int, requests: int, history: int) -> Market:
     """A market like quickstart's where every campaign may bid for every request, and has money to the end."""
     data = tomllib.loads(QUICKSTART.read_text(encoding="utf-8"))
     products = list(data["products"])
@@ -58,50 +58,55 @@ def market_of(campaigns: int, seed: int, requests: int, history: int) -> Simulat
         "log": {"wins": 0, "decisions": 0, "landscape_every": 10**9, "bucket": "7d"},
     }
     simulation, models = build(scenario_of(data))
-    _TEXT[id(simulation)] = (models.fitted[0].text[MODEL_FILE], float(models.fitted[0].meta["offset"]))
     every = Clock(np.zeros((requests + 1, len(STAGES) + 1), np.int64), np.zeros(1, np.int64))
     simulation.sim = simulation.sim._replace(clock=every, rules=simulation.sim.rules._replace(clock_every=1))
-    return simulation
-
-
-_TEXT: dict[int, tuple[str, float]] = {}
-
-
-def with_lightgbm(simulation: Simulation) -> Simulated:
-    """The same world, its seat scored by LightGBM's single-row C API."""
-    text, offset = _TEXT[id(simulation)]
-    config, function, length = fast_config(text, WIDTH, raw=True)
-    told = length.ctypes.data
-
-    @numba.njit(SCORE_SIGNATURE)  # type: ignore[untyped-decorator]
-    def score(tables: Any, who: Any, features: Any, truth: Any, lo: Any, hi: Any, pcvr: Any) -> None:
-        row = np.empty(WIDTH, np.float64)
-        for k in range(lo, hi):
-            for j in range(WIDTH):
-                row[j] = features[k, j]
-            function(tables.ints[0], row.ctypes.data, told, pcvr[k:].ctypes.data)
-            pcvr[k] = sigmoid(pcvr[k] + tables.floats[0])
-
-    sim = simulation.sim
-    ends = np.array([0, 1], np.int64)
-    _KEPT.append(score)
-    return sim._replace(
-        calls=sim.calls._replace(score=addresses([score], SCORE_SIGNATURE)),
-        tables=ScorerTables(np.array([config], np.int64), np.array([offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)),
-        seats=sim.seats._replace(ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64)),
-    )
-
-
-_KEPT: list[Any] = []
-"""Kernels that are called by address must not be collected."""
+    model = models.fitted[0]
+    return Market(simulation, model.text[MODEL_FILE], float(model.meta["offset"]))
 
 
 @dataclass
-class Runner:
-    """Runs a built market piece by piece, with one scorer or another."""
+class Market:
+    """A built market that is run piece by piece, with one scorer or another.
+
+    Attributes:
+        simulation: The world; it grows as it runs.
+        model: Text of the seat's model.
+        offset: What is added to its log-odds.
+
+    """
 
     simulation: Simulation
-    at: int = 0
+    model: str
+    offset: float
+    _at: int = 0
+    _kept: list[Any] = field(default_factory=list)
+
+    @property
+    def ours(self) -> Simulated:
+        """The world as it was built."""
+        return self.simulation.sim
+
+    def with_lightgbm(self) -> Simulated:
+        """The same world, its seat scored by LightGBM's single-row C API."""
+        config, function, length = fast_config(self.model, WIDTH, raw=True)
+        told = length.ctypes.data
+
+        @numba.njit(SCORE_SIGNATURE)  # type: ignore[untyped-decorator]
+        def score(tables: Any, who: Any, features: Any, truth: Any, lo: Any, hi: Any, pcvr: Any) -> None:
+            row = np.empty(WIDTH, np.float64)
+            for k in range(lo, hi):
+                for j in range(WIDTH):
+                    row[j] = features[k, j]
+                function(tables.ints[0], row.ctypes.data, told, pcvr[k:].ctypes.data)
+                pcvr[k] = sigmoid(pcvr[k] + tables.floats[0])
+
+        self._kept.append(score)  # what is called by its address must not be collected
+        sim, ends = self.simulation.sim, np.array([0, 1], np.int64)
+        return sim._replace(
+            calls=sim.calls._replace(score=addresses([score], SCORE_SIGNATURE)),
+            tables=ScorerTables(np.array([config], np.int64), np.array([self.offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)),
+            seats=sim.seats._replace(ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64)),
+        )
 
     def stages(self, sim: Simulated, count: int) -> NDArray[np.float64]:
         """Nanoseconds of each stage of the next ``count`` requests."""
@@ -109,7 +114,7 @@ class Runner:
         sim.clock.used[0] = 0
         done = 0
         while (done := run_requests(ref(self._fitting(sim)), ref(chunk), done)) < len(chunk.requests.time):
-            self.simulation._grow()  # noqa: SLF001
+            self.simulation.grow()
         return stage_nanoseconds(sim)
 
     def open_loop(self, sim: Simulated, count: int, rate: float, seed: int) -> NDArray[np.float64]:
@@ -119,12 +124,12 @@ class Runner:
         done, at = np.zeros(len(due), np.int64), 0
         sim.clock.used[0] = 0
         while (at := _serve(ref(self._fitting(sim)), ref(chunk), due.astype(np.int64), done, at)) < len(due):
-            self.simulation._grow()  # noqa: SLF001
+            self.simulation.grow()
         return np.asarray(done * nanoseconds_per_tick())
 
     def _next(self, count: int) -> Chunk:
-        chunk = self.simulation._generate(self.at, self.at + count)  # noqa: SLF001
-        self.at += count
+        chunk = self.simulation.generate(self._at, self._at + count)
+        self._at += count
         return chunk
 
     def _fitting(self, sim: Simulated) -> Simulated:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import models
-from bench.decisions import DECISION, Runner, market_of, with_lightgbm
+from bench.decisions import DECISION, market_of
 from bench.figures import Figure, Report, measured
 from bench.peers import Peer, compiled_peers, lightgbm_c
 from bidsim.core.contracts import ScorerTables
@@ -188,14 +188,14 @@ def _decision(report: Report, campaigns: int, options: Namespace) -> NDArray[np.
     """Whole decisions, ours and with LightGBM's C API in the same loop, a piece of the stream each in turn."""
     piece = {10: 2_000, 100: 500, 1000: 60}[campaigns] // (4 if options.quick else 1)
     pieces = 4 if options.quick else 12
-    simulation = market_of(campaigns, options.seed, (2 * pieces + 2) * piece, 100_000 if options.quick else 600_000)
-    runner, ours, theirs = Runner(simulation), simulation.sim, with_lightgbm(simulation)
-    runner.stages(ours, piece)
-    runner.stages(theirs, piece)
+    market = market_of(campaigns, options.seed, (2 * pieces + 2) * piece, 100_000 if options.quick else 600_000)
+    ours, theirs = market.ours, market.with_lightgbm()
+    market.stages(ours, piece)
+    market.stages(theirs, piece)
     own, other, ratios = [], [], []
     for _ in range(pieces):
-        own.append(runner.stages(ours, piece))
-        other.append(runner.stages(theirs, piece))
+        own.append(market.stages(ours, piece))
+        other.append(market.stages(theirs, piece))
         ratios.append(_p50(other[-1]) / _p50(own[-1]))
     stages, slow = np.concatenate(own), np.concatenate(other)
     decision = stages[:, DECISION].sum(axis=1)
@@ -222,11 +222,10 @@ def _under_load(report: Report, options: Namespace) -> list[tuple[float, NDArray
     """Requests that arrive whether or not the loop is free, at rising rates; the knee is where p99 passes ten times the unloaded p50."""
     count = 1_000 if options.quick else 6_000
     shares = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.4)
-    simulation = market_of(100, options.seed, (len(shares) + 2) * count, 100_000)
-    runner = Runner(simulation)
-    runner.stages(simulation.sim, count)
-    capacity = 1e9 / float(runner.stages(simulation.sim, count).sum(axis=1).mean())
-    found = [(share * capacity, runner.open_loop(simulation.sim, count, share * capacity, options.seed)) for share in shares]
+    market = market_of(100, options.seed, (len(shares) + 2) * count, 100_000)
+    market.stages(market.ours, count)
+    capacity = 1e9 / float(market.stages(market.ours, count).sum(axis=1).mean())
+    found = [(share * capacity, market.open_loop(market.ours, count, share * capacity, options.seed)) for share in shares]
     quiet = float(np.median(found[0][1]))
     knee = max([rate for rate, times in found if np.quantile(times, 0.99) <= 10 * quiet], default=0.0)
     report.add(Figure("open_loop_capacity", capacity, "requests/s, 100 eligible, one core, world included"))

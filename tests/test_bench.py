@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.decisions import Runner, market_of, with_lightgbm
+from bench.decisions import market_of
 from bench.figures import Figure, Report, measured
 from bench.realism import distance, variation
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR
@@ -52,29 +52,29 @@ def test_distances__by_hand() -> None:
 @pytest.mark.parametrize("campaigns", [9, 40])
 def test_decisions__are_timed_in_the_loop_and_scored_alike_by_lightgbm(campaigns: int) -> None:
     requests = 300
-    simulation = market_of(campaigns, 0, 2 * requests, 30_000)
-    runner, theirs = Runner(simulation), with_lightgbm(simulation)
-    stages = runner.stages(simulation.sim, requests)
+    market = market_of(campaigns, 0, 2 * requests, 30_000)
+    ours, theirs = market.ours, market.with_lightgbm()
+    stages = market.stages(ours, requests)
     assert stages.shape == (requests, len(STAGES))
     assert (stages > 0).all()
-    runner.stages(theirs, requests)
-    rows = simulation.sim.scratch.features.copy()
-    in_loop = simulation.sim.scratch.offers.pcvr.copy()
-    static = simulation.sim.campaigns.static
-    np.testing.assert_array_equal(rows[:, FIRST_CAMPAIGN:FIRST_PAIR], static)
+    scratch = market.ours.scratch
+    scratch.offers.pcvr[:] = -1.0
+    scratch.features[:] = -1.0
+    market.stages(theirs, requests)
+    # only a scorer that reads whole rows has them all filled in: LightGBM was the one that ran
+    np.testing.assert_array_equal(scratch.features[:, FIRST_CAMPAIGN:FIRST_PAIR], market.ours.campaigns.static)
+    assert ours.calls.score[0] != theirs.calls.score[0]
     found = np.zeros(campaigns)
-    tables = simulation.sim.tables
-    score_trees(tables, np.arange(campaigns), rows, found, 0, campaigns, found)
-    np.testing.assert_allclose(in_loop, found, rtol=0, atol=1e-12)
+    score_trees(ours.tables, np.arange(campaigns), scratch.features, found, 0, campaigns, found)
+    np.testing.assert_allclose(scratch.offers.pcvr, found, rtol=0, atol=1e-12)
 
 
 def test_open_loop__latency_grows_without_bound_beyond_capacity() -> None:
     requests = 800
-    simulation = market_of(20, 0, 4 * requests, 30_000)
-    runner = Runner(simulation)
-    runner.stages(simulation.sim, requests)
-    mean = float(runner.stages(simulation.sim, requests).sum(axis=1).mean())
-    calm = runner.open_loop(simulation.sim, requests, 0.05e9 / mean, 1)
-    flooded = runner.open_loop(simulation.sim, requests, 20e9 / mean, 1)
+    market = market_of(20, 0, 4 * requests, 30_000)
+    market.stages(market.ours, requests)
+    mean = float(market.stages(market.ours, requests).sum(axis=1).mean())
+    calm = market.open_loop(market.ours, requests, 0.05e9 / mean, 1)
+    flooded = market.open_loop(market.ours, requests, 20e9 / mean, 1)
     assert np.median(flooded[-100:]) > 20 * np.median(calm)
     assert np.median(flooded[-100:]) > 3 * np.median(flooded[:100])

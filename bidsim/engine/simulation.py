@@ -56,13 +56,13 @@ class Simulation:
     def run(self, progress: Callable[[int], None] = lambda done: None) -> dict[str, Columns]:
         """Run to the end and return the tables; ``progress`` is called with the requests done since the last call."""
         begun = time.perf_counter()
-        run_requests(ref(self.sim), ref(self._generate(0, 0)), 0)
+        run_requests(ref(self.sim), ref(self.generate(0, 0)), 0)
         self.seconds["load"] = time.perf_counter() - begun
         begun = time.perf_counter()
-        for chunk in chunks_ahead(self.total, self.chunk, self._generate):
+        for chunk in chunks_ahead(self.total, self.chunk, self.generate):
             at, count = 0, len(chunk.requests.time)
             while (at := run_requests(ref(self.sim), ref(chunk), at)) < count:
-                self._grow()
+                self.grow()
             progress(count)
         incremental = self._finish()
         self.seconds["loop"] = time.perf_counter() - begun
@@ -78,14 +78,16 @@ class Simulation:
             "state_bytes_per_user": round(bytes_per_user(self.sim.store), 1),
         }
 
-    def _generate(self, lo: int, hi: int) -> Chunk:
+    def generate(self, lo: int, hi: int) -> Chunk:
+        """Make requests ``lo`` to ``hi`` with the rivals' bids."""
         requests, latent = self.traffic.chunk(lo, hi) if self.sim.rules.users else self.traffic.bare_chunk(lo, hi)
         rivals = np.zeros((hi - lo, self.rivals.depth), np.int64)
         self.rivals.fill(requests, latent, rivals)
         logged = np.zeros((1, 3)) if self.rivals.logged is None else np.ascontiguousarray(self.rivals.logged[lo:hi])
         return Chunk(requests, latent, rivals, logged)
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
+        """Make room where the loop stopped for want of it."""
         campaigns = len(self.sim.campaigns.id)
         logs = self.sim.logs
         self.sim = self.sim._replace(
@@ -105,9 +107,9 @@ class Simulation:
             return sim.store.clocks[:0]
         end = sim.rules.duration
         while not finish_conversions(ref(self.sim), end - 1):
-            self._grow()
+            self.grow()
         advance_all(ref(self.sim.store), ref(sim.truth), ref(sim.keys), end - 1)
         clocks = self.sim.store.clocks[: int(self.sim.store.used[1])].copy()
         while not finish_conversions(ref(self.sim), end + sim.truth.window):
-            self._grow()
+            self.grow()
         return clocks

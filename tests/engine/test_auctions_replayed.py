@@ -25,7 +25,7 @@ def test_loop__clears_every_auction_as_the_twin_does(small: Path, run_small: Cal
     overrides = {**EVERYTHING, "auction.format": pricing}
     result = run_small(overrides)
     simulation, _ = build(bidsim.load_scenario(small, overrides))
-    chunk = simulation._generate(0, simulation.total)
+    chunk = simulation.generate(0, simulation.total)
     clear = getattr(naive, pricing)
     tie_key = keys_of(3, "").tie
     by_request: dict[int, list[Any]] = defaultdict(list)
