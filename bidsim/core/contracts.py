@@ -414,6 +414,11 @@ class CvrModel(Plugin):
         return True
 
     @staticmethod
+    def describe(tables: ScorerTables) -> str:
+        """Say how candidates are scored."""
+        return "compiled formula"
+
+    @staticmethod
     def trees(tables: ScorerTables) -> int:
         """Number of trees that a candidate's score takes; a seat's decision time may depend on it."""
         return 0

@@ -3,7 +3,7 @@
 numba keys its cache by the file of the function alone, so a helper edited in another file goes
 unnoticed. Here every module's kernels live in a directory named by the hash of that module's source
 and of all the bidsim sources it imports, directly or not. Editing one policy recompiles that policy;
-the request loop, which receives policies as function types, stays cached.
+the request loop, which calls policies by their addresses, stays cached.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import shutil
 import sys
 import tempfile
 import time
-import warnings
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
-from numba.core.errors import NumbaExperimentalFeatureWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +33,6 @@ KERNELS: list[Any] = []
 
 _IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n#]+)|import\s+([\w.]+))", re.MULTILINE)
 _STALE_SECONDS = 30 * 24 * 3600
-
-# Function types in a tuple are what lets one compiled loop call any plug-in; numba calls them experimental.
-warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
 
 
 def kernel(signature: Any = None, *, allocates: bool = False, inner: bool = False, **options: Any) -> Callable[[F], F]:

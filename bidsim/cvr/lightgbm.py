@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bidsim.core.contracts import CvrModel, ScorerTables
-from bidsim.core.errors import BidsimError
+from bidsim.core.errors import BidsimError, ModelError
 from bidsim.core.settings import Number, Settings
 from bidsim.cvr.binning import COUNT, SCORER
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices
 from bidsim.cvr.masks import LINKS, with_campaigns
 from bidsim.cvr.stored import compiled_model
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
-from bidsim.cvr.trees import compile_trees, score_trees
+from bidsim.cvr.trees import compile_trees, describe, score_trees
 
 MODEL_FILE = "model.txt"
 
@@ -88,6 +88,11 @@ class Lightgbm(CvrModel):
         return bool(tables.ints[SCORER] == LINKS)
 
     @staticmethod
+    def describe(tables: ScorerTables) -> str:
+        """Say which compiled form was chosen, and its size."""
+        return describe(tables)
+
+    @staticmethod
     def trees(tables: ScorerTables) -> int:
         """Number of trees of the model."""
         return int(tables.ints[COUNT])
@@ -101,7 +106,10 @@ class Lightgbm(CvrModel):
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
         """Build the model from its folder's files."""
         offset = float(meta["offset"])
-        tables = compiled_model(text[MODEL_FILE], WIDTH, offset)
+        try:
+            tables = compiled_model(text[MODEL_FILE], WIDTH, offset)
+        except ModelError as error:
+            raise ModelError(f"{MODEL_FILE}: {error}") from None
         return FittedModel(Lightgbm, tables, meta["vocabulary"], {MODEL_FILE: text[MODEL_FILE]}, {"offset": offset})
 
 

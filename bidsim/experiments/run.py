@@ -97,6 +97,7 @@ def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: i
         "scenario": scenario.resolved(),
         "scenario_hash": scenario.digest(),
         "evaluation": models.evaluation,
+        "scorers": {seat: model.kind.describe(model.tables) for seat, model in zip(models.seats, models.fitted, strict=True)},
         "reproducible": simulation.sim.rules.measured == 0,
         **simulation.facts(),
         **_circumstances(),

@@ -105,6 +105,7 @@ def _closing(result: Result) -> list[str]:
                 f"base rate {figures['base_rate']['log_loss']:.5f}), "
                 f"prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
             )
+            lines.append(f"Scored by        {manifest['scorers'][seat]}")
     for seat, figures in result.summary.get("answers", {}).items():
         lines.append(_answers(printable(seat), figures))
     seconds = manifest["seconds"]

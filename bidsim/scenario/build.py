@@ -68,7 +68,7 @@ from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -102,12 +102,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     """
     settings, begun = scenario.settings, time.perf_counter()
     order = _order(settings)
-    vocabulary = settings.traffic.vocabulary()
-    market, params = chosen_params("market", settings.market.name, settings.market.params, scenario.beside)
-    rivals = market.prepare(params, market_brief(settings, scenario.folder))
-    requests = settings.requests or (len(rivals.logged) if rivals.logged is not None else 0)
-    exact = settings.count == "exact" or rivals.logged is not None
-    arrivals = Arrivals(settings.seed, "run", requests=requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=exact)
+    rivals, arrivals = _rivals_and_arrivals(scenario)
     truth, lines = prepare_truth(
         [Offered(Line(c.advertiser, c.product), c.levers) for c in order.campaigns],
         settings.products,
@@ -121,18 +116,61 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     models = prepare_models(scenario, order.names, order.seats, campaigns, truth, keys_of(settings.seed, "history/"), progress)
     campaigns = campaigns._replace(static=_static(order, models))
     auction, format_numbers = _format(scenario)
+    bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), _briefs(scenario, order, campaigns, rivals, values, models, auction))
+    seats, tables = _seats(settings, models, campaigns.static)
+    draw, value_floats, value_ints = values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
+    vocabulary = settings.traffic.vocabulary()
+    sim = Simulated(
+        calls=_calls(auction, models, draw, bidders),
+        campaigns=campaigns,
+        seats=seats,
+        groups=bidders.groups,
+        targeting=_targeting(order, vocabulary, len(settings.seats)),
+        truth=truth,
+        store=empty_store(int(campaigns.cap_count.max())),
+        ledger=empty_ledger(len(order.names)),
+        counters=_counters(settings, len(order.names), vocabulary),
+        logs=_logs(values is None),
+        scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions),
+        keys=keys_of(settings.seed, ""),
+        rules=_rules(settings, models.needs_truth, max(arrivals.total, 1), auction, rivals, bidders.groups),
+        tables=tables,
+        curve=np.ascontiguousarray(arrivals.curve),
+        format_numbers=format_numbers,
+        value_floats=value_floats,
+        value_ints=value_ints,
+        deadline=_deadline(settings, models),
+        clock=Clock(np.zeros((_STAMPED, len(STAGES) + 1), np.int64), np.zeros(1, np.int64)),
+        **bidders.state,
+    )
+    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, _names(settings, order, lines))
+    simulation.seconds["build"] = time.perf_counter() - begun
+    return simulation, models
+
+
+def _rivals_and_arrivals(scenario: Scenario) -> tuple[Rivals, Arrivals]:
+    """The market outside, and when requests come; a replayed log says how many there are."""
+    settings = scenario.settings
+    market, params = chosen_params("market", settings.market.name, settings.market.params, scenario.beside)
+    rivals: Rivals = market.prepare(params, market_brief(settings, scenario.folder))
+    requests = settings.requests or (len(rivals.logged) if rivals.logged is not None else 0)
+    exact = settings.count == "exact" or rivals.logged is not None
+    return rivals, Arrivals(settings.seed, "run", requests=requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=exact)
+
+
+def _briefs(scenario: Scenario, order: Order, campaigns: Campaigns, rivals: Rivals, values: Any, models: SeatModels, auction: Any) -> list[CampaignBrief]:
+    """What policies and pacers are told of their campaigns before the run."""
     expected = forecast(scenario, list(zip(order.names, order.campaigns, order.seats, strict=True)), campaigns, rivals, values)
-    briefs = [
+    return [
         CampaignBrief(
             name, to_nanos(c.budget), int(worth), f.opportunities, f.mean_rate if values is not None else models.mean_pcvr(seat, name), f.values, f.prices, auction.first_price
         )
         for name, c, seat, worth, f in zip(order.names, order.campaigns, order.seats, campaigns.value, expected, strict=True)
     ]
-    bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), briefs)
-    targeting = _targeting(order, vocabulary, len(settings.seats))
-    seats, tables = _seats(settings, models, campaigns.static)
-    draw, value_floats, value_ints = values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
-    calls = Calls(
+
+
+def _calls(auction: Any, models: SeatModels, draw: Any, bidders: Bidders) -> Calls:
+    return Calls(
         clear=addresses([auction.clear], CLEAR_SIGNATURE),
         minima=addresses([auction.minima], CLEAR_SIGNATURE),
         learn=addresses([auction.learn], CLEAR_SIGNATURE),
@@ -143,31 +181,10 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         pace=addresses([p.pace for p in bidders.pacers], OFFERS_SIGNATURE),
         settle=addresses([p.settle for p in bidders.pacers], OFFERS_SIGNATURE),
     )
-    total = max(arrivals.total, 1)
-    sim = Simulated(
-        calls=calls,
-        campaigns=campaigns,
-        seats=seats,
-        groups=bidders.groups,
-        targeting=targeting,
-        truth=truth,
-        store=empty_store(int(campaigns.cap_count.max())),
-        ledger=empty_ledger(len(order.names)),
-        counters=_counters(settings, len(order.names), vocabulary),
-        logs=_logs(values is None),
-        scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions),
-        keys=keys_of(settings.seed, ""),
-        rules=_rules(settings, models.needs_truth, total, auction, rivals, bidders.groups),
-        tables=tables,
-        curve=np.ascontiguousarray(arrivals.curve),
-        format_numbers=format_numbers,
-        value_floats=value_floats,
-        value_ints=value_ints,
-        deadline=_deadline(settings, models),
-        clock=Clock(np.zeros((_STAMPED, len(STAGES) + 1), np.int64), np.zeros(1, np.int64)),
-        **bidders.state,
-    )
-    names = Names(
+
+
+def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line]) -> Names:
+    return Names(
         campaigns=order.names,
         advertisers=[c.advertiser for c in order.campaigns],
         products=[c.product for c in order.campaigns],
@@ -175,12 +192,9 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         policies=[c.policy.name for c in order.campaigns],
         pacers=[c.pacing.name for c in order.campaigns],
         lines=[(line.advertiser, line.product) for line in lines],
-        vocabulary=vocabulary,
+        vocabulary=settings.traffic.vocabulary(),
         bidders=list(settings.seats),
     )
-    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, names)
-    simulation.seconds["build"] = time.perf_counter() - begun
-    return simulation, models
 
 
 def keys_of(seed: int, prefix: str) -> Keys:
