@@ -20,6 +20,7 @@ from bidsim.cvr.features import WIDTH
 from bidsim.cvr.lightgbm import MODEL_FILE
 from bidsim.engine.deadline import DECISION as PARTS
 from bidsim.engine.deadline import STAGES, stage_nanoseconds
+from bidsim.engine.decision import prepare_tasks
 from bidsim.engine.loop import one_request, ready, run_requests
 from bidsim.engine.tables import Chunk, Clock, Simulated
 from bidsim.kernels.clock import nanoseconds_per_tick, ticks
@@ -92,13 +93,13 @@ class Market:
         told = length.ctypes.data
 
         @numba.njit(SCORE_SIGNATURE)  # type: ignore[untyped-decorator]
-        def score(tables: Any, who: Any, features: Any, truth: Any, lo: Any, hi: Any, pcvr: Any) -> None:
+        def score(task: Any, lo: Any, hi: Any) -> None:
             row = np.empty(WIDTH, np.float64)
             for k in range(lo, hi):
                 for j in range(WIDTH):
-                    row[j] = features[k, j]
-                function(tables.ints[0], row.ctypes.data, told, pcvr[k:].ctypes.data)
-                pcvr[k] = sigmoid(pcvr[k] + tables.floats[0])
+                    row[j] = task.features[k, j]
+                function(task.ints[0], row.ctypes.data, told, task.pcvr[k:].ctypes.data)
+                task.pcvr[k] = sigmoid(task.pcvr[k] + task.floats[0])
 
         self._kept.append(score)  # what is called by its address must not be collected
         sim, ends = self.simulation.sim, np.array([0, 1], np.int64)
@@ -146,6 +147,7 @@ def _serve(sim: Simulated, chunk: Chunk, due: NDArray[np.int64], done: NDArray[n
         The first request not served; where state has to grow the clock stands still.
 
     """
+    prepare_tasks(sim)
     begun = ticks() - due[first]
     for i in range(first, due.shape[0]):
         if not ready(sim, chunk, i):

@@ -19,7 +19,7 @@ from bench import models
 from bench.decisions import DECISION, market_of
 from bench.figures import Figure, Report, measured
 from bench.peers import Peer, compiled_peers, lightgbm_c
-from bidsim.core.contracts import ScorerTables
+from bidsim.core.contracts import TASK_WORDS, ScorerTables, ScoreTask, put_task, take_task
 from bidsim.core.kernel import kernel
 from bidsim.cvr.binning import SCORER
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
@@ -153,9 +153,10 @@ def _predict_in_python(path: Path, row: NDArray[np.float64]) -> float:
 
 
 @kernel()
-def _requests(tables: ScorerTables, features: NDArray[np.float32], who: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+def _requests(tables: ScorerTables, features: NDArray[np.float32], who: NDArray[np.int64], out: NDArray[np.float64], room: NDArray[np.int64]) -> None:
     for request in range(features.shape[0]):
-        score_trees(tables, who, features[request], out, 0, who.shape[0], out)
+        put_task(room, ScoreTask(tables.ints, tables.floats, tables.narrow, tables.wide, who, features[request], out, out))
+        score_trees(take_task(room), 0, who.shape[0])
 
 
 def _candidates(report: Report, options: Namespace) -> None:
@@ -166,7 +167,7 @@ def _candidates(report: Report, options: Namespace) -> None:
     tables = with_campaigns(compile_trees(path.read_text(), WIDTH), static)
     peer, who = lightgbm_c(path, WIDTH), np.arange(_CANDIDATES)
     out, theirs_out = np.zeros(_CANDIDATES), np.zeros(together * _CANDIDATES + 1)
-    own, theirs = [], []
+    own, theirs, room = [], [], np.zeros(TASK_WORDS, np.int64)
     for repeat in range(6 if options.quick else 30):
         fresh = models.rows(together, WIDTH, 13 + options.seed + repeat, missing=False)
         rows = np.repeat(x[None], together, axis=0)
@@ -174,7 +175,7 @@ def _candidates(report: Report, options: Namespace) -> None:
         for r in range(together):
             rows[r, :, FIRST_PAIR:] = np.roll(x[:, FIRST_PAIR:], repeat * together + r, axis=0)
         single = rows.astype(np.float32)
-        own.append(_timed(lambda single=single: _requests(tables, single, who, out)) / together)  # type: ignore[misc]
+        own.append(_timed(lambda single=single: _requests(tables, single, who, out, room)) / together)  # type: ignore[misc]
         theirs.append(_timed(lambda rows=rows: peer.run(rows.reshape(-1, WIDTH), theirs_out)) / together)  # type: ignore[misc]
         if np.abs(theirs_out[-_CANDIDATES - 1 : -1] - out).max() > 1e-9:
             raise AssertionError("scores of candidates differ")

@@ -11,6 +11,7 @@ import pytest
 from bench.decisions import market_of
 from bench.figures import Figure, Report, measured
 from bench.realism import distance, variation
+from bidsim.core.contracts import score_task
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR
 from bidsim.cvr.trees import score_trees
 from bidsim.engine.deadline import STAGES
@@ -65,7 +66,7 @@ def test_decisions__are_timed_in_the_loop_and_scored_alike_by_lightgbm(campaigns
     np.testing.assert_array_equal(scratch.features[:, FIRST_CAMPAIGN:FIRST_PAIR], market.ours.campaigns.static)
     assert ours.calls.score[0] != theirs.calls.score[0]
     found = np.zeros(campaigns)
-    score_trees(ours.tables, np.arange(campaigns), scratch.features, found, 0, campaigns, found)
+    score_trees(score_task(ours.tables, np.arange(campaigns), scratch.features, found, found), 0, campaigns)
     np.testing.assert_allclose(scratch.offers.pcvr, found, rtol=0, atol=1e-12)
 
 

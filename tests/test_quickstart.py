@@ -28,6 +28,7 @@ def test_model__is_good_and_not_perfect(seed: int) -> None:
     assert oracle["log_loss"] < model["log_loss"] < base["log_loss"]
     assert 0.97 <= model["prediction_over_truth"] <= 1.03
     assert _run(seed).summary["winners_curse"]["main"] is not None
+    assert _run(seed).manifest["scorers"]["main"].startswith("masks of 32 bits, 100 trees, ")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

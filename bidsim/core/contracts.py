@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.calls import caller
 from bidsim.core.kernel import kernel
-from bidsim.core.reference import ref
+from bidsim.core.reference import ReferenceType, ref, shelf, words
 from bidsim.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,6 +124,28 @@ class ScorerTables(NamedTuple):
     wide: NDArray[np.uint64]
 
 
+class ScoreTask(NamedTuple):
+    """What a CVR model is handed beside its tables.
+
+    Fields: ``who`` int64[rows], campaigns; ``features`` float32[rows, columns]; ``truth`` float64[rows], which only the oracle reads;
+    ``pcvr`` float64[rows], which the model writes.
+    """
+
+    ints: NDArray[np.int64]
+    floats: NDArray[np.float64]
+    narrow: NDArray[np.uint32]
+    wide: NDArray[np.uint64]
+    who: NDArray[np.int64]
+    features: NDArray[np.float32]
+    truth: NDArray[np.float64]
+    pcvr: NDArray[np.float64]
+
+
+def score_task(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], pcvr: NDArray[np.float64]) -> ScoreTask:
+    """Make a task for a call of a scorer from Python."""
+    return ref(ScoreTask(tables.ints, tables.floats, tables.narrow, tables.wide, who, features, truth, pcvr))
+
+
 def scorer_tables(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> ScorerTables:
     """Make tables of a model without masks."""
     return ScorerTables(ints, floats, np.zeros(1, np.uint32), np.zeros(1, np.uint64))
@@ -172,13 +194,13 @@ DRAW_SIGNATURE = numba.int64(
 )
 """``draw(offers, drawn, request, key, logged, floats, ints) -> count``: of value models."""
 
-SCORE_SIGNATURE = numba.void(
-    numba.typeof(scorer_tables(np.zeros(1, np.int64), np.zeros(1))), numba.int64[::1], numba.float32[:, ::1], numba.float64[::1],
-    numba.int64, numba.int64, numba.float64[::1],
-)  # fmt: skip
-"""``score(tables, who, features, truth, lo, hi, pcvr)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``who`` on one
-request, whose own features are the same in all of them, unless ``who[lo]`` is negative: then they have nothing in common.
-Only the oracle reads ``truth``."""
+_SCORE_TASK = numba.typeof(ScoreTask(*scorer_tables(np.zeros(1, np.int64), np.zeros(1)), np.zeros(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1), np.zeros(1)))
+SCORE_SIGNATURE = numba.void(ReferenceType(_SCORE_TASK), numba.int64, numba.int64)
+"""``score(task, lo, hi)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``task.who`` on one request, whose own features are the same
+in all of them, unless ``task.who[lo]`` is negative: then they have nothing in common."""
+TASK_WORDS = words(_SCORE_TASK)
+put_task, take_task = shelf(_SCORE_TASK)
+"""Lay a scorer's task down once, and take a reference to it at each request."""
 
 
 call_offers = caller(OFFERS_SIGNATURE)

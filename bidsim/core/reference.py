@@ -8,17 +8,26 @@ Under ``NUMBA_DISABLE_JIT`` the tuple itself is passed, and the same code runs.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, imputils
 from numba.core import types as numba_types
 from numba.core.typing.templates import AttributeTemplate
-from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, models, register_model, typeof_impl, unbox
+from numba.extending import NativeValue, infer_getattr, intrinsic, lower_getattr_generic, models, register_model, typeof_impl, unbox
+
+from bidsim.core.llvm import array_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 types: Any = numba_types
+_PUT: dict[int, Any] = {}
 
 
 class _Reference:
@@ -100,3 +109,37 @@ def _unbox_reference(reference: ReferenceType, obj: Any, c: Any) -> NativeValue:
             c.context.nrt.decref(c.builder, reference.pointee, native.value)
 
     return NativeValue(c.builder.bitcast(place, cgutils.voidptr_t), is_error=native.is_error, cleanup=cleanup)
+
+
+def words(kind: Any) -> int:
+    """int64 words that a named tuple of arrays takes in memory."""
+    return sum(5 + 2 * array.ndim for array in kind.types)
+
+
+def shelf(kind: Any) -> tuple[Callable[[NDArray[np.int64], Any], None], Callable[[NDArray[np.int64]], Any]]:
+    """Return ``put(row, value)`` and ``take(row)`` for named tuples of arrays of a numba type ``kind``, for use in compiled code.
+
+    ``put`` lays a tuple down in ``row``, int64 with `words` of room at least; ``take`` gives a reference to it. Nothing is counted: the
+    arrays must outlive the last use.
+    """
+    if numba.config.DISABLE_JIT:
+        return lambda row, value: _PUT.__setitem__(row.ctypes.data, value), lambda row: _PUT[row.ctypes.data]
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def put(context: Any, row: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, made: Any, values: Any) -> Any:
+            whole = context.cast(builder, values[1], made.args[1], kind)
+            place = array_data(context, builder, made.args[0], values[0])
+            builder.store(whole, builder.bitcast(place, context.get_value_type(kind).as_pointer()), align=8)
+            return context.get_dummy_value()
+
+        return types.void(row, value), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def take(context: Any, row: Any) -> Any:
+        def generate(context: Any, builder: Any, made: Any, values: Any) -> Any:
+            return builder.bitcast(array_data(context, builder, made.args[0], values[0]), cgutils.voidptr_t)
+
+        return ReferenceType(kind)(row), generate
+
+    return put, take

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import ScorerTables
+from bidsim.core.contracts import ScorerTables, ScoreTask
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
 from bidsim.cvr.binning import BINS, COLUMN, HEADER, KIND, OWN, RECORD, ROOM, SCORER, TREES, bin_of, linked
@@ -129,7 +129,7 @@ def _nodes(ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]) -> 
 
 
 @kernel()
-def _fill_slot(tables: ScorerTables, slot: int, found: int) -> None:
+def _fill_slot(tables: ScorerTables | ScoreTask, slot: int, found: int) -> None:
     """Write the value of a slot whose feature fell into bin ``found``."""
     ints = tables.ints
     at = np.uint64(ints[_FIRST_SLOT] + _SLOT * slot)
@@ -145,7 +145,7 @@ def _fill_slot(tables: ScorerTables, slot: int, found: int) -> None:
 
 
 @kernel()
-def _finish(tables: ScorerTables) -> float:
+def _finish(tables: ScorerTables | ScoreTask) -> float:
     """Follow all walks of the row whose slots are filled, and sum the leaves."""
     ints, slots = tables.ints, tables.wide
     nodes, roots, out = tables.wide[ints[_SLOTS] :], ints[ints[_ROOTS] :], ints[ints[ROOM] :]
@@ -165,7 +165,7 @@ def _leaf_values(values: NDArray[np.float64], out: NDArray[np.int64], trees: int
 
 
 @kernel()
-def link_row(tables: ScorerTables, features: NDArray[np.float32]) -> float:
+def link_row(tables: ScorerTables | ScoreTask, features: NDArray[np.float32]) -> float:
     """Score one row."""
     ints = tables.ints
     previous, found = -1, 0

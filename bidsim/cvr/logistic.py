@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScorerTables, scorer_tables
+from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScoreTask, scorer_tables
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
 from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH
@@ -57,16 +57,16 @@ def encode(ints: NDArray[np.int64], floats: NDArray[np.float64], row: NDArray[np
 
 
 @kernel(SCORE_SIGNATURE)
-def score(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+def score(task: ScoreTask, lo: int, hi: int) -> None:
     """Predicted rates of rows ``lo`` to ``hi``; the intercept and the weights follow the encoding in ``floats``."""
-    width = features.shape[1]
+    width = task.features.shape[1]
     index, value = np.empty(width, np.int64), np.empty(width)
     for k in range(lo, hi):
-        count = encode(tables.ints, tables.floats, features[k], index, value)
-        total = tables.floats[2 * width]
+        count = encode(task.ints, task.floats, task.features[k], index, value)
+        total = task.floats[2 * width]
         for j in range(count):
-            total += tables.floats[2 * width + 1 + index[j]] * value[j]
-        pcvr[k] = sigmoid(total)
+            total += task.floats[2 * width + 1 + index[j]] * value[j]
+        task.pcvr[k] = sigmoid(total)
 
 
 @kernel(allocates=True)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScorerTables, scorer_tables
+from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScoreTask, scorer_tables
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
 from bidsim.cvr.training import FittedModel
 
 
 @kernel(SCORE_SIGNATURE)
-def score(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+def score(task: ScoreTask, lo: int, hi: int) -> None:
     """Copy the true rates."""
     for k in range(lo, hi):
-        pcvr[k] = truth[k]
+        task.pcvr[k] = task.truth[k]
 
 
 class Oracle(CvrModel):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import CvrModel, ScorerTables
+from bidsim.core.contracts import CvrModel, ScorerTables, score_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ class FittedModel:
         if not len(features):
             return out
         truth = np.zeros(len(features)) if true_rate is None else np.ascontiguousarray(true_rate)
-        self.kind.score(self.tables, np.full(1, -1), np.ascontiguousarray(features, np.float32), truth, 0, len(features), out)
+        self.kind.score(score_task(self.tables, np.full(1, -1), np.ascontiguousarray(features, np.float32), truth, out), 0, len(features))
         return out
 
 

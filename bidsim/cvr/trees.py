@@ -1,7 +1,8 @@
 """An ensemble of trees compiled for scoring: tables of masks where they fit the caches, else linked nodes.
 
 What is chosen stands in ``ints[0]`` and is told by `describe`: masks (`bidsim.cvr.masks`) where trees have 64 leaves at most
-and their tables take 24 MB at most, else links (`bidsim.cvr.links`).
+and their tables take 12 MB at most, else links (`bidsim.cvr.links`). The choice is by size alone: vectors are written as 512 bits, and
+LLVM splits them for machines that have less.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables
+from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables, ScoreTask, score_task
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
 from bidsim.cvr.binning import COUNT, SCORER, bins_of, make_bins, split_as_both
@@ -63,20 +64,21 @@ def describe(tables: ScorerTables) -> str:
 
 
 @kernel(SCORE_SIGNATURE)
-def score_trees(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+def score_trees(task: ScoreTask, lo: int, hi: int) -> None:
     """Predicted rates of rows ``lo`` to ``hi``, in the way that the tables were made for."""
-    if tables.ints[0] == _LINKS:
+    kind, together = task.ints[0], task.who[min(lo, task.who.shape[0] - 1)] >= 0
+    if kind == _LINKS:
         for k in range(lo, hi):
-            pcvr[k] = link_row(tables, features[k])
-    elif who[min(lo, who.shape[0] - 1)] < 0:
-        if tables.ints[0] == _NARROW:
-            score_rows(tables.ints, tables.narrow, tables.floats, features, lo, hi, pcvr)
+            task.pcvr[k] = link_row(task, task.features[k])
+    elif kind == _NARROW:
+        if together:
+            score_candidates(task.ints, task.narrow, task.floats, task.who, task.features, lo, hi, task.pcvr)
         else:
-            score_rows(tables.ints, tables.wide, tables.floats, features, lo, hi, pcvr)
-    elif tables.ints[0] == _NARROW:
-        score_candidates(tables.ints, tables.narrow, tables.floats, who, features, lo, hi, pcvr)
+            score_rows(task.ints, task.narrow, task.floats, task.features, lo, hi, task.pcvr)
+    elif together:
+        score_candidates(task.ints, task.wide, task.floats, task.who, task.features, lo, hi, task.pcvr)
     else:
-        score_candidates(tables.ints, tables.wide, tables.floats, who, features, lo, hi, pcvr)
+        score_rows(task.ints, task.wide, task.floats, task.features, lo, hi, task.pcvr)
 
 
 @kernel()
@@ -101,5 +103,5 @@ def predict(tables: ScorerTables, rows: NDArray[np.float32] | NDArray[np.float64
     if rows.dtype == np.float64:
         _score_all_binned(tables, bins_of(tables.ints, tables.floats, rows.astype(np.float64, copy=False)), out)
     elif len(rows):
-        score_trees(tables, np.full(1, -1), np.ascontiguousarray(rows, np.float32), out, 0, len(rows), out)
+        score_trees(score_task(tables, np.full(1, -1), np.ascontiguousarray(rows, np.float32), out, out), 0, len(rows))
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bidsim.core.contracts import ScorerTables, call_offers, call_score
+from bidsim.core.contracts import ScoreTask, call_offers, call_score, put_task, take_task
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
@@ -70,9 +70,10 @@ def fill_rows(sim: Simulated, chunk: Chunk, i: int, count: int, whole: bool) -> 
 @kernel(inner=True)
 def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     """Write what is known of each eligible campaign before anyone bids."""
-    campaigns, ledger, offers, episode = sim.campaigns, sim.ledger, sim.scratch.offers, sim.rules.episode
+    campaigns, offers, rules = sim.campaigns, sim.scratch.offers, sim.rules
+    request, key, by_click, oracles = chunk.requests.number[i], sim.keys.policy, rules.by_click, rules.needs_truth
     passed = traffic_passed(sim, chunk.requests.time[i])
-    floor = max(chunk.requests.floor[i], sim.rules.reserve)
+    floor = max(chunk.requests.floor[i], rules.reserve)
     for k in range(count):
         c = offers.campaign[k]
         offers.multiplier[k] = 1.0
@@ -82,40 +83,56 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         offers.won[k] = 0
         offers.payment[k] = 0
         offers.minimum[k] = 0
-        if episode > 0:
-            offers.budget[k] = campaigns.daily[c]
-            offers.spent[k] = ledger.today[c]
-            offers.passed[k] = (chunk.requests.number[i] % episode) / episode
-        else:
-            offers.budget[k] = campaigns.budget[c]
-            offers.spent[k] = ledger.spent[c]
-            offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
         offers.propensity[k] = 1.0
-        offers.lift[k] = sim.scratch.rates[k, DIRECT] if sim.rules.needs_truth and sim.seats.oracle[campaigns.seat[c]] else offers.pcvr[k]
-        offers.dice[k] = draw(sim.keys.policy, chunk.requests.number[i], campaigns.id[c], 0)
-        if sim.rules.by_click:
+        offers.lift[k] = sim.scratch.rates[k, DIRECT] if oracles and sim.seats.oracle[campaigns.seat[c]] else offers.pcvr[k]
+        offers.dice[k] = draw(key, request, campaigns.id[c], 0)
+        if by_click:
             offers.value[k] /= sim.scratch.drawn.quality[k]
+    if rules.episode > 0:
+        for k in range(count):
+            c = offers.campaign[k]
+            offers.budget[k] = campaigns.daily[c]
+            offers.spent[k] = sim.ledger.today[c]
+            offers.passed[k] = (request % rules.episode) / rules.episode
+    else:
+        for k in range(count):
+            c = offers.campaign[k]
+            offers.budget[k] = campaigns.budget[c]
+            offers.spent[k] = sim.ledger.spent[c]
+            offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
+
+
+@kernel(inner=True)
+def prepare_tasks(sim: Simulated) -> None:
+    """Lay down what each seat's scorer is handed; to be done whenever the world's arrays may have moved."""
+    seats, tables, scratch = sim.seats, sim.tables, sim.scratch
+    for seat in range(seats.scorer.shape[0]):
+        task = ScoreTask(
+            tables.ints[seats.ints[seat] : seats.ints[seat + 1]],
+            tables.floats[seats.floats[seat] : seats.floats[seat + 1]],
+            tables.narrow[seats.narrow[seat] : seats.narrow[seat + 1]],
+            tables.wide[seats.wide[seat] : seats.wide[seat + 1]],
+            scratch.offers.campaign,
+            scratch.features,
+            scratch.truth,
+            scratch.offers.pcvr,
+        )
+        put_task(seats.task[seat], task)
 
 
 @kernel(inner=True)
 def predict(sim: Simulated, lo: int, count: int) -> None:
     """Predicted rate and value of rows ``lo`` to ``count``, a seat at a time."""
     offers, seats, first = sim.scratch.offers, sim.seats, lo
-    truth = sim.scratch.truth
-    for k in range(lo, count):
-        truth[k] = sim.scratch.rates[k, ATTRIBUTED]
     while lo < count:
         seat = sim.campaigns.seat[offers.campaign[lo]]
         hi = lo + 1
         while hi < count and sim.campaigns.seat[offers.campaign[hi]] == seat:
             hi += 1
-        tables = ScorerTables(
-            sim.tables.ints[seats.ints[seat] : seats.ints[seat + 1]],
-            sim.tables.floats[seats.floats[seat] : seats.floats[seat + 1]],
-            sim.tables.narrow[seats.narrow[seat] : seats.narrow[seat + 1]],
-            sim.tables.wide[seats.wide[seat] : seats.wide[seat + 1]],
-        )
-        call_score(sim.calls.score[seats.scorer[seat]], (tables, offers.campaign, sim.scratch.features, truth, lo, hi, offers.pcvr))
+        if seats.oracle[seat]:
+            for k in range(lo, hi):
+                sim.scratch.truth[k] = sim.scratch.rates[k, ATTRIBUTED]
+        call_score(sim.calls.score[seats.scorer[seat]], (take_task(seats.task[seat]), lo, hi))
         lo = hi
     for k in range(first, count):
         offers.value[k] = offers.pcvr[k] * sim.campaigns.value[offers.campaign[k]]

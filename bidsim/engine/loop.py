@@ -6,7 +6,7 @@ from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
 from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOLD, USERS, begin_stamps, drop_late, end_stamps, stamp
-from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, is_free, make_offers, notify, place_bids, predict, sit_out
+from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, is_free, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
 from bidsim.engine.eligibility import find_eligible, find_participants
 from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import advance_clocks, find_exposures, find_user, has_room, release
@@ -60,6 +60,7 @@ def run_requests(sim: Simulated, chunk: Chunk, lo: int) -> int:
     """
     if not sim.rules.users:
         return _run_drawn(sim, chunk, lo)
+    prepare_tasks(sim)
     for i in range(lo, chunk.requests.time.shape[0]):
         if not ready(sim, chunk, i):
             return i

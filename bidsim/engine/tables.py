@@ -58,7 +58,8 @@ class Seats(NamedTuple):
 
     Fields: ``user_from`` and ``user_to``, its part of the user space [0, 1); ``internal`` 1 where only its
     best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``whole_rows`` 1 where it reads them;
-    ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables.
+    ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables; ``task`` [seats, words], room for what its scorer is
+    handed.
     """
 
     user_from: F64
@@ -71,6 +72,7 @@ class Seats(NamedTuple):
     floats: I64
     narrow: I64
     wide: I64
+    task: I64
 
 
 class Targeting(NamedTuple):

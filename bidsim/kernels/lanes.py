@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.core import types as numba_types
 from numba.extending import intrinsic
 
-from bidsim.kernels.llvm import array_data
+from bidsim.core.llvm import array_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable

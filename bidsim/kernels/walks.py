@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import types as numba_types
 from numba.extending import intrinsic
 
-from bidsim.kernels.llvm import array_data
+from bidsim.core.llvm import array_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

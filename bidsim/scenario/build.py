@@ -14,6 +14,7 @@ from bidsim.core.contracts import (
     DRAW_SIGNATURE,
     OFFERS_SIGNATURE,
     SCORE_SIGNATURE,
+    TASK_WORDS,
     CampaignBrief,
     Rivals,
     ScorerTables,
@@ -284,6 +285,7 @@ def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.fl
         floats=np.cumsum([0] + [len(t.floats) for t in tables]).astype(np.int64),
         narrow=np.cumsum([0] + [len(t.narrow) for t in tables]).astype(np.int64),
         wide=np.cumsum([0] + [len(t.wide) for t in tables]).astype(np.int64),
+        task=np.zeros((len(tables), TASK_WORDS), np.int64),
     ), ScorerTables(*(np.concatenate(parts) for parts in zip(*tables, strict=True)))
 
 

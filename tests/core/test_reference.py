@@ -1,10 +1,11 @@
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
-from bidsim.core.reference import ref
+from bidsim.core.reference import ref, shelf, words
 
 
 class Inner(NamedTuple):
@@ -43,3 +44,34 @@ def test_ref__keeps_no_reference_to_arrays() -> None:
     for _ in range(100):
         total(ref(outer))
     assert sys.getrefcount(values) == before
+
+
+class Pair(NamedTuple):
+    values: NDArray[np.float64]
+    grid: NDArray[np.int64]
+
+
+PAIR = numba.typeof(Pair(np.zeros(1), np.zeros((1, 1), np.int64)))
+put, take = shelf(PAIR)
+
+
+@kernel()
+def lay_down(rows: NDArray[np.int64], values: NDArray[np.float64], grid: NDArray[np.int64]) -> None:
+    for k in range(rows.shape[0]):
+        put(rows[k], Pair(values[k:], grid))
+
+
+@kernel()
+def read_back(rows: NDArray[np.int64], k: int) -> float:
+    pair = take(rows[k])
+    pair.grid[k, 1] += pair.values.shape[0]
+    return pair.values[0]
+
+
+def test_shelf__gives_back_what_was_laid_down() -> None:
+    rows, values, grid = np.zeros((3, words(PAIR)), np.int64), np.arange(3.0) + 5.0, np.zeros((3, 2), np.int64)
+    lay_down(rows, values, grid)
+    assert [read_back(rows, k) for k in range(3)] == [5.0, 6.0, 7.0]
+    assert grid[:, 1].tolist() == [3, 2, 1]
+    values[2] = -1.0
+    assert read_back(rows, 2) == -1.0

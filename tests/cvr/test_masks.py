@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bidsim.core.contracts import score_task
 from bidsim.cvr.binning import rounded_down
 from bidsim.cvr.features import CATEGORICAL, FEATURES, FIRST_CAMPAIGN, FIRST_PAIR, WIDTH, categorical_indices
 from bidsim.cvr.lightgbm import Lightgbm
@@ -51,7 +52,7 @@ def test_candidates__agree_with_lightgbm(leaves: int, kind: int) -> None:
         rows[:, :FIRST_CAMPAIGN] = rows[0, :FIRST_CAMPAIGN]
         rows[:, FIRST_CAMPAIGN:FIRST_PAIR] = static[who]
         found = np.zeros(n)
-        Lightgbm.score(tables, who, rows, found, 0, n, found)
+        Lightgbm.score(score_task(tables, who, rows, found, found), 0, n)
         assert np.abs(found - booster.predict(rows)).max() <= 1e-12
         np.testing.assert_allclose(found, model.predict(rows), rtol=0, atol=1e-15)
 
@@ -63,7 +64,7 @@ def test_candidates__a_part_of_the_rows_is_scored_alone() -> None:
     rows[:, :FIRST_CAMPAIGN] = rows[0, :FIRST_CAMPAIGN]
     rows[:, FIRST_CAMPAIGN:FIRST_PAIR] = static
     found = np.full(4, -1.0)
-    Lightgbm.score(with_campaigns(model.tables, static), np.arange(4), rows, found, 1, 3, found)
+    Lightgbm.score(score_task(with_campaigns(model.tables, static), np.arange(4), rows, found, found), 1, 3)
     assert found[[0, 3]].tolist() == [-1.0, -1.0]
     np.testing.assert_allclose(found[1:3], model.predict(rows)[1:3], rtol=0, atol=1e-15)
 
