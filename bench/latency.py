@@ -19,7 +19,7 @@ from bench import models
 from bench.decisions import DECISION, market_of
 from bench.figures import Figure, Report, measured
 from bench.peers import Peer, compiled_peers, lightgbm_c
-from bidsim.core.contracts import TASK_WORDS, ScorerTables, ScoreTask, put_task, take_task
+from bidsim.core.contracts import TASK_WORDS, ScorerTables, ScoreTask, aligned_tables, put_task, take_task
 from bidsim.core.kernel import kernel
 from bidsim.cvr.binning import SCORER
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
@@ -164,7 +164,7 @@ def _candidates(report: Report, options: Namespace) -> None:
     path, together = models.model(100, 31, WIDTH), 10
     x = models.rows(_CANDIDATES, WIDTH, 11 + options.seed, missing=False)
     static = np.ascontiguousarray(x[:, FIRST_CAMPAIGN:FIRST_PAIR].astype(np.float32))
-    tables = with_campaigns(compile_trees(path.read_text(), WIDTH), static)
+    tables = aligned_tables(with_campaigns(compile_trees(path.read_text(), WIDTH), static))
     peer, who = lightgbm_c(path, WIDTH), np.arange(_CANDIDATES)
     out, theirs_out = np.zeros(_CANDIDATES), np.zeros(together * _CANDIDATES + 1)
     own, theirs, room = [], [], np.zeros(TASK_WORDS, np.int64)

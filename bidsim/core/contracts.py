@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.aligned import aligned, padded
 from bidsim.core.calls import caller
 from bidsim.core.kernel import kernel
 from bidsim.core.reference import ReferenceType, ref, shelf, words
@@ -122,6 +123,11 @@ class ScorerTables(NamedTuple):
     floats: NDArray[np.float64]
     narrow: NDArray[np.uint32]
     wide: NDArray[np.uint64]
+
+
+def aligned_tables(*models: ScorerTables) -> ScorerTables:
+    """Tables of one or more models behind one another, each beginning where a line of the cache does."""
+    return ScorerTables(*(aligned(np.concatenate([padded(part) for part in parts])) for parts in zip(*models, strict=True)))
 
 
 class ScoreTask(NamedTuple):

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bidsim.core.contracts import ScorerTables
+from bidsim.core.contracts import ScorerTables, aligned_tables
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import cache_root, prune, source_digest
 from bidsim.cvr.binning import OFFSET
@@ -109,7 +109,7 @@ def _read(path: Path) -> ScorerTables | None:
     arrays: tuple[NDArray[Any], ...] = tables
     if any(part.dtype != kind or part.ndim != 1 for kind, part in zip(_DTYPES, arrays, strict=True)):
         return None
-    return tables if np.array_equal(_checksum(tables), checksum) else None
+    return aligned_tables(tables) if np.array_equal(_checksum(tables), checksum) else None
 
 
 def _write(path: Path, tables: ScorerTables) -> None:

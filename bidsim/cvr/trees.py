@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables, ScoreTask, score_task
+from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables, ScoreTask, aligned_tables, score_task
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
 from bidsim.cvr.binning import COUNT, SCORER, bins_of, make_bins, split_as_both
@@ -51,9 +51,8 @@ def compile_ensemble(ensemble: Ensemble, offset: float = 0.0) -> ScorerTables:
     if split_as_both(ensemble):
         raise ModelError("the model splits one feature both as a number and as a category; the file is damaged")
     binning = make_bins(ensemble, offset)
-    if fits(ensemble, binning):
-        return compile_masks(ensemble, binning)
-    return compile_links(ensemble, binning)
+    made = compile_masks(ensemble, binning) if fits(ensemble, binning) else compile_links(ensemble, binning)
+    return aligned_tables(made)
 
 
 def describe(tables: ScorerTables) -> str:

@@ -18,6 +18,7 @@ from bidsim.core.contracts import (
     CampaignBrief,
     Rivals,
     ScorerTables,
+    aligned_tables,
     draw_nothing,
     learn_nothing,
 )
@@ -272,7 +273,7 @@ def _targeting(order: Order, vocabulary: dict[str, tuple[str, ...]], seats: int)
 
 
 def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.float32]) -> tuple[Seats, ScorerTables]:
-    tables = [m.kind.prepared(m.tables, static) for m in models.fitted]
+    tables = [aligned_tables(m.kind.prepared(m.tables, static)) for m in models.fitted]
     listed = list(settings.seats.values())
     return Seats(
         user_from=np.array([s.users[0] for s in listed], np.float64),
@@ -286,7 +287,7 @@ def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.fl
         narrow=np.cumsum([0] + [len(t.narrow) for t in tables]).astype(np.int64),
         wide=np.cumsum([0] + [len(t.wide) for t in tables]).astype(np.int64),
         task=np.zeros((len(tables), TASK_WORDS), np.int64),
-    ), ScorerTables(*(np.concatenate(parts) for parts in zip(*tables, strict=True)))
+    ), aligned_tables(*tables)
 
 
 def _format(scenario: Scenario) -> tuple[Any, NDArray[np.float64]]:
