@@ -11,11 +11,10 @@ import numpy as np
 
 from bench import models
 from bench.figures import Figure, Report, measured
-from bidsim.core.datasets import load_dataset
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.experiments.grading.grade import NAIVE, Score, grade_world, score_method, score_ours
 from bidsim.explain.attribution import make_attributor
-from bidsim.explain.effects import Prior
+from bidsim.explain.shrinkage import Prior, known_prior
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -58,12 +57,6 @@ def measure(options: Namespace) -> Report:
     for conversions in (5_000,) if options.quick else tuple(_GOALS):
         _grade(report, conversions, options.seed, worlds, prior)
     return report
-
-
-def known_prior() -> Prior:
-    """Prior that the package ships, fitted to worlds that are never graded."""
-    data = load_dataset("effects_prior")
-    return Prior(tuple(data["weights"]), tuple(data["spreads"]))
 
 
 def _attribution(report: Report, options: Namespace) -> None:

@@ -10,8 +10,10 @@ from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
 from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
+from bidsim.engine.exploration import explore_bids
 from bidsim.engine.impressions import fill_own, fill_shared, offer_price, true_rates
 from bidsim.engine.tables import Chunk, Simulated
+from bidsim.response.truth import UNMOVED
 
 VIEW, CLICK, BUY, ATTRIBUTED, DIRECT = range(5)
 """Columns of `Scratch.rates`."""
@@ -23,7 +25,7 @@ POLICY, PACER, FIRST, END, SEAT, PACES, NOTICES, SETTLES = range(8)
 def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
     """Write the true rates of the k-th eligible campaign, in the first position, to ``scratch.rates``."""
     campaign = sim.scratch.offers.campaign[k]
-    rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k])
+    rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k], UNMOVED)
     row = sim.scratch.rates[k]
     row[VIEW] = rates.viewed
     row[CLICK] = rates.clicked
@@ -162,8 +164,8 @@ def is_free(sim: Simulated, chunk: Chunk, i: int) -> bool:
 
 
 @kernel(inner=True)
-def place_bids(sim: Simulated, count: int, free: bool) -> None:
-    """Let pacers and policies decide, group by group; cut bids to the budget and say who does not bid and why."""
+def place_bids(sim: Simulated, chunk: Chunk, i: int, count: int, free: bool) -> None:
+    """Let pacers and policies decide, group by group; explore, cut bids to the budget and say who does not bid and why."""
     scratch, offers = sim.scratch, sim.scratch.offers
     lo = 0
     for g in range(sim.groups.shape[0]):
@@ -173,6 +175,8 @@ def place_bids(sim: Simulated, count: int, free: bool) -> None:
                 call_offers(sim.calls.pace[sim.groups[g, PACER]], (offers, lo, hi, sim.pacer_floats, sim.pacer_ints))
             call_offers(sim.calls.bid[sim.groups[g, POLICY]], (offers, lo, hi, sim.policy_floats, sim.policy_ints))
         lo = hi
+    if sim.rules.exploration > 0.0:
+        explore_bids(sim, chunk, i, count)
     for k in range(count):
         scratch.reason[k] = OUTBID
         if offers.active[k] == 0:

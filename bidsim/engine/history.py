@@ -24,7 +24,7 @@ from bidsim.engine.impressions import credit, fill_own, fill_shared, happen, off
 from bidsim.engine.purchases import due, next_conversion
 from bidsim.engine.store import advance_clocks, empty_store, expose, find_exposures, find_user, grown, has_room, release
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch, roomier
-from bidsim.response.truth import Rates, Truth, credited_rate
+from bidsim.response.truth import UNMOVED, Rates, Truth, credited_rate
 from bidsim.traffic.users import Population, activity_share
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     find_exposures(store, scratch, slot, time)
     campaign = int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])
     offer = offer_price(truth, keys, chunk, i, campaign)
-    rates = true_rates(truth, store, scratch, chunk, i, campaign, offer)
+    rates = true_rates(truth, store, scratch, chunk, i, campaign, offer, UNMOVED)
     events = happen(keys, rates, request, campaigns.id[campaign])
     earns = events.clicked if truth.by_click else events.viewed
     row = -1

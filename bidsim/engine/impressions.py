@@ -17,7 +17,7 @@ from bidsim.engine import store as stores
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Scratch, Store
 from bidsim.kernels.heap import heap_push
 from bidsim.response.purchases import BUYER, CREDIT_CAMPAIGN, CREDIT_PRICE, CREDIT_ROW, CREDIT_TIME, LAST, PENDING, next_purchase
-from bidsim.response.truth import Rates, Truth, response_rates, shown_price
+from bidsim.response.truth import Moved, Rates, Truth, response_rates, shown_price
 
 _VIEW, _CLICK, _BUY, _DELAY = range(4)
 
@@ -55,8 +55,8 @@ def read_clock(store: Store, entry: int, time: int) -> Clock:
 
 
 @kernel(inner=True)
-def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float) -> Rates:
-    """True probabilities of showing a campaign in request ``i``, given the user's state."""
+def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float, moved: Moved) -> Rates:
+    """True probabilities of showing a campaign in request ``i``, given the user's state and what exploration moves."""
     time = chunk.requests.time[i]
     clock = read_clock(store, scratch.clock_of[truth.line[campaign]], time)
     frequency = stores.recent_frequency(store, scratch.exposure_of[campaign], time)
@@ -73,6 +73,7 @@ def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: in
         clock.age,
         clock.scale,
         clock.coming,
+        moved,
     )
 
 

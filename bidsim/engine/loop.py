@@ -131,7 +131,7 @@ def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
 def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, timed: bool, begun: int) -> int:
     """From eligible campaigns to winners; return the size of the book."""
     fill_offers(sim, chunk, i, watched)
-    place_bids(sim, count, is_free(sim, chunk, i))
+    place_bids(sim, chunk, i, count, is_free(sim, chunk, i))
     sit_out(sim, count, watched)
     if sim.rules.tmax > 0:
         drop_late(sim, chunk, i, count, begun)

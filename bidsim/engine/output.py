@@ -10,15 +10,21 @@ from numpy.typing import NDArray
 
 from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
 from bidsim.core.requests import CATEGORIES
-from bidsim.cvr.features import FEATURES
-from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_FLOATS, WIN_INTS, Log, Simulated
-from bidsim.observers import funnel, landscape, latency, slices, timeline
+from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES
+from bidsim.engine.exploration import ARMS, BID, LEVERS, LOG, NOT_EXPLORED, SHIFT
+from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_ARMS, WIN_FLOATS, WIN_INTS, WIN_SAMPLED, Log, Simulated
+from bidsim.observers import exploration, funnel, landscape, latency, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bidsim.core.result import Columns
+
+
+_NATURAL = WIN_FLOATS.index("natural_rate")
+_EXPLORED_INTS = ("request", "time_us", "user", "viewed", "clicked", "converted", "conversion_time_us", "payment_nanos")
+_EXPLORED_FLOATS = ("pcvr", "true_rate", "direct_rate", "natural_rate", "natural_direct_rate")
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[n
         "market": _market(sim),
         "seats": _seats(sim, names),
         "latency": _latency(sim, names),
+        "explorations": _explorations(sim, names),
+        "bid_arms": _bid_arms(sim, names),
     }
 
 
@@ -107,12 +115,47 @@ def _slices(sim: Simulated, names: Names) -> Columns:
 
 
 def _auctions(sim: Simulated, names: Names) -> Columns:
-    log, used = sim.logs.wins, int(sim.logs.wins.used[0])
-    columns: Columns = {name: log.ints[:used, j].copy() for j, name in enumerate(WIN_INTS)}
+    log = sim.logs.wins
+    kept = np.flatnonzero(log.ints[: int(log.used[0]), WIN_SAMPLED])
+    columns: Columns = {name: log.ints[kept, j] for j, name in enumerate(WIN_INTS[:WIN_ARMS])}
     columns["campaign"] = _names(columns["campaign"], names.campaigns)
     for field in CATEGORIES:
         columns[field] = _names(columns[field], names.vocabulary[field])
-    return columns | {name: log.floats[:used, j].copy() for j, name in enumerate(WIN_FLOATS)}
+    return columns | {name: log.floats[kept, j] for j, name in enumerate(WIN_FLOATS[:_NATURAL])}
+
+
+def _explorations(sim: Simulated, names: Names) -> Columns:
+    """All impressions of the exploration slice: each lever as it would have been, and as dice set it."""
+    log = sim.logs.wins
+    rows = np.flatnonzero(log.ints[: int(log.used[0]), WIN_ARMS] != NOT_EXPLORED)
+    ints, floats = log.ints[rows], log.floats[rows]
+    campaign, arms = ints[:, WIN_INTS.index("campaign")], ints[:, WIN_ARMS]
+    columns: Columns = {name: ints[:, WIN_INTS.index(name)].copy() for name in _EXPLORED_INTS}
+    columns["campaign"] = _names(campaign, names.campaigns)
+    columns |= {name: floats[:, WIN_FLOATS.index(name)].copy() for name in _EXPLORED_FLOATS}
+    offer = floats[:, WIN_FLOATS.index("offer")]
+    own = dict(zip(CAMPAIGN_FEATURES, sim.campaigns.static.T.astype(np.float64), strict=True))
+    natural = {"price": sim.campaigns.price[campaign] * np.exp(offer), "bid": np.ones(len(rows))} | {name: own[name][campaign] for name in LEVERS if name in own}
+    columns["propensity"] = np.ones(len(rows))
+    for j, lever in enumerate(LEVERS):
+        arm = (arms // ARMS**j) % ARMS
+        move = sim.exploration.moves[campaign, j, arm]
+        columns[f"natural_{lever}"] = natural[lever]
+        columns[f"assigned_{lever}"] = natural[lever] * np.exp(move[:, LOG]) if lever in ("price", "bid") else natural[lever] + move[:, SHIFT]
+        below = sim.exploration.below[j]
+        columns["propensity"] *= np.diff([0.0, *below, 1.0])[arm]
+    return columns
+
+
+def _bid_arms(sim: Simulated, names: Names) -> Columns:
+    """What bids of the slice led to, by arm: opportunities, bids, wins, payments."""
+    campaigns = len(names.campaigns) if sim.rules.exploration > 0.0 else 0
+    tried = sim.exploration.tried[:campaigns].reshape(campaigns * ARMS, len(exploration.COLUMNS))
+    return {
+        "campaign": [name for name in names.campaigns[:campaigns] for _ in range(ARMS)],
+        "bid_factor": np.exp(sim.exploration.moves[:campaigns, BID, :, LOG]).ravel(),
+        **{name: tried[:, j].copy() for j, name in enumerate(exploration.COLUMNS)},
+    }
 
 
 def _requests(log: Log, names: Names) -> Columns:

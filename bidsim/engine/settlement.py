@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
 from bidsim.engine.clearing import held_out
 from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
+from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, explored_rates, moved_by
 from bidsim.engine.impressions import Events, credit, happen
 from bidsim.engine.purchases import Conversion, due, next_conversion
 from bidsim.engine.store import add_clock, expose
-from bidsim.engine.tables import CONVERSION_TIME, CONVERTED, Chunk, Log, Simulated
+from bidsim.engine.tables import CONVERSION_TIME, CONVERTED, WIN_ARMS, WIN_SAMPLED, Chunk, Log, Simulated
 from bidsim.observers import funnel, slices, timeline
 from bidsim.response.purchases import EXPOSED, HELD_OUT, NOT_EXPOSED, SERVED
 from bidsim.response.truth import Rates
@@ -105,20 +108,30 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
     campaign = offers.campaign[k]
     time, request = chunk.requests.time[i], chunk.requests.number[i]
     found = scratch.rates[k]
-    rates = Rates(found[VIEW] * effect, found[CLICK], found[BUY], found[ATTRIBUTED] * effect, found[DIRECT] * effect)
+    natural = _at_position(Rates(found[VIEW], found[CLICK], found[BUY], found[ATTRIBUTED], found[DIRECT]), effect)
+    rates, price = natural, sim.truth.price_nanos[campaign]
+    arms = draw_arms(sim, chunk.requests.user[i], request, campaign)
+    if arms != NOT_EXPLORED:
+        rates = _at_position(explored_rates(sim, chunk, i, k, arms), effect)
+        price = int(price * math.exp(moved_by(sim, campaign, arms).price))
     events = happen(sim.keys, rates, request, sim.campaigns.id[campaign])
     payment = charge(sim, s, effect, events.clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     _count_win(sim, k, bucket, payment, effect, events, rates)
+    if arms != NOT_EXPLORED:
+        count_explored_win(sim, campaign, arms, payment)
     slices.count_win(
         sim.counters.slices, chunk.requests.categories[i], time // sim.rules.slice_window, events.viewed, events.clicked, payment, offers.pcvr[k] * effect, rates.attributed
     )
-    row = _keep_win(sim, chunk, i, k, s, effect, events) if sampled(sim, request, _WIN, sim.rules.keep_wins) else -1
+    row, kept = -1, sampled(sim, request, _WIN, sim.rules.keep_wins)
+    if kept or arms != NOT_EXPLORED:
+        row = _keep_win(sim, chunk, i, k, s, events, rates)
+        _note_exploration(sim, row, k, arms, kept, natural)
     mark_exposed(sim, chunk, i, slot, campaign, SERVED)
     credit(
         sim.truth, sim.store, scratch, sim.keys, chunk, i, slot, campaign, sim.campaigns.id[campaign],
-        sim.truth.price_nanos[campaign], row, events, sim.rules.holdout > 0.0, 0,
+        price, row, events, sim.rules.holdout > 0.0, 0,
     )  # fmt: skip
     scratch.exposure_of[campaign] = expose(sim.store, slot, scratch.exposure_of[campaign], campaign, time)
 
@@ -126,7 +139,7 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
 @kernel(inner=True)
 def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: float, bucket: int) -> None:
     """Show the winning ad where values are drawn: the event comes at once, and brings its worth."""
-    scratch, offers, drawn, counters = sim.scratch, sim.scratch.offers, sim.scratch.drawn, sim.counters
+    offers, drawn, counters = sim.scratch.offers, sim.scratch.drawn, sim.counters
     campaign = offers.campaign[k]
     time, request = chunk.requests.time[i], chunk.requests.number[i]
     chance = drawn.chance[k]
@@ -139,7 +152,8 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
     pay(sim, campaign, payment)
     rate = drawn.worth[k] / sim.campaigns.value[campaign] * effect
     events = Events(1, clicked, happened)
-    _count_win(sim, k, bucket, payment, effect, events, Rates(effect, chance, 1.0, rate, rate))
+    rates = Rates(effect, chance, 1.0, rate, rate)
+    _count_win(sim, k, bucket, payment, effect, events, rates)
     if happened:
         sale = int(drawn.worth[k] / chance)
         counts, amounts = counters.counts[campaign], counters.amounts[campaign]
@@ -151,12 +165,8 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
         timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, 1)
         timeline.count(counters.timeline, campaign, bucket, timeline.SALES, sale)
     if sampled(sim, request, _WIN, sim.rules.keep_wins):
-        row = scratch.rates[k]
-        row[VIEW] = effect
-        row[CLICK] = chance
-        row[BUY] = 1.0
-        row[ATTRIBUTED] = row[DIRECT] = drawn.worth[k] / sim.campaigns.value[campaign]
-        kept = _keep_win(sim, chunk, i, k, s, effect, events)
+        kept = _keep_win(sim, chunk, i, k, s, events, rates)
+        _note_exploration(sim, kept, k, NOT_EXPLORED, True, rates)
         sim.logs.wins.ints[kept, CONVERTED] = happened
         sim.logs.wins.ints[kept, CONVERSION_TIME] = time if happened else -1
 
@@ -186,7 +196,24 @@ def mark_ghosts(sim: Simulated, chunk: Chunk, i: int, slot: int, n: int) -> None
 
 
 @kernel(inner=True)
-def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: float, events: Events) -> int:
+def _at_position(rates: Rates, effect: float) -> Rates:
+    """Rates in a position that is seen ``effect`` times as often as the first."""
+    return Rates(rates.viewed * effect, rates.clicked, rates.bought, rates.attributed * effect, rates.direct * effect)
+
+
+@kernel(inner=True)
+def _note_exploration(sim: Simulated, row: int, k: int, arms: int, kept: bool, natural: Rates) -> None:
+    """Complete a row with what dice set, and what would have been without them."""
+    ints, floats = sim.logs.wins.ints[row], sim.logs.wins.floats[row]
+    ints[WIN_ARMS] = arms
+    ints[WIN_SAMPLED] = 1 if kept else 0
+    floats[8] = natural.attributed
+    floats[9] = natural.direct
+    floats[10] = sim.scratch.price[k]
+
+
+@kernel(inner=True)
+def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, events: Events, rates: Rates) -> int:
     row = take_row(sim.logs.wins)
     offers, requests = sim.scratch.offers, chunk.requests
     ints, floats = sim.logs.wins.ints[row], sim.logs.wins.floats[row]
@@ -210,11 +237,11 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: floa
     floats[0] = offers.pcvr[k]
     floats[1] = offers.value[k]
     floats[2] = offers.multiplier[k]
-    floats[3] = sim.scratch.rates[k, ATTRIBUTED] * effect
-    floats[4] = sim.scratch.rates[k, DIRECT] * effect
-    floats[5] = sim.scratch.rates[k, VIEW] * (effect if sim.rules.users else 1.0)
-    floats[6] = sim.scratch.rates[k, CLICK]
-    floats[7] = sim.scratch.rates[k, BUY]
+    floats[3] = rates.attributed
+    floats[4] = rates.direct
+    floats[5] = rates.viewed
+    floats[6] = rates.clicked
+    floats[7] = rates.bought
     return row
 
 

@@ -154,13 +154,14 @@ class Logs(NamedTuple):
 
 WIN_INTS = (
     "request", "time_us", "user", "campaign", "bid_nanos", "payment_nanos", "minimum_bid_nanos", "bidfloor_nanos",
-    "rival_nanos", "position", "price_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES,
+    "rival_nanos", "position", "price_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES, "arms", "sampled",
 )  # fmt: skip
-WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion")
+WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion", "natural_rate", "natural_direct_rate", "offer")
 DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason")
 DECISION_FLOATS = ("pcvr", "value_nanos", "multiplier", "propensity", "true_rate", "direct_rate")
 CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos", "ad_driven", "observed", "plain_would_have")
 CONVERTED, CONVERSION_TIME = WIN_INTS.index("converted"), WIN_INTS.index("conversion_time_us")
+WIN_ARMS, WIN_SAMPLED = WIN_INTS.index("arms"), WIN_INTS.index("sampled")
 
 
 def roomier(log: Log, rows: int) -> Log:
@@ -217,6 +218,18 @@ class Deadline(NamedTuple):
     histogram: I64
 
 
+class Exploration(NamedTuple):
+    """What dice may set in the exploration slice; see engine.exploration for levers, arms and columns.
+
+    Fields: ``below`` float64[levers, 2], dice below which a lever goes down, and below which it stays; ``moves`` float64[campaigns,
+    levers, arms, columns]; ``tried`` int64[campaigns, arms, columns], see observers.exploration.
+    """
+
+    below: F64
+    moves: F64
+    tried: I64
+
+
 class Clock(NamedTuple):
     """Time stamps of sampled requests, int64[rows, 1 + stages] ticks, and how many rows are used, int64[1]."""
 
@@ -238,6 +251,7 @@ class Keys(NamedTuple):
     basket: np.uint64
     values: np.uint64
     deadline: np.uint64
+    exploration: np.uint64
 
 
 class Rules(NamedTuple):
@@ -249,7 +263,8 @@ class Rules(NamedTuple):
     whether any seat sends its best bid only; ``learns`` whether the format changes its rules; ``hears`` whether any
     policy or pacer listens to notices; ``tmax`` microseconds that bidders have, 0 where they have for ever; ``network`` median
     microseconds of the network, and its ``network_spread``; ``volume`` real requests that one stands for; ``measured`` whether the
-    loop's own time counts, at ``tick`` microseconds a tick; ``clock_every`` requests between two that are stamped, 0 for none.
+    loop's own time counts, at ``tick`` microseconds a tick; ``clock_every`` requests between two that are stamped, 0 for none;
+    ``exploration`` share of (user, advertiser) pairs whose levers are set by dice.
     """
 
     duration: int
@@ -279,6 +294,7 @@ class Rules(NamedTuple):
     measured: int
     tick: float
     clock_every: int
+    exploration: float
 
 
 class Calls(NamedTuple):
@@ -327,6 +343,7 @@ class Simulated(NamedTuple):
     pacer_ints: I64
     deadline: Deadline
     clock: Clock
+    exploration: Exploration
 
 
 class Chunk(NamedTuple):

@@ -8,13 +8,14 @@ R above it with probabilities 0.4, 0.2, 0.4, others uniformly. The outcome's log
 where p is the observational model at natural values, B the levers in units of their actions, and Q their products with one another, with
 logit p, and with themselves; ridge regression holds d near zero. An effect is what the fitted model says of the whole slice when one
 lever is moved and nothing else (g-computation, Robins 1986), as a difference of log conversions, with a delta-method error from the
-sandwich covariance. The prior of effects over many worlds, a mixture of normals (Stephens 2017, "ash"), then shrinks it, and its
-local false-sign rate says whether it may be spoken of.
+sandwich covariance, in which a unit (a user with an advertiser) is one observation however many impressions it has. What is believed of
+an estimate is the matter of `bidsim.explain.shrinkage`.
 """
 
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,17 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _RIDGE_MAIN = 1.0
 _SD_PRODUCT = 0.04
 _STEPS = 25
 _TOLERANCE = 1e-8
-SPEAK = 0.025
-"""Highest local false-sign rate at which an effect is spoken of."""
 FEWEST = 300
 """Fewest randomised conversions on which anything is said."""
-_SPREADS = (0.0, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.12, 0.24, 0.5)
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,7 @@ class Slice:
         advertiser: int64[n], from 0.
         outcome: float64[n], 1 where the impression brought a conversion.
         keep: Share of impressions without conversion that are among the rows.
+        unit: int64[n], for whom the levers were drawn; by default every row has its own draw.
 
     """
 
@@ -83,11 +82,17 @@ class Slice:
     advertiser: NDArray[np.int64]
     outcome: NDArray[np.float64]
     keep: float = 1.0
+    unit: NDArray[np.int64] | None = None
 
     @property
     def conversions(self) -> int:
         """Randomised conversions, which is what counts."""
         return int(self.outcome.sum())
+
+    def only(self, rows: NDArray[np.bool_]) -> Slice:
+        """Some of the rows."""
+        unit = None if self.unit is None else self.unit[rows]
+        return Slice(self.natural[rows], self.assigned[rows], self.score[rows], self.advertiser[rows], self.outcome[rows], self.keep, unit)
 
     @property
     def weight(self) -> NDArray[np.float64]:
@@ -112,34 +117,13 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Belief:
-    """An effect after shrinkage.
+class Fitted:
+    """The model of a slice."""
 
-    Attributes:
-        mean: Posterior mean of the log-ratio.
-        low: 2.5% quantile.
-        high: 97.5% quantile.
-        false_sign: Posterior probability that the sign is not the mean's (Stephens 2017, local false-sign rate).
-
-    """
-
-    mean: float
-    low: float
-    high: float
-    false_sign: float
-
-    @property
-    def speaks(self) -> bool:
-        """Whether the effect may be spoken of."""
-        return self.false_sign < SPEAK
-
-
-@dataclass(frozen=True)
-class Prior:
-    """A mixture of normals around zero: how effects are spread over worlds."""
-
-    weights: tuple[float, ...]
-    spreads: tuple[float, ...] = _SPREADS
+    design: Design
+    assigned: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    covariance: NDArray[np.float64]
 
 
 def _centred(score: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,10 +157,31 @@ class Design:
         free = np.full(self.fixed.shape[1], 1e-4)
         self.precision = np.concatenate([free, np.full(mains, 1.0 / _RIDGE_MAIN**2), np.full(self.products.shape[1], 1.0 / _SD_PRODUCT**2)])
 
+    def asking(self, levers: Sequence[Lever]) -> Design:
+        """The same design, asked for actions of the same size in other directions."""
+        found = copy(self)
+        found.levers = levers
+        return found
+
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """All columns with the levers at ``values``, float64[n, levers]."""
         blocks = [lever.basis(values[:, k]) - self.middle[k] for k, lever in enumerate(self.levers)]
         return np.concatenate([self.fixed, *(b - n for b, n in zip(blocks, self.natural, strict=True)), _products(blocks, self.levers, self.score) - self.products], axis=1)
+
+
+def fit_slice(rows: Slice, levers: Sequence[Lever]) -> Fitted:
+    """Fit the model to the slice.
+
+    Raises:
+        ValueError: Fewer than `FEWEST` conversions were randomised.
+
+    """
+    if rows.conversions < FEWEST:
+        raise ValueError(f"{rows.conversions} randomised conversions are too few; {FEWEST} are needed before anything can be said")
+    design = Design(rows, levers)
+    assigned = design.at(rows.assigned)
+    beta, covariance = _fit(assigned, rows.outcome, design.precision, np.zeros(len(rows.outcome)), rows.unit)
+    return Fitted(design, assigned, beta, covariance)
 
 
 def estimate_effects(rows: Slice, levers: Sequence[Lever]) -> list[Estimate]:
@@ -186,102 +191,104 @@ def estimate_effects(rows: Slice, levers: Sequence[Lever]) -> list[Estimate]:
         ValueError: Fewer than `FEWEST` conversions were randomised.
 
     """
-    if rows.conversions < FEWEST:
-        raise ValueError(f"{rows.conversions} randomised conversions are too few; {FEWEST} are needed before anything can be said")
-    design = Design(rows, levers)
-    beta, covariance = _fit(design.at(rows.assigned), rows.outcome, design.precision)
-    shift = math.log(rows.keep)
-    base, base_slope = _mean_rate(design.at(rows.natural), beta, shift, rows.weight)
+    return common_effects(fit_slice(rows, levers))
+
+
+def common_effects(fitted: Fitted) -> list[Estimate]:
+    """Effects over all impressions of the slice."""
+    design, rows = fitted.design, fitted.design.rows
+    eta = math.log(rows.keep) + design.at(rows.natural) @ fitted.beta
     found = []
-    for k, lever in enumerate(levers):
-        values = rows.natural.copy()
-        values[:, k] = lever.moved(rows.natural[:, k])
-        rate, slope = _mean_rate(design.at(values), beta, shift, rows.weight)
+    for k, lever in enumerate(design.levers):
+        before, moved = design.at(rows.natural), design.at(_with_lever(rows.natural, k, lever))
+        base, base_slope = _mean_rate(before, eta, rows.weight)
+        rate, slope = _mean_rate(moved, eta + (moved - before) @ fitted.beta, rows.weight)
+        gradient = slope / rate - base_slope / base
+        found.append(Estimate(lever.name, math.log(rate / base), math.sqrt(max(float(gradient @ fitted.covariance @ gradient), 0.0))))
+    return found
+
+
+def own_effects(fitted: Fitted, advertiser: int) -> list[Estimate]:
+    """Effects over one advertiser's impressions, from its own evidence alone.
+
+    What levers do there is a departure from the model of all, fitted to the advertiser's rows with a level of its own; everything else (natural
+    values, products) is taken from the model of all. Where there are no rows the errors are infinite.
+    """
+    design, every = fitted.design, fitted.design.rows
+    mine = every.advertiser == advertiser
+    if not every.outcome[mine].any():
+        return [Estimate(lever.name, 0.0, math.inf) for lever in design.levers]
+    rows = every.only(mine)
+    blocks = [lever.basis(rows.assigned[:, k]) - lever.basis(rows.natural[:, k]) for k, lever in enumerate(design.levers)]
+    own = np.concatenate([np.ones((len(rows.outcome), 1)), *blocks], axis=1)
+    precision = np.concatenate([[1e-4], np.full(own.shape[1] - 1, 1.0 / _RIDGE_MAIN**2)])
+    delta, covariance = _fit(own, rows.outcome, precision, fitted.assigned[mine] @ fitted.beta, rows.unit)
+    natural = design.at(every.natural)[mine]
+    eta = math.log(rows.keep) + natural @ fitted.beta + delta[0]
+    still = np.zeros_like(own)
+    still[:, 0] = 1.0
+    base, base_slope = _mean_rate(still, eta, rows.weight)
+    found = []
+    for k, lever in enumerate(design.levers):
+        values = _with_lever(every.natural, k, lever)
+        moved = still.copy()
+        first = 1 + sum(block.shape[1] for block in blocks[:k])
+        moved[:, first : first + blocks[k].shape[1]] = lever.basis(values[mine, k]) - lever.basis(rows.natural[:, k])
+        shifted = eta + (design.at(values)[mine] - natural) @ fitted.beta + (moved - still) @ delta
+        rate, slope = _mean_rate(moved, shifted, rows.weight)
         gradient = slope / rate - base_slope / base
         found.append(Estimate(lever.name, math.log(rate / base), math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))))
     return found
 
 
-def _mean_rate(x: NDArray[np.float64], beta: NDArray[np.float64], shift: float, weight: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """Sum of rates over the impressions, and its gradient."""
-    p = 1.0 / (1.0 + np.exp(-(x @ beta + shift)))
+def _with_lever(natural: NDArray[np.float64], k: int, lever: Lever) -> NDArray[np.float64]:
+    values = natural.copy()
+    values[:, k] = lever.moved(natural[:, k])
+    return values
+
+
+def _mean_rate(x: NDArray[np.float64], eta: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Sum of the rates of log-odds ``eta`` over the impressions, and its gradient in the coefficients of ``x``."""
+    p = 1.0 / (1.0 + np.exp(-eta))
     return float(weight @ p), np.asarray((weight * p * (1 - p)) @ x)
 
 
-def _fit(x: NDArray[np.float64], y: NDArray[np.float64], precision: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ridge logistic regression by Newton's method: coefficients, and H^-1 (G'G + L) H^-1."""
+def _fit(
+    x: NDArray[np.float64], y: NDArray[np.float64], precision: NDArray[np.float64], offset: NDArray[np.float64], unit: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ridge logistic regression by Newton's method: coefficients, and H^-1 (G'G + L) H^-1 with G summed by unit."""
     beta = np.zeros(x.shape[1])
     previous = -math.inf
     for _ in range(_STEPS):
-        value = _objective(x, y, beta, precision)
-        p = 1.0 / (1.0 + np.exp(-(x @ beta)))
+        value = _objective(x, y, beta, precision, offset)
+        p = 1.0 / (1.0 + np.exp(-(x @ beta + offset)))
         gradient = x.T @ (y - p) - precision * beta
         hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
-        while size > 1e-4 and _objective(x, y, beta + size * step, precision) < value:  # noqa: PLR2004
+        while size > 1e-4 and _objective(x, y, beta + size * step, precision, offset) < value:  # noqa: PLR2004
             size /= 2
         beta = beta + size * step
         if abs(value - previous) < _TOLERANCE * (1 + abs(value)):
             break
         previous = value
-    p = 1.0 / (1.0 + np.exp(-(x @ beta)))
+    p = 1.0 / (1.0 + np.exp(-(x @ beta + offset)))
     hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(precision)
-    scores = (x * ((y - p) ** 2)[:, None]).T @ x
+    scores = _by_unit(x * (y - p)[:, None], unit)
     inverse = np.linalg.inv(hessian)
-    return beta, inverse @ (scores + np.diag(precision)) @ inverse
+    return beta, inverse @ (scores.T @ scores + np.diag(precision)) @ inverse
 
 
-def _objective(x: NDArray[np.float64], y: NDArray[np.float64], beta: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+def _by_unit(scores: NDArray[np.float64], unit: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Sums of rows of the same unit."""
+    if unit is None:
+        return scores
+    order = np.argsort(unit, kind="stable")
+    first = np.flatnonzero(np.diff(unit[order], prepend=unit[order[0]] - 1))
+    return np.asarray(np.add.reduceat(scores[order], first, axis=0))
+
+
+def _objective(x: NDArray[np.float64], y: NDArray[np.float64], beta: NDArray[np.float64], precision: NDArray[np.float64], offset: NDArray[np.float64]) -> float:
     """Log-likelihood less the penalty."""
-    eta = x @ beta
+    eta = x @ beta + offset
     return float(y @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * (precision * beta**2).sum())
-
-
-def fit_prior(estimates: NDArray[np.float64], errors: NDArray[np.float64], spreads: tuple[float, ...] = _SPREADS, steps: int = 2_000) -> Prior:
-    """Weights of the mixture by EM over the estimates of many worlds; one pseudo-observation at zero keeps the null honest (Stephens 2017)."""
-    sd = np.sqrt(np.asarray(spreads)[None, :] ** 2 + errors[:, None] ** 2)
-    likelihood = np.exp(-0.5 * (estimates[:, None] / sd) ** 2) / sd
-    likelihood /= likelihood.max(axis=1, keepdims=True)
-    weights = np.full(len(spreads), 1.0 / len(spreads))
-    for _ in range(steps):
-        parts = likelihood * weights
-        parts /= parts.sum(axis=1, keepdims=True)
-        counts = parts.sum(axis=0)
-        counts[0] += 1.0
-        weights = counts / counts.sum()
-    return Prior(tuple(float(w) for w in weights), spreads)
-
-
-def shrink(estimate: Estimate, prior: Prior) -> Belief:
-    """Posterior of an effect under the prior."""
-    spread, error = np.asarray(prior.spreads), max(estimate.error, 1e-9)
-    sd = np.sqrt(spread**2 + error**2)
-    weights = np.asarray(prior.weights) * np.exp(-0.5 * (estimate.value / sd) ** 2 + 0.5 * (estimate.value / sd.max()) ** 2) / sd
-    weights /= weights.sum()
-    means = estimate.value * spread**2 / sd**2
-    sds = spread * error / sd
-    mean = float(weights @ means)
-
-    def below(x: float) -> float:
-        """Posterior probability of an effect of x at most."""
-        total = 0.0
-        for w, m, s in zip(weights, means, sds, strict=True):
-            total += w * (float(m <= x) if s == 0.0 else 0.5 * math.erfc((m - x) / (s * math.sqrt(2.0))))
-        return total
-
-    zero = float(weights[sds == 0.0].sum())
-    negative = below(0.0) - zero
-    false_sign = min(1.0 - negative, negative + zero)
-    return Belief(mean, _quantile(below, 0.025, mean, sd.max()), _quantile(below, 0.975, mean, sd.max()), false_sign)
-
-
-def _quantile(below: Callable[[float], float], q: float, middle: float, width: float) -> float:
-    low, high = middle - 10 * width, middle + 10 * width
-    for _ in range(80):
-        half = 0.5 * (low + high)
-        if below(half) < q:
-            low = half
-        else:
-            high = half
-    return 0.5 * (low + high)

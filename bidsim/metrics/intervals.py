@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaincinv
 
 from bidsim.kernels.distributions import student_t_quantile
 
@@ -35,3 +36,10 @@ def welch_interval(values: NDArray[np.float64], base: NDArray[np.float64], level
     freedom = (a + b) ** 2 / (a**2 / (len(values) - 1) + b**2 / (len(base) - 1))
     half = student_t_quantile(0.5 + level / 2, freedom) * math.sqrt(a + b)
     return Interval(gap, gap - half, gap + half)
+
+
+def poisson_interval(count: int, level: float = 0.95) -> Interval:
+    """Exact interval of a Poisson mean (Garwood 1936)."""
+    tail = (1 - level) / 2
+    low = float(gammaincinv(count, tail)) if count else 0.0
+    return Interval(float(count), low, float(gammaincinv(count + 1, 1 - tail)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from bidsim.core.reasons import REASONS
 from bidsim.core.units import NANOS_PER_UNIT
+from bidsim.metrics.exploration import cost_of_exploring
 from bidsim.metrics.incrementality import ghost_ad_estimate
 from bidsim.metrics.latency import answer_times
 from bidsim.metrics.regret import allocation_regret, has_all_bids, regrets
@@ -36,6 +37,8 @@ def summarize(result: Result) -> dict[str, Any]:
     parts: dict[str, Any] = {"allocation_regret": allocation_regret(result)} if has_all_bids(result) else {}
     if answers := answer_times(result):
         parts["answers"] = answers
+    if (explored := cost_of_exploring(result)) is not None:
+        parts["exploration"] = explored
     return {
         **parts,
         "scenario": result.manifest["scenario"]["name"],

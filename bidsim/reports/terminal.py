@@ -108,6 +108,11 @@ def _closing(result: Result) -> list[str]:
             lines.append(f"Scored by        {manifest['scorers'][seat]}")
     for seat, figures in result.summary.get("answers", {}).items():
         lines.append(_answers(printable(seat), figures))
+    if explored := result.summary.get("exploration"):
+        lines.append(
+            f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; levers set by dice changed "
+            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by {explored['spend_change']:+,.2f}"
+        )
     seconds = manifest["seconds"]
     lines.append(
         f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; "

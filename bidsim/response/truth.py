@@ -72,6 +72,17 @@ class Rates(NamedTuple):
     direct: float
 
 
+class Moved(NamedTuple):
+    """What levers set by dice add to the log-odds of a click, to those of a purchase, and to the log of the price."""
+
+    click: float
+    buy: float
+    price: float
+
+
+UNMOVED = Moved(0.0, 0.0, 0.0)
+
+
 @kernel()
 def shown_price(truth: Truth, key: np.uint64, campaign: int, user: int, intent: float, time: int) -> float:
     """Log of the price shown relative to the campaign's price: an offer of the day for (user, product line).
@@ -109,6 +120,7 @@ def response_rates(
     age: float,
     scale: float,
     coming: float,
+    moved: Moved,
 ) -> Rates:
     """True probabilities of showing ``campaign`` in this request.
 
@@ -125,14 +137,15 @@ def response_rates(
         age: Microseconds since the last purchase; negative where there was none.
         scale: The user's Weibull scale for this line, microseconds.
         coming: Microseconds until an ad-driven purchase that is on its way, which blocks another; negative where none is.
+        moved: What the exploration slice changes; `UNMOVED` elsewhere.
 
     """
     line = truth.line[campaign]
     match = 1.0 if truth.interest[line] == interest else 0.0
     view = truth.view_rate[placement]
-    click = sigmoid(truth.click_logit[campaign] + truth.click_intent * intent + truth.click_match * match - truth.fatigue * math.log1p(frequency))
-    price = truth.log_price[campaign] + offer
-    buy_logit = truth.buy_logit[campaign] + truth.buy_intent * intent + truth.buy_match * match
+    click = sigmoid(truth.click_logit[campaign] + moved.click + truth.click_intent * intent + truth.click_match * match - truth.fatigue * math.log1p(frequency))
+    price = truth.log_price[campaign] + offer + moved.price
+    buy_logit = truth.buy_logit[campaign] + moved.buy + truth.buy_intent * intent + truth.buy_match * match
     buy_logit -= truth.elasticity * (1.0 + truth.sensitivity * sensitivity) * price
     if age >= 0.0:
         buy_logit += truth.cycle * math.log(readiness(age, scale, truth.shape[line]))

@@ -64,6 +64,7 @@ from bidsim.observers.timeline import empty_timeline
 from bidsim.response.prepare import Line, Offered, prepare_truth
 from bidsim.scenario.bidders import Bidders
 from bidsim.scenario.check import chosen_params, market_brief
+from bidsim.scenario.exploration import prepare_exploration
 from bidsim.scenario.forecast import forecast, prepare_values
 from bidsim.scenario.models import SeatModels, prepare_models
 from bidsim.traffic.arrivals import Arrivals
@@ -142,6 +143,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         value_floats=value_floats,
         value_ints=value_ints,
         deadline=_deadline(settings, models),
+        exploration=prepare_exploration(settings, order.campaigns),
         clock=Clock(np.zeros((_STAMPED, len(STAGES) + 1), np.int64), np.zeros(1, np.int64)),
         **bidders.state,
     )
@@ -375,5 +377,6 @@ def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: A
         learns=1 if auction.learn is not learn_nothing else 0,
         internal=1 if any(s.internal_auction for s in settings.seats.values()) else 0,
         clock_every=pace_of_clock(total, _STAMPED),
+        exploration=float(settings.exploration.share),
         **_deadline_rules(settings),
     )

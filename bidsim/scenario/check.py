@@ -124,6 +124,8 @@ def _without_users(settings: ScenarioSettings, source: Source) -> Iterator[Probl
     """Keys that have no meaning where there are no users."""
     if settings.holdout.share:
         yield source.problem(("holdout", "share"), "there are no users to hold out where values are drawn")
+    if settings.exploration.share:
+        yield source.problem(("exploration", "share"), "there are no ads to explore where values are drawn")
     for name, campaign in settings.campaigns.items():
         for key in ("targeting", "frequency_cap", "levers"):
             if key in campaign.model_fields_set:

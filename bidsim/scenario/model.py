@@ -203,6 +203,40 @@ class HoldoutSettings(Settings):
     """Share of (user, advertiser) pairs that are held out."""
 
 
+class StepSettings(Settings):
+    """The change in each lever that an effect is asked for."""
+
+    price: Annotated[Number, Field(gt=0.0, le=0.5)] = 0.05
+    """Part of the price."""
+    creative: Annotated[Number, Field(gt=0.0, le=5.0)] = 0.25
+    """Units of quality."""
+    landing: Annotated[Number, Field(gt=0.0, le=5.0)] = 0.25
+    """Units of quality."""
+    shipping_days: Annotated[Number, Field(gt=0.0, le=30.0)] = 1.0
+    """Days."""
+    bid: Annotated[Number, Field(gt=0.0, le=0.5)] = 0.1
+    """Part of the bid."""
+
+
+class ExplorationSettings(Settings):
+    """A slice of traffic in which dice set the levers, hidden from bidders and models, so that effects can be known."""
+
+    share: Annotated[Number, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of (user, advertiser) pairs in the slice."""
+    levers: Annotated[list[Literal["price", "creative", "landing", "shipping_days", "bid"]], Field(min_length=1)] = [
+        "price",
+        "creative",
+        "landing",
+        "shipping_days",
+        "bid",
+    ]
+    """Levers that are varied."""
+    reach: Annotated[Number, Field(gt=0.0, le=10.0)] = 2.4
+    """How many steps a lever is moved up or down."""
+    steps: StepSettings = StepSettings()
+    """What one step is."""
+
+
 class LogSettings(Settings):
     """How much of a run is kept in rows; counters always cover everything."""
 
@@ -260,6 +294,8 @@ class ScenarioSettings(Settings):
     """Logged traffic for training."""
     holdout: HoldoutSettings = HoldoutSettings()
     """Ghost ads."""
+    exploration: ExplorationSettings = ExplorationSettings()
+    """Levers set by dice."""
     log: LogSettings = LogSettings()
     """What is kept."""
 

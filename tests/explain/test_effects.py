@@ -9,7 +9,8 @@ import pytest
 
 from bidsim.experiments.grading.grade import Graded, grade_world, score_method, score_ours
 from bidsim.experiments.grading.worlds import draw_rows, draw_world, randomise, rates, true_effects
-from bidsim.explain.effects import Estimate, Lever, Prior, Slice, estimate_effects, fit_prior, shrink
+from bidsim.explain.effects import Estimate, Lever, Slice, estimate_effects
+from bidsim.explain.shrinkage import Prior, fit_prior, shrink
 
 WIDE = Prior((0.5, 0.1, 0.1, 0.1, 0.1, 0.1), (0.0, 0.01, 0.03, 0.06, 0.12, 0.24))
 

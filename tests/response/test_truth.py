@@ -14,7 +14,7 @@ from bidsim.core.units import DAY
 from bidsim.response.prepare import Line, Offered, prepare_truth
 from bidsim.response.purchases import CLOCK, LAST, NEXT, PENDING, PLAIN_NEXT, advance, next_purchase, start_clock
 from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
-from bidsim.response.truth import Rates, Truth, credited_rate, response_rates
+from bidsim.response.truth import UNMOVED, Rates, Truth, credited_rate, response_rates
 from tests import naive
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _truth(rule: str = "last_click", **levers: float) -> Truth:
 
 def _rates(truth: Truth, intent: float = 0.0, **changes: float) -> Rates:
     arguments = {"sensitivity": 0.0, "interest": 1, "offer": 0.0, "frequency": 0.0, "buyer": False, "age": -1.0, "scale": 30.0 * DAY, "coming": -1.0, **changes}
-    return response_rates(truth, 0, 0, intent, *arguments.values())
+    return response_rates(truth, 0, 0, intent, *arguments.values(), UNMOVED)
 
 
 def test_rates__a_typical_user_has_the_products_rates() -> None:

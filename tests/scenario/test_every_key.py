@@ -178,6 +178,17 @@ CASES |= {
         "age": "18-24",
     }.items()
 }
+EXPLORED: dict[str, Any] = {**VISIBLE, "exploration.share": 0.5}
+CASES |= {
+    "exploration.share": (0.9, EXPLORED),
+    "exploration.levers": (["price", "bid"], EXPLORED),
+    "exploration.reach": (1.0, EXPLORED),
+    "exploration.steps.price": (0.2, EXPLORED),
+    "exploration.steps.creative": (1.0, EXPLORED),
+    "exploration.steps.landing": (1.0, EXPLORED),
+    "exploration.steps.shipping_days": (0.5, EXPLORED),
+    "exploration.steps.bid": (0.3, EXPLORED),
+}
 CASES["campaigns.lamp.targeting"] = ({"device": ["desktop"]}, {})
 
 PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.experiments.grading.worlds import Rows, World, draw_rows, draw_world, randomise, rates, true_effects
 from bidsim.explain.attribution import make_attributor
-from bidsim.explain.effects import Belief, Estimate, Lever, Prior, Slice, estimate_effects, shrink
+from bidsim.explain.effects import Estimate, Lever, Slice, estimate_effects
+from bidsim.explain.shrinkage import Belief, Prior, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

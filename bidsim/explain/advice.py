@@ -1,0 +1,109 @@
+"""Recommendations: what an action is expected to bring, with the evidence, or why nothing is advised and what would settle it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bidsim.explain.levers import KAPPA, OF_THE_AD, Explored, LeverEffect, needed
+from bidsim.metrics.exploration import cost_of_exploring
+
+if TYPE_CHECKING:
+    from bidsim.metrics.advertiser import Account
+
+_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One action.
+
+    Attributes:
+        lever: Name of the lever.
+        change: What to do: a part of the price, or units of the lever.
+        uplift: Change of conversions as a part of them.
+        conversions: Change of conversions over a period as long as the run.
+        spend: Change of spend over it; None where it cannot be told.
+        cpa: Spend for one conversion afterwards; None where spend is not known.
+        earnings: Change of what the conversions earn before media cost, as a part of it: fewer conversions of higher margin may earn more.
+        impressions: Randomised impressions of the advertiser behind it.
+        conversions_seen: Randomised conversions of the advertiser.
+        everyone: Randomised conversions of all advertisers, to whose effect this one is drawn.
+        silence: Why it is not advised; None where it is.
+        needed: Randomised conversions that would settle an effect of 5%.
+
+    """
+
+    lever: str
+    change: float
+    uplift: dict[str, float] | None
+    conversions: dict[str, float] | None
+    spend: float | None
+    cpa: dict[str, float] | None
+    earnings: dict[str, float] | None
+    impressions: int
+    conversions_seen: int
+    everyone: int
+    silence: str | None
+    needed: int
+
+
+def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
+    """Turn what is known of a lever into advice.
+
+    Args:
+        effect: The better direction of the lever.
+        facts: The advertiser's headline.
+        margin: Part of the price that a sale earns, the smallest among its products.
+        by_click: Whether clicks are charged: what the action does to clicks, and so to spend, is then not told.
+
+    """
+    evidence = {"impressions": effect.impressions, "conversions_seen": effect.conversions, "everyone": effect.everyone, "needed": effect.needed}
+    if effect.belief is None:
+        return Advice(effect.lever, effect.change, None, None, None, None, None, **evidence, silence=effect.silence)
+    low, value, high = (math.expm1(x) for x in (effect.belief.low, effect.belief.mean, effect.belief.high))
+    before, spend = facts["conversions"]["value"], facts["spend"]
+    each = (margin + effect.change) / margin if effect.lever == "price" else 1.0
+    earnings = {"value": (1 + value) * each - 1, "low": (1 + low) * each - 1, "high": (1 + high) * each - 1}
+    silence = effect.silence
+    if silence is None and before == 0:
+        silence = "no conversion came in this run, so there is nothing that a change could be reckoned from"
+    elif silence is None and earnings["low"] <= 0:
+        silence = "it would sell more, but each sale would earn less, and together they may earn less than now"
+    return Advice(
+        lever=effect.lever,
+        change=effect.change,
+        uplift={"value": value, "low": low, "high": high},
+        conversions={"value": before * value, "low": before * low, "high": before * high},
+        spend=None if by_click else 0.0,
+        cpa={"value": spend / before / (1 + value), "low": spend / before / (1 + high), "high": spend / before / (1 + low)} if before and not by_click else None,
+        earnings=earnings,
+        **evidence,
+        silence=silence,
+    )
+
+
+def experiment(account: Account, explored: Explored | None) -> list[dict[str, Any]]:
+    """For each lever of the ad, the experiment that would settle an effect of 5%: conversions, days at a share of a tenth, and their cost."""
+    result = account.result
+    conversions = int(result.tables["campaigns"]["conversions"].sum())
+    days = result.manifest["scenario"]["duration"] / _DAY
+    share = result.manifest["scenario"].get("exploration", {}).get("share") or 0.1
+    cost = cost_of_exploring(result)
+    change = cost["conversions_change_share"] if cost else None
+    found = []
+    for lever in OF_THE_AD:
+        known = {e.lever: e.needed for e in explored.own[account.advertiser]} if explored is not None else {}
+        wanted = known.get(lever, needed(KAPPA[lever]))
+        daily = conversions / days * share
+        found.append(
+            {
+                "lever": lever,
+                "needed": wanted,
+                "share": share,
+                "days": wanted / daily if daily else None,
+                "conversions_change": None if change is None else wanted * change / (1 + change),
+            }
+        )
+    return found

@@ -1,0 +1,97 @@
+"""What a seat's model uses for one advertiser's impressions, and what it would predict were a lever different."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.cvr.ensemble import parse_ensemble
+from bidsim.cvr.features import FEATURES
+from bidsim.cvr.lightgbm import MODEL_FILE
+from bidsim.cvr.trees import compile_ensemble, predict
+from bidsim.explain.attribution import Attributor, in_conversions, make_attributor
+from bidsim.kernels.normal import sigmoid
+
+if TYPE_CHECKING:
+    from bidsim.core.contracts import ScorerTables
+    from bidsim.core.result import Result
+
+_LARGEST = 2_000
+"""Rows that are attributed for a page."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A seat's trees, ready to be asked.
+
+    Attributes:
+        attributor: Shapley values of the trees.
+        tables: The compiled trees.
+        offset: Log-odds added to their sum, which undoes the thinning of training rows.
+
+    """
+
+    attributor: Attributor
+    tables: ScorerTables
+    offset: float
+
+    @property
+    def expected(self) -> float:
+        """Log-odds that attributions start from."""
+        return self.attributor.expected + self.offset
+
+
+def explained_model(result: Result, seat: str) -> Explained | None:
+    """Trees of a seat's model; None where it has none (an oracle, a logistic regression)."""
+    files = result.models.get(seat, {})
+    if MODEL_FILE not in files:
+        return None
+    return _explained(files[MODEL_FILE], float(json.loads(files["meta.json"]).get("offset", 0.0)))
+
+
+@lru_cache(maxsize=8)
+def _explained(text: str, offset: float) -> Explained:
+    ensemble = parse_ensemble(text, len(FEATURES))
+    return Explained(make_attributor(ensemble), compile_ensemble(ensemble, offset), offset)
+
+
+def feature_rows(result: Result, campaigns: tuple[str, ...], seat: str) -> NDArray[np.float32]:
+    """What the model saw of sampled (request, campaign) rows, float32[rows, features], `_LARGEST` of them at most."""
+    table = result.tables["requests"]
+    seats = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["seat"], strict=True))
+    mine = {name for name in campaigns if seats[name] == seat}
+    rows = np.flatnonzero(np.array([name in mine for name in table["campaign"]], np.bool_))[:_LARGEST]
+    if f"feature_{FEATURES[0]}" not in table:
+        return np.zeros((0, len(FEATURES)), np.float32)
+    return np.ascontiguousarray(np.column_stack([table[f"feature_{name}"][rows] for name in FEATURES]), np.float32)
+
+
+def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, Any]]:
+    """Mean size and mean of each feature's share in the predictions, in log-odds and in conversions per 1,000 impressions, largest first."""
+    found = model.attributor(rows)
+    counted = in_conversions(found, model.expected, np.vectorize(sigmoid, otypes=[np.float64]))
+    sizes = np.abs(found).mean(axis=0)
+    return [
+        {
+            "feature": FEATURES[k],
+            "size_log_odds": float(sizes[k]),
+            "share": float(sizes[k] / max(sizes.sum(), 1e-300)),
+            "size_per_thousand": float(np.abs(counted[:, k]).mean()),
+            "mean_per_thousand": float(counted[:, k].mean()),
+        }
+        for k in np.argsort(-sizes, kind="stable")
+        if sizes[k] > 0
+    ]
+
+
+def what_if(model: Explained, rows: NDArray[np.float32], lever: str, change: float) -> float:
+    """Log-ratio of mean predictions with a lever moved: what the model would say of the action, as if it knew causes."""
+    moved, column = rows.copy(), FEATURES.index(lever)
+    moved[:, column] = moved[:, column] * (1.0 + change) if lever == "price" else moved[:, column] + change
+    return math.log(float(predict(model.tables, moved).mean()) / float(predict(model.tables, rows).mean()))

@@ -1,0 +1,196 @@
+"""What one advertiser's money did: headline, both halves of the run, where opportunities went, what other bids would have bought.
+
+Everything is read from a run's tables and in currency units unless a name says otherwise; ``None`` stands for what cannot be told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bidsim.core.errors import UsageError, did_you_mean
+from bidsim.core.reasons import REASONS
+from bidsim.core.units import NANOS_PER_UNIT
+from bidsim.metrics.incrementality import ghost_ad_estimate
+from bidsim.metrics.intervals import Interval, poisson_interval
+
+if TYPE_CHECKING:
+    from bidsim.core.result import Columns, Result
+
+_Z95 = 1.959963984540054
+_MONEY = ("payment_nanos", "sales_nanos")
+
+
+@dataclass(frozen=True)
+class Account:
+    """An advertiser's part of a run.
+
+    Attributes:
+        result: The run.
+        advertiser: Name.
+        campaigns: Names of its campaigns, as in the tables.
+        rows: Their rows in ``campaigns``.
+
+    """
+
+    result: Result
+    advertiser: str
+    campaigns: tuple[str, ...]
+    rows: NDArray[np.int64]
+
+    def part(self, table: str) -> Columns:
+        """Rows of a table that are about its campaigns."""
+        columns = self.result.tables[table]
+        mine = set(self.campaigns)
+        rows = np.array([name in mine for name in columns["campaign"]], np.bool_)
+        return {name: values[rows] if isinstance(values, np.ndarray) else [v for v, kept in zip(values, rows, strict=True) if kept] for name, values in columns.items()}
+
+    def total(self, column: str) -> int:
+        """Sum of a whole-numbered column of ``campaigns``."""
+        return int(self.result.tables["campaigns"][column][self.rows].sum())
+
+
+def advertisers_of(result: Result) -> list[str]:
+    """Names of a run's advertisers."""
+    return sorted(set(result.tables["campaigns"]["advertiser"]))
+
+
+def account_of(result: Result, advertiser: str) -> Account:
+    """Find an advertiser's part of a run.
+
+    Raises:
+        UsageError: There is no such advertiser.
+
+    """
+    table = result.tables["campaigns"]
+    rows = np.flatnonzero(np.array([name == advertiser for name in table["advertiser"]], np.bool_))
+    if not len(rows):
+        known = advertisers_of(result)
+        raise UsageError(f"--advertiser {advertiser}: the run has no such advertiser{did_you_mean(advertiser, known)}; it has {', '.join(known[:20])}")
+    return Account(result, advertiser, tuple(table["campaign"][k] for k in rows), rows)
+
+
+def headline(account: Account) -> dict[str, Any]:
+    """Spend, conversions attributed and incremental, CPA and ROAS, with 95% intervals, of the run and of its halves."""
+    halves = _halves(account)
+    return {
+        **_figures(account.total("payment_nanos"), account.total("conversions"), account.total("sales_nanos"), _sales_spread(account)),
+        "incremental": _incremental(account),
+        **halves,
+    }
+
+
+def _figures(spend_nanos: int, conversions: int, sales_nanos: int, spread: float) -> dict[str, Any]:
+    spend, sales, counted = spend_nanos / NANOS_PER_UNIT, sales_nanos / NANOS_PER_UNIT, poisson_interval(conversions)
+    cpa = Interval(spend / conversions, spend / counted.high, spend / counted.low) if conversions else None
+    earned = Interval(sales / spend, max(sales - _Z95 * spread, 0.0) / spend, (sales + _Z95 * spread) / spend) if spend_nanos else None
+    return {"spend_nanos": spend_nanos, "spend": spend, "sales": sales, "conversions": counted._asdict(), "cpa": told(cpa), "roas": told(earned)}
+
+
+def told(interval: Interval | None) -> dict[str, float] | None:
+    """Give an interval the form in which pages carry it."""
+    return None if interval is None else interval._asdict()
+
+
+def _sales_spread(account: Account, lo: int = 0, hi: int = 2**62) -> float:
+    """Standard error of sales: of a compound Poisson sum, the root of the sum of squares."""
+    table = account.part("conversions")
+    rows = table["observed"] & (table["time_us"] >= lo) & (table["time_us"] < hi)
+    return float(np.sqrt(((table["value_nanos"][rows] / NANOS_PER_UNIT) ** 2).sum()))
+
+
+def _halves(account: Account) -> dict[str, Any]:
+    """The second half of the run, and the preceding one to compare it with."""
+    table = account.part("timeline")
+    starts = np.unique(table["start_us"])
+    middle = int(starts[len(starts) // 2])
+    found = {}
+    for name, rows, times in (("preceding", table["start_us"] < middle, (0, middle)), ("latest", table["start_us"] >= middle, (middle, 2**62))):
+        found[name] = _figures(
+            int(table["payment_nanos"][rows].sum()), int(table["conversions"][rows].sum()), int(table["sales_nanos"][rows].sum()), _sales_spread(account, *times)
+        )
+    return found
+
+
+def _incremental(account: Account) -> dict[str, Any]:
+    """Purchases that the ads caused: the ghost-ad estimate where users were held out, and the truth, which only a simulation knows."""
+    table = account.result.tables["incrementality"]
+    value, variance, known, true = 0.0, 0.0, True, 0
+    for k, name in enumerate(table["advertiser"]):
+        if name != account.advertiser:
+            continue
+        arms = [[int(table[f"{arm}_{what}"][k]) for what in ("users", "purchases", "purchases_squared")] for arm in ("served", "held_out")]
+        found = ghost_ad_estimate(*arms[0], *arms[1])
+        true += arms[0][1] - int(table["served_purchases_without_ads"][k])
+        if found is None:
+            known = False
+        else:
+            value, variance = value + found.value, variance + found.standard_error**2
+    half = _Z95 * float(np.sqrt(variance))
+    held = bool(account.result.manifest["scenario"].get("holdout", {}).get("share"))
+    return {"estimate": {"value": value, "low": value - half, "high": value + half} if known and held else None, "truth": true if held else None}
+
+
+def funnel(account: Account) -> dict[str, Any]:
+    """From matching requests to conversions, and what was lost on the way, by reason, with what it was believed to be worth."""
+    table = account.result.tables["campaigns"]
+    lost = {reason: int(table[f"lost_{reason}"][account.rows].sum()) for reason in REASONS if reason != "not_targeted"}
+    steps = {"matched": account.total("wins") + sum(lost.values())} | {name: account.total(name) for name in ("eligible", "bids", "wins", "views", "clicks", "conversions")}
+    bids = account.part("bids")
+    reason, value = np.array(bids["reason"], object), bids["value_nanos"] / NANOS_PER_UNIT
+    losses = []
+    for name, count in sorted(lost.items(), key=lambda item: -item[1]):
+        if count:
+            rows = reason == name
+            sampled = int(rows.sum())
+            mean = float(value[rows].mean()) if sampled else None
+            losses.append({"reason": name, "count": count, "share": count / steps["matched"], "worth": None if mean is None else mean * count, "sampled": sampled})
+    return {"steps": steps, "losses": losses}
+
+
+def bid_curve(account: Account) -> list[dict[str, Any]]:
+    """What multiples of the advertiser's bids would have bought in the surveyed auctions, rivals' bids and budgets left aside."""
+    table = account.part("landscape")
+    found = []
+    for factor in np.unique(table["bid_factor"]):
+        rows = table["bid_factor"] == factor
+        paid, conversions = int(table["payment_nanos"][rows].sum()), float(table["expected_conversions"][rows].sum())
+        found.append({"factor": float(factor), "wins": int(table["wins"][rows].sum()), "spend": paid / NANOS_PER_UNIT, "conversions": conversions})
+    return _with_margins(found)
+
+
+def _with_margins(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add what each further conversion costs from one point to the next."""
+    previous: dict[str, Any] | None = None
+    for point in points:
+        more = point["conversions"] - (previous["conversions"] if previous else 0.0)
+        paid = point["spend"] - (previous["spend"] if previous else 0.0)
+        point["marginal_cpa"] = paid / more if more > 0 else None
+        previous = point
+    return points
+
+
+def bid_arms(account: Account) -> list[dict[str, Any]]:
+    """What randomised bids led to: by arm the opportunities, wins, spend and conversions; empty where none were randomised."""
+    arms, rows = account.part("bid_arms"), account.part("explorations")
+    if not len(arms["campaign"]) or len(np.unique(arms["bid_factor"])) == 1:
+        return []
+    found = []
+    for factor in np.unique(arms["bid_factor"]):
+        mine = arms["bid_factor"] == factor
+        conversions = int(rows["converted"][np.abs(rows["assigned_bid"] - factor) < 1e-9].sum())  # noqa: PLR2004
+        offered, spend = int(arms["offered"][mine].sum()), int(arms["payment_nanos"][mine].sum()) / NANOS_PER_UNIT
+        found.append(
+            {
+                "factor": float(factor),
+                "offered": offered,
+                "wins": int(arms["wins"][mine].sum()),
+                "spend": spend,
+                "conversions": told(poisson_interval(conversions)),
+                "spend_per_thousand": 1000 * spend / offered if offered else None,
+            }
+        )
+    return found

@@ -1,0 +1,39 @@
+"""How far predictions can be trusted for one advertiser: predicted beside observed conversions, on impressions whose time has passed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.metrics.intervals import Interval, poisson_interval
+
+if TYPE_CHECKING:
+    from bidsim.metrics.advertiser import Account
+
+_GROUPS = 5
+FEWEST = 20
+"""Conversions below which nothing is said about the model."""
+
+
+def calibration(account: Account) -> dict[str, Any]:
+    """Predicted and observed conversions of kept impressions that are older than the attribution window, in groups by prediction."""
+    rows, scenario = account.part("auctions"), account.result.manifest["scenario"]
+    matured = rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]
+    predicted, came = rows["pcvr"][matured], rows["converted"][matured]
+    conversions, expected = int(came.sum()), float(predicted.sum())
+    counted = poisson_interval(conversions)
+    enough = conversions >= FEWEST
+    ratio = Interval(expected / counted.value, expected / counted.high, expected / counted.low) if enough else None
+    order = np.argsort(predicted, kind="stable")
+    groups = []
+    for part in np.array_split(order, _GROUPS) if enough else []:
+        seen = poisson_interval(int(came[part].sum()))
+        groups.append(
+            {
+                "impressions": len(part),
+                "predicted": float(predicted[part].sum()),
+                "observed": {"value": seen.value, "low": seen.low, "high": seen.high},
+            }
+        )
+    return {"impressions": len(predicted), "predicted": expected, "conversions": conversions, "over_observed": None if ratio is None else ratio._asdict(), "groups": groups}
