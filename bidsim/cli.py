@@ -17,6 +17,7 @@ from bidsim.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bidsim.core.result import Result
     from bidsim.scenario.load import Scenario
 
 QUICKSTART = "quickstart.toml"
@@ -80,9 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     audit = _add(commands, "audit", "say which pricing rule payments obey", _audit)
     audit.add_argument("log", type=Path, metavar="RUN_OR_LOG", help="a run directory, or a CSV or Parquet file with the columns bid and payment (and next_bid, if known)")
     audit.add_argument("--json", action="store_true", help="print the finding as JSON")
-    report = _add(commands, "report", "write an HTML page about a run", _report)
+    report = _add(commands, "report", "write HTML pages about a run: of the whole, and of each advertiser", _report)
     report.add_argument("run", type=Path, metavar="RUN", help="a run directory, such as runs/quickstart-1a2b3c4d5e6f")
-    report.add_argument("--out", type=Path, help="where to write the page; by default report.html in the run directory")
+    report.add_argument("--advertiser", metavar="NAME", help="write this advertiser's page only")
+    report.add_argument("--out", type=Path, help="where to write one page, of the whole run or of --advertiser; by default all pages go into the run directory")
+    report.add_argument("--open", action="store_true", help="open the page in a browser")
     return parser
 
 
@@ -328,13 +331,35 @@ def _validate(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from bidsim.core.result import REPORT, load_result  # noqa: PLC0415
+    from bidsim.core.result import ADVERTISERS, REPORT, load_result  # noqa: PLC0415
+    from bidsim.reports.advertiser import advertiser_page, write_advertiser  # noqa: PLC0415
     from bidsim.reports.page import write_report  # noqa: PLC0415
 
     result = load_result(chosen.run)
-    path = write_report(result, chosen.out or chosen.run / REPORT)
-    print(f"wrote {path}")
+    if chosen.advertiser is not None:
+        written = [write_advertiser(result, chosen.advertiser, chosen.out or chosen.run / ADVERTISERS / advertiser_page(result, chosen.advertiser))]
+    else:
+        written = [write_report(result, chosen.out or chosen.run / REPORT)]
+        if chosen.out is None and not result.manifest["scenario"].get("values"):
+            written.append(_advertisers(result, chosen.run / ADVERTISERS))
+    for path in written:
+        print(f"wrote {path}")
+    if chosen.open:
+        import webbrowser  # noqa: PLC0415
+
+        if not webbrowser.open(written[-1].resolve().as_uri()):
+            print(f"no browser could be started; open {written[-1].resolve().as_uri()}")
     return 0
+
+
+def _advertisers(result: Result, folder: Path) -> Path:
+    from bidsim.metrics.advertiser import advertisers_of  # noqa: PLC0415
+    from bidsim.progress import terminal_progress  # noqa: PLC0415
+    from bidsim.reports.advertiser import write_advertisers  # noqa: PLC0415
+
+    total = len(advertisers_of(result))
+    with terminal_progress() as progress:
+        return write_advertisers(result, folder, lambda done: progress("advertisers", done, total))
 
 
 def scenario_folder() -> Path:

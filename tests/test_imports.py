@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "scenario": BASE | L2 | {"engine", "scenario"},
     "metrics": BASE | {"metrics"},
     "explain": BASE | {"cvr", "metrics", "explain"},
-    "reports": BASE | {"metrics", "reports"},
+    "reports": BASE | {"metrics", "explain", "reports"},
     "experiments": BASE | L2 | {"engine", "scenario", "metrics", "explain", "experiments", "version", "progress"},
     "progress": {"interrupt"},
     "interrupt": set(),

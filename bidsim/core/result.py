@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
+    from numpy.typing import NDArray
 
 Columns = dict[str, Any]
 """A table as columns of equal length: name -> numpy array or list of text."""
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 MODELS = "model"
 REPORT = "report.html"
+ADVERTISERS = "advertisers"
 _FORMAT = 1
 _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
@@ -50,6 +52,7 @@ class Result:
     models: dict[str, Mapping[str, str]] = field(default_factory=dict)
     folder: Path | None = None
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    _codes: dict[tuple[str, str], tuple[list[str], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table as a pandas DataFrame.
@@ -65,6 +68,14 @@ class Result:
         if name not in self._frames:
             self._frames[name] = pd.DataFrame(self.tables[name])
         return self._frames[name]
+
+    def coded(self, table: str, column: str) -> tuple[list[str], NDArray[np.int64]]:
+        """Return a column of names as its distinct names, in order of appearance, and int64[rows] places among them."""
+        if (table, column) not in self._codes:
+            places: dict[str, int] = {}
+            codes = [places.setdefault(name, len(places)) for name in self.tables[table][column]]
+            self._codes[table, column] = (list(places), np.array(codes, np.int64))
+        return self._codes[table, column]
 
     @property
     def campaigns(self) -> pd.DataFrame:
@@ -246,7 +257,7 @@ def _swap_in(temporary: Path, target: Path) -> None:
 
 def _keep_foreign(old: Path, new: Path) -> None:
     """Carry over what a person put into the older run; pages about it go with it."""
-    ours = {MANIFEST, SUMMARY, MODELS, REPORT, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])} if is_run_directory(old) else set()
+    ours = {MANIFEST, SUMMARY, MODELS, REPORT, ADVERTISERS, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])} if is_run_directory(old) else set()
     for entry in old.iterdir():
         if entry.name not in ours and not (new / entry.name).exists():
             entry.rename(new / entry.name)

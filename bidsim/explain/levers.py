@@ -109,8 +109,8 @@ def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str]
     """The exploration slice as the estimator reads it; of impressions without outcome as many as tell something are kept."""
     table = result.tables["explorations"]
     owner = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["advertiser"], strict=True))
-    code = {name: k for k, name in enumerate(advertisers)}
-    advertiser = np.array([code[owner[c]] for c in table["campaign"]], np.int64)
+    names, campaign = result.coded("explorations", "campaign")
+    advertiser = np.array([advertisers.index(owner[name]) for name in names], np.int64)[campaign] if names else campaign
     happened = np.asarray(table[outcome], np.float64)
     barren = max(float((happened == 0).sum()), 1.0)
     keep = min(1.0, _NEGATIVES * float(happened.sum()) / barren)

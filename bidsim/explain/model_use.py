@@ -66,7 +66,8 @@ def feature_rows(result: Result, campaigns: tuple[str, ...], seat: str) -> NDArr
     table = result.tables["requests"]
     seats = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["seat"], strict=True))
     mine = {name for name in campaigns if seats[name] == seat}
-    rows = np.flatnonzero(np.array([name in mine for name in table["campaign"]], np.bool_))[:_LARGEST]
+    names, campaign = result.coded("requests", "campaign")
+    rows = np.flatnonzero(np.array([name in mine for name in names], np.bool_)[campaign])[:_LARGEST] if names else np.zeros(0, np.int64)
     if f"feature_{FEATURES[0]}" not in table:
         return np.zeros((0, len(FEATURES)), np.float32)
     return np.ascontiguousarray(np.column_stack([table[f"feature_{name}"][rows] for name in FEATURES]), np.float32)

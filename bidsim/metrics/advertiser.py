@@ -41,12 +41,20 @@ class Account:
     campaigns: tuple[str, ...]
     rows: NDArray[np.int64]
 
-    def part(self, table: str) -> Columns:
-        """Rows of a table that are about its campaigns."""
-        columns = self.result.tables[table]
-        mine = set(self.campaigns)
-        rows = np.array([name in mine for name in columns["campaign"]], np.bool_)
-        return {name: values[rows] if isinstance(values, np.ndarray) else [v for v, kept in zip(values, rows, strict=True) if kept] for name, values in columns.items()}
+    def part(self, table: str, *columns: str) -> Columns:
+        """Rows of a table that are about its campaigns; all columns, or those named."""
+        rows = self.rows_of(table)
+        found: Columns = {}
+        for name in columns or self.result.tables[table]:
+            values = self.result.tables[table][name]
+            found[name] = values[rows] if isinstance(values, np.ndarray) else [values[k] for k in rows]
+        return found
+
+    def rows_of(self, table: str) -> NDArray[np.int64]:
+        """Places of the rows that are about its campaigns."""
+        names, codes = self.result.coded(table, "campaign")
+        mine = np.array([name in self.campaigns for name in names], np.bool_)
+        return np.flatnonzero(mine[codes]) if len(names) else np.zeros(0, np.int64)
 
     def total(self, column: str) -> int:
         """Sum of a whole-numbered column of ``campaigns``."""
@@ -97,7 +105,7 @@ def told(interval: Interval | None) -> dict[str, float] | None:
 
 def _sales_spread(account: Account, lo: int = 0, hi: int = 2**62) -> float:
     """Standard error of sales: of a compound Poisson sum, the root of the sum of squares."""
-    table = account.part("conversions")
+    table = account.part("conversions", "observed", "time_us", "value_nanos")
     rows = table["observed"] & (table["time_us"] >= lo) & (table["time_us"] < hi)
     return float(np.sqrt(((table["value_nanos"][rows] / NANOS_PER_UNIT) ** 2).sum()))
 
@@ -139,7 +147,7 @@ def funnel(account: Account) -> dict[str, Any]:
     table = account.result.tables["campaigns"]
     lost = {reason: int(table[f"lost_{reason}"][account.rows].sum()) for reason in REASONS if reason != "not_targeted"}
     steps = {"matched": account.total("wins") + sum(lost.values())} | {name: account.total(name) for name in ("eligible", "bids", "wins", "views", "clicks", "conversions")}
-    bids = account.part("bids")
+    bids = account.part("bids", "reason", "value_nanos")
     reason, value = np.array(bids["reason"], object), bids["value_nanos"] / NANOS_PER_UNIT
     losses = []
     for name, count in sorted(lost.items(), key=lambda item: -item[1]):
@@ -175,7 +183,7 @@ def _with_margins(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def bid_arms(account: Account) -> list[dict[str, Any]]:
     """What randomised bids led to: by arm the opportunities, wins, spend and conversions; empty where none were randomised."""
-    arms, rows = account.part("bid_arms"), account.part("explorations")
+    arms, rows = account.part("bid_arms"), account.part("explorations", "converted", "assigned_bid")
     if not len(arms["campaign"]) or len(np.unique(arms["bid_factor"])) == 1:
         return []
     found = []

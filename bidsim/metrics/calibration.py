@@ -18,7 +18,7 @@ FEWEST = 20
 
 def calibration(account: Account) -> dict[str, Any]:
     """Predicted and observed conversions of kept impressions that are older than the attribution window, in groups by prediction."""
-    rows, scenario = account.part("auctions"), account.result.manifest["scenario"]
+    rows, scenario = account.part("auctions", "time_us", "pcvr", "converted"), account.result.manifest["scenario"]
     matured = rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]
     predicted, came = rows["pcvr"][matured], rows["converted"][matured]
     conversions, expected = int(came.sum()), float(predicted.sum())

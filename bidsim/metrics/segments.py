@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bidsim.core.requests import CATEGORIES
 from bidsim.metrics.intervals import poisson_interval
@@ -24,18 +25,19 @@ def segments(account: Account) -> list[dict[str, Any]]:
 
     Peers are the other advertisers with `FEWEST_USERS` users or more in the same segment; their rate is the mean of their own rates.
     """
-    mine, every = account.part("auctions"), account.result.tables["auctions"]
-    owner = dict(zip(account.result.tables["campaigns"]["campaign"], account.result.tables["campaigns"]["advertiser"], strict=True))
-    owners = np.array([owner[c] for c in every["campaign"]], object)
+    every, mine = account.result.tables["auctions"], account.rows_of("auctions")
+    user, clicked, converted = (np.asarray(every[name]) for name in ("user", "clicked", "converted"))
+    owners = _owners(account)
     found = []
     for field in (f for f in CATEGORIES if f in _FIELDS):
-        levels, all_levels = np.array(mine[field], object), np.array(every[field], object)
-        for level in sorted(set(mine[field])):
-            rows = levels == level
-            users = len(np.unique(mine["user"][rows]))
+        names, codes = account.result.coded("auctions", field)
+        for level in sorted(names):
+            everyone = codes == names.index(level)
+            rows = mine[everyone[mine]]
+            users = len(np.unique(user[rows]))
             if users < FEWEST_USERS:
                 continue
-            impressions, conversions = int(rows.sum()), int(mine["converted"][rows].sum())
+            impressions, conversions = len(rows), int(converted[rows].sum())
             counted = poisson_interval(conversions)
             found.append(
                 {
@@ -43,19 +45,26 @@ def segments(account: Account) -> list[dict[str, Any]]:
                     "level": level,
                     "users": users,
                     "impressions": impressions,
-                    "clicks": int(mine["clicked"][rows].sum()),
+                    "clicks": int(clicked[rows].sum()),
                     "conversions": conversions,
                     "rate": {"value": 1000 * counted.value / impressions, "low": 1000 * counted.low / impressions, "high": 1000 * counted.high / impressions},
-                    "peers": _peers(account, every, owners, all_levels == level),
+                    "peers": _peers(owners[everyone], user[everyone], converted[everyone], account.result.coded("campaigns", "advertiser")[0].index(account.advertiser)),
                 }
             )
     return found
 
 
-def _peers(account: Account, every: dict[str, Any], owners: Any, rows: Any) -> float | None:
+def _owners(account: Account) -> NDArray[np.int64]:
+    """Place of the advertiser of each kept impression among the run's advertisers."""
+    names, codes = account.result.coded("auctions", "campaign")
+    campaigns, (_, owner) = account.result.tables["campaigns"]["campaign"], account.result.coded("campaigns", "advertiser")
+    return np.asarray(np.array([owner[campaigns.index(name)] for name in names], np.int64)[codes]) if names else codes
+
+
+def _peers(owner: NDArray[np.int64], user: NDArray[np.int64], converted: NDArray[np.int64], own: int) -> float | None:
     rates = []
-    for other in sorted(set(owners[rows]) - {account.advertiser}):
-        theirs = rows & (owners == other)
-        if len(np.unique(every["user"][theirs])) >= FEWEST_USERS:
-            rates.append(1000 * float(every["converted"][theirs].mean()))
+    for other in np.unique(owner):
+        theirs = owner == other
+        if other != own and len(np.unique(user[theirs])) >= FEWEST_USERS:
+            rates.append(1000 * float(converted[theirs].mean()))
     return float(np.mean(rates)) if len(rates) >= FEWEST_PEERS else None

@@ -90,3 +90,56 @@ def points_with_line(x: Sequence[float], y: Sequence[float], xlabel: str, ylabel
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return svg(drawn, title)
+
+
+def bars(names: Sequence[str], values: Sequence[float], label: str, title: str) -> str:
+    """Draw one horizontal bar for each name, the value at its end."""
+    drawn, axes = figure(5.2, 0.7 + 0.26 * len(names))
+    axes.barh(range(len(names)), values, color=ACCENT, height=0.7)
+    for k, value in enumerate(values):
+        axes.text(value, k, f" {value:.1f}", va="center", color=INK, fontsize=8)
+    axes.set_yticks(range(len(names)), [short(n) for n in names])
+    axes.invert_yaxis()
+    axes.set_xlim(0, max([*values, 1e-12]) * 1.15)
+    axes.set_xlabel(label)
+    return svg(drawn, title)
+
+
+def intervals(names: Sequence[str], values: Sequence[tuple[float, ...]], label: str, title: str) -> str:
+    """Draw estimates with their intervals (value, low, high), and the line of no effect."""
+    drawn, axes = figure(5.2, 0.9 + 0.36 * len(names))
+    axes.axvline(0, color=SOFT, lw=1)
+    for k, (value, low, high) in enumerate(values):
+        axes.plot([low, high], [k, k], color=ACCENT, lw=2)
+        axes.plot(value, k, "o", color=ACCENT, ms=6)
+    axes.set_yticks(range(len(names)), [short(n, 40) for n in names])
+    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    return svg(drawn, title)
+
+
+def labelled_line(x: Sequence[float], y: Sequence[float], labels: Sequence[str], xlabel: str, ylabel: str, title: str) -> str:
+    """Draw a line through points that have names."""
+    drawn, axes = figure(5.2, 3.0)
+    axes.plot(x, y, "o-", color=ACCENT, ms=5, lw=1.2)
+    for a, b, name in zip(x, y, labels, strict=True):
+        axes.annotate(short(name), (a, b), textcoords="offset points", xytext=(6, -10), fontsize=8, color=INK)
+    axes.set_xlim(0, max([*x, 1e-12]) * 1.12)
+    axes.set_ylim(0, max([*y, 1e-12]) * 1.12)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return svg(drawn, title)
+
+
+def points_with_errors(x: Sequence[float], y: Sequence[tuple[float, float, float]], xlabel: str, ylabel: str, title: str) -> str:
+    """Draw points with intervals (value, low, high) beside the line on which both agree."""
+    drawn, axes = figure(4.4, 3.2)
+    most = max([*x, *(high for _, _, high in y), 1e-12]) * 1.05
+    axes.plot([0, most], [0, most], color=SOFT, lw=1)
+    for a, (value, low, high) in zip(x, y, strict=True):
+        axes.plot([a, a], [low, high], color=ACCENT, lw=1.5)
+        axes.plot(a, value, "o", color=ACCENT, ms=5)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return svg(drawn, title)

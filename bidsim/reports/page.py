@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.core.errors import RunDirectoryError, UsageError
 from bidsim.core.units import DAY, NANOS_PER_UNIT
 from bidsim.reports import charts
+from bidsim.reports.files import write_page
+from bidsim.reports.html import environment, whole_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bidsim.core.result import Result
 
 _LABELS = {
@@ -21,7 +21,6 @@ _LABELS = {
     "paced": "held back by pacing", "no_bid": "no bid", "timeout": "too late", "internal": "own seat bid more",
 }  # fmt: skip
 _BINS = 12
-_MARK = b'<meta name="generator" content="bidsim">'
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -31,19 +30,7 @@ def write_report(result: Result, path: Path) -> Path:
         UsageError: The place cannot be written.
 
     """
-    if not path.name or path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
-    page = render_report(result)
-    temporary = path.with_name(f".{path.name[:100]}.part-{os.getpid()}")
-    try:
-        if path.exists() and _MARK not in path.read_bytes()[:1000]:
-            raise UsageError(f"{path} exists and is not a page that bidsim wrote; choose another place with --out")
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
+    write_page(path, render_report(result))
     return path
 
 
@@ -54,22 +41,9 @@ def render_report(result: Result) -> str:
         RunDirectoryError: The run lacks what the page shows.
 
     """
-    import jinja2  # noqa: PLC0415
-
-    try:
-        return _render(result)
-    except (LookupError, TypeError, ValueError, AttributeError, jinja2.UndefinedError) as error:
-        raise RunDirectoryError(f"{result.folder or 'the run'} is damaged: {type(error).__name__}: {error}") from None
-
-
-def _render(result: Result) -> str:
-    import jinja2  # noqa: PLC0415
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"money": _money, "whole": _whole, "percent": _percent}
-    return environment.get_template("run.html").render(**_content(result))
+    filters = {"money": _money, "whole": _whole, "percent": _percent}
+    with whole_run(result):
+        return str(environment(**filters).get_template("run.html").render(**_content(result)))
 
 
 def _content(result: Result) -> dict[str, Any]:
@@ -82,6 +56,7 @@ def _content(result: Result) -> dict[str, Any]:
     return {
         "summary": summary,
         "manifest": result.manifest,
+        "advertisers": not _values_are_drawn(result),
         "campaigns": summary["campaigns"],
         "losses": {k: v for k, v in _LABELS.items() if k != "won"},
         "pictures": pictures,

@@ -1,0 +1,46 @@
+"""Writing pages: whole or not at all, and never over what is not ours."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bidsim.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MARK = b'<meta name="generator" content="bidsim">'
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page, or the JSON of one, in place of an older one.
+
+    Raises:
+        UsageError: The place cannot be written, or holds something that bidsim did not write.
+
+    """
+    if not path.name or path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
+    temporary = path.with_name(f".{path.name[:100]}.part-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not _is_ours(path):
+            raise UsageError(f"{path} exists and is not a page that bidsim wrote; choose another place with --out")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix == ".json":
+        try:
+            return {"advertiser", "headline"} <= set(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            return False
+    return _MARK in path.read_bytes()[:1000]

@@ -1,0 +1,92 @@
+"""Sentences of the advertiser's page, made from figures; they never say more than the figures do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bidsim.explain.words import action
+
+
+def figure(value: float, form: str) -> str:
+    """Write a number as its kind is read."""
+    if form == "money":
+        return f"{value:,.2f}"
+    if form == "whole":
+        return f"{value:,.0f}"
+    if form == "percent":
+        return f"{100 * value:.1f}%"
+    if form == "change":
+        return f"{100 * value:+.1f}%"
+    if form == "signed":
+        return f"{value:+,.1f}"
+    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
+
+
+def between(interval: dict[str, float], form: str) -> str:
+    """An interval in words."""
+    return f"{figure(interval['low'], form)} to {figure(interval['high'], form)}"
+
+
+def promise(row: dict[str, Any]) -> str:
+    """What an action is expected to bring, in a period as long as the run."""
+    found = row["conversions"]
+    told = [f"Expected: {figure(row['uplift']['value'], 'change')} conversions, that is {figure(found['value'], 'signed')} ({between(found, 'signed')}) in as long a time"]
+    if row["spend"] is not None:
+        told.append("at the same spend" if row["spend"] == 0 else f"spend {figure(row['spend'], 'signed')}")
+    if row["cpa"] is not None:
+        told.append(f"CPA {figure(row['cpa']['value'], 'money')} ({between(row['cpa'], 'money')})")
+    if row["lever"] == "price":
+        told.append(f"what sales earn before media cost: {figure(row['earnings']['value'], 'change')} ({between(row['earnings'], 'change')})")
+    return "; ".join(told) + "."
+
+
+def evidence(row: dict[str, Any]) -> str:
+    """What an action's promise rests on."""
+    return (
+        f"Evidence: {row['impressions']:,} randomised impressions and {row['conversions_seen']:,} conversions of this advertiser, "
+        f"{row['everyone']:,} conversions of all advertisers, towards whose effect this one is drawn."
+    )
+
+
+def headline_words(content: dict[str, Any]) -> list[str]:
+    """How the halves differ, and what the ads caused."""
+    facts = content["headline"]
+    told = []
+    before, after = facts["preceding"]["cpa"], facts["latest"]["cpa"]
+    if before and after:
+        apart = after["low"] > before["high"] or after["high"] < before["low"]
+        direction = "more" if after["value"] > before["value"] else "less"
+        if apart:
+            told.append(f"A conversion cost {direction} in the latest half ({figure(after['value'], 'money')}) than in the preceding one ({figure(before['value'], 'money')}).")
+        else:
+            told.append("The two halves do not differ in CPA by more than chance explains.")
+    if facts["incremental"]["estimate"] is None:
+        told.append("How many purchases the ads caused is unknown: no users were held out (holdout.share), or too few.")
+    else:
+        found = facts["incremental"]["estimate"]
+        sure = "" if found["low"] > 0 else " The interval includes nothing at all."
+        told.append(f"Compared with users held out, the ads caused {figure(found['value'], 'whole')} purchases ({between(found, 'whole')}).{sure}")
+        if facts["incremental"]["truth"] is not None:
+            told.append(f"This world is simulated, so the truth is known: it was {facts['incremental']['truth']:,}.")
+    return told
+
+
+def effect_words(content: dict[str, Any]) -> list[str]:
+    """Where the model would mislead whoever took it for causes."""
+    return [
+        f"{action(row['lever'], row['change'])}: the model would expect {figure(row['model_says'], 'change')}, dice found {figure(row['uplift']['value'], 'change')} "
+        f"({between(row['uplift'], 'change')}). Do not read the model as advice here."
+        for row in content["effects"]["levers"]
+        if row["disagrees"]
+    ]
+
+
+def trust_words(content: dict[str, Any]) -> list[str]:
+    """Whether the model predicts too many or too few conversions for this advertiser."""
+    trust = content["trust"]
+    seen = f"{trust['impressions']:,} kept impressions older than the attribution window, {trust['conversions']:,} conversions"
+    if trust["over_observed"] is None:
+        return [f"Too few conversions to say: {seen}."]
+    ratio = trust["over_observed"]
+    verdict = "no more than chance explains" if ratio["low"] <= 1 <= ratio["high"] else "too many" if ratio["value"] > 1 else "too few"
+    return [f"Of {seen} the model predicted {figure(trust['predicted'], 'short')}: {figure(ratio['value'], 'short')} times as many ({between(ratio, 'short')}), {verdict}."]
