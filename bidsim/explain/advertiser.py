@@ -131,7 +131,7 @@ def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], 
     margin = min(float(settings["products"][p]["margin"]) for p in products)
     advice = [advise(e, facts, margin, by_click=charge == "click") for e in explored.own[account.advertiser]]
     return {
-        "actions": sorted((asdict(a) for a in advice if a.silence is None), key=lambda a: -a["conversions"]["value"]),
+        "actions": sorted((asdict(a) for a in advice if a.silence is None), key=lambda a: -a["earnings"]["value"]),
         "silent": [asdict(a) for a in advice if a.silence is not None],
         "unknown": False,
         "randomised_conversions": explored.rows.conversions,

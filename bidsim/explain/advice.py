@@ -50,27 +50,37 @@ class Advice:
 
 
 def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
-    """Turn what is known of a lever into advice.
+    """Turn what is known of a lever into advice; a price is moved to where sales earn more, not to where there are more of them.
 
     Args:
-        effect: The better direction of the lever.
+        effect: The direction of the lever that brings more conversions, and its opposite.
         facts: The advertiser's headline.
         margin: Part of the price that a sale earns, the smallest among its products.
         by_click: Whether clicks are charged: what the action does to clicks, and so to spend, is then not told.
 
     """
+    told = _reckon(effect, facts, margin, by_click=by_click)
+    if effect.lever == "price" and effect.opposite is not None:
+        other = _reckon(effect.opposite, facts, margin, by_click=by_click)
+        if other.earnings is not None and told.earnings is not None and other.earnings["value"] > told.earnings["value"]:
+            return other
+    return told
+
+
+def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
     evidence = {"impressions": effect.impressions, "conversions_seen": effect.conversions, "everyone": effect.everyone, "needed": effect.needed}
     if effect.belief is None:
         return Advice(effect.lever, effect.change, None, None, None, None, None, **evidence, silence=effect.silence)
     low, value, high = (math.expm1(x) for x in (effect.belief.low, effect.belief.mean, effect.belief.high))
     before, spend = facts["conversions"]["value"], facts["spend"]
-    each = (margin + effect.change) / margin if effect.lever == "price" else 1.0
+    priced = effect.lever == "price"
+    each = (margin + effect.change) / margin if priced else 1.0
     earnings = {"value": (1 + value) * each - 1, "low": (1 + low) * each - 1, "high": (1 + high) * each - 1}
-    silence = effect.silence
+    silence = effect.silence if not priced or not effect.belief.speaks else None
     if silence is None and before == 0:
         silence = "no conversion came in this run, so there is nothing that a change could be reckoned from"
     elif silence is None and earnings["low"] <= 0:
-        silence = "it would sell more, but each sale would earn less, and together they may earn less than now"
+        silence = "it sells more, but each sale earns less, and together they may earn less than now" if value > 0 else "it may sell so much less that sales earn less than now"
     return Advice(
         lever=effect.lever,
         change=effect.change,

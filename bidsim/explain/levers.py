@@ -45,6 +45,7 @@ class LeverEffect:
         everyone: Randomised conversions of all advertisers.
         silence: Why nothing is advised, None where something is.
         needed: Randomised conversions, of all advertisers, that would settle an effect of 5%.
+        opposite: The same lever moved the other way; None where that is what this one is, or nothing can be said.
 
     """
 
@@ -57,6 +58,7 @@ class LeverEffect:
     everyone: int
     silence: str | None
     needed: int
+    opposite: LeverEffect | None = None
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,13 @@ def _by_advertiser(fitted: Fitted, names: Sequence[str], levers: Sequence[Lever]
 
 
 def _better(lever: Lever, beliefs: Sequence[Belief], own: Sequence[Estimate | None], impressions: int, conversions: int, everyone: int, kappa: float) -> LeverEffect:
-    d = 0 if beliefs[0].mean >= beliefs[1].mean else 1
-    action = lever.action if d == 0 else -lever.action
-    belief = beliefs[d]
-    silence = None
-    if not belief.speaks:
-        silence = f"with {100 * belief.false_sign:.0f}% probability even the direction is wrong"
-    elif belief.mean <= 0:
-        silence = "neither more nor less of it brings conversions"
-    change = math.expm1(action) if lever.name == "price" else action
-    return LeverEffect(lever.name, change, belief, own[d], impressions, conversions, everyone, silence, needed(kappa))
+    """The direction that brings more conversions, with the other one behind it."""
+    found = []
+    for belief, estimate, action in zip(beliefs, own, (lever.action, -lever.action), strict=True):
+        silence = None if belief.speaks else f"with {100 * belief.false_sign:.0f}% probability even the direction is wrong"
+        if silence is None and belief.mean <= 0:
+            silence = "it brings fewer conversions"
+        change = math.expm1(action) if lever.name == "price" else action
+        found.append(LeverEffect(lever.name, change, belief, estimate, impressions, conversions, everyone, silence, needed(kappa)))
+    more, less = found if beliefs[0].mean >= beliefs[1].mean else found[::-1]
+    return replace(more, opposite=less)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from bidsim.core.datasets import load_dataset
 
@@ -121,12 +122,11 @@ def believe(weights: NDArray[np.float64], means: NDArray[np.float64], sds: NDArr
     weights = weights / weights.sum()
     mean = float(weights @ means)
 
+    wide = np.where(sds > 0, sds, 1.0)
+
     def below(x: float) -> float:
         """Posterior probability of an effect of x at most."""
-        total = 0.0
-        for w, m, s in zip(weights, means, sds, strict=True):
-            total += w * (float(m <= x) if s == 0.0 else 0.5 * math.erfc((m - x) / (s * math.sqrt(2.0))))
-        return total
+        return float(weights @ np.where(sds > 0, ndtr((x - means) / wide), means <= x))
 
     zero = float(weights[(sds == 0.0) & (means == 0.0)].sum())
     negative = below(0.0) - zero
@@ -142,4 +142,4 @@ def believe(weights: NDArray[np.float64], means: NDArray[np.float64], sds: NDArr
                 high = half
         return 0.5 * (low + high)
 
-    return Belief(mean, quantile(0.025), quantile(0.975), min(1.0 - negative, negative + zero))
+    return Belief(mean, quantile(0.025), quantile(0.975), float(min(1.0 - negative, negative + zero)))

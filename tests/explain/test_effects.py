@@ -9,8 +9,8 @@ import pytest
 
 from bidsim.experiments.grading.grade import Graded, grade_world, score_method, score_ours
 from bidsim.experiments.grading.worlds import draw_rows, draw_world, randomise, rates, true_effects
-from bidsim.explain.effects import Estimate, Lever, Slice, estimate_effects
-from bidsim.explain.shrinkage import Prior, fit_prior, shrink
+from bidsim.explain.effects import Estimate, Lever, Slice, estimate_effects, fit_slice, own_effects
+from bidsim.explain.shrinkage import Prior, fit_prior, shrink, shrink_together
 
 WIDE = Prior((0.5, 0.1, 0.1, 0.1, 0.1, 0.1), (0.0, 0.01, 0.03, 0.06, 0.12, 0.24))
 
@@ -131,6 +131,8 @@ def test_score__by_hand() -> None:
         [Estimate("a", 0.1, 0.01), Estimate("b", -0.05, 0.01), Estimate("c", 0.0, 0.01)],
         500,
         0.0,
+        [[Estimate(n, v, 0.01) for n, v in zip("abc", (0.12, -0.05, 0.0), strict=True)], [Estimate(n, v, 0.01) for n, v in zip("abc", (0.08, -0.05, 0.0), strict=True)]],
+        np.array([truth, truth]),
     )
     found = score_method([graded], "what_if")
     assert found.signs_right == 0.5
@@ -138,3 +140,55 @@ def test_score__by_hand() -> None:
     assert found.regret_points == pytest.approx(100 * math.expm1(0.10))
     ours = score_ours([graded], WIDE)
     assert (ours.signs_right, ours.regret_points, ours.worlds_with_null_spoken, ours.spoken_signs_right) == (1.0, 0.0, 0.0, 1.0)
+
+
+def test_own_effects__lie_around_the_truth_of_each_advertiser() -> None:
+    z, alone, drawn = [], [], []
+    for seed in range(600, 603):
+        world = draw_world(seed)
+        rows, _ = _explored(seed, int(3_000 / world.rate), 0.3 if world.rate < 0.02 else 1.0)
+        whole = draw_rows(world, 200_000, np.random.default_rng(seed))
+        fitted = fit_slice(rows, world.levers)
+        own = [own_effects(fitted, a) for a in range(8)]
+        truth = np.array([true_effects(world, whole.of(a)) for a in range(8)])
+        z += [(e.value - t) / e.error for one, row in zip(own, truth, strict=True) for e, t in zip(one, row, strict=True)]
+        for k in range(len(world.levers)):
+            beliefs = shrink_together([one[k] for one in own], WIDE)[1]
+            alone += [abs(one[k].value - t) for one, t in zip(own, truth[:, k], strict=True)]
+            drawn += [abs(b.mean - t) for b, t in zip(beliefs, truth[:, k], strict=True)]
+    assert np.abs(z).max() < 4.5
+    assert 0.7 < np.std(z) < 1.1, "errors are widened by three tenths"
+    assert np.mean(drawn) < 0.7 * np.mean(alone)
+
+
+def test_own_effects__without_conversions_say_what_is_common() -> None:
+    world = draw_world(600)
+    rows, _ = _explored(600, int(1_500 / world.rate), 1.0)
+    none = Slice(rows.natural, rows.assigned, rows.score, rows.advertiser, np.where(rows.advertiser == 3, 0.0, rows.outcome), rows.keep)
+    fitted = fit_slice(none, world.levers)
+    own = [own_effects(fitted, a) for a in range(8)]
+    assert all(math.isinf(e.error) for e in own[3])
+    common, beliefs = shrink_together([one[0] for one in own], WIDE)
+    assert beliefs[3].mean == pytest.approx(common.mean)
+    assert beliefs[3].high - beliefs[3].low > common.high - common.low
+
+
+def test_units__count_once() -> None:
+    """Copying every row within its unit must not make anything surer."""
+    world = draw_world(601)
+    rows, _ = _explored(601, int(1_000 / world.rate), 1.0)
+    twice = [np.concatenate([part, part]) for part in (rows.natural, rows.assigned, rows.score, rows.advertiser, rows.outcome)]
+    units = np.tile(np.arange(len(rows.outcome)), 2)
+    once = estimate_effects(rows, world.levers)
+    copied = estimate_effects(Slice(*twice, rows.keep, units), world.levers)
+    free = estimate_effects(Slice(*twice, rows.keep), world.levers)
+    for a, b, c in zip(once, copied, free, strict=True):
+        assert b.error > 0.9 * a.error
+        assert c.error < 0.85 * b.error
+
+
+def test_shrink_together__nothing_known_is_the_prior() -> None:
+    common, beliefs = shrink_together([Estimate("a", 0.0, math.inf)] * 3, WIDE)
+    assert common.mean == pytest.approx(0.0, abs=1e-9)
+    assert beliefs[0].false_sign > 0.4
+    assert not beliefs[0].speaks

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.experiments.grading.worlds import Rows, World, draw_rows, draw_world, randomise, rates, true_effects
 from bidsim.explain.attribution import make_attributor
-from bidsim.explain.effects import Estimate, Lever, Slice, estimate_effects
-from bidsim.explain.shrinkage import Belief, Prior, shrink
+from bidsim.explain.effects import Estimate, Lever, Slice, common_effects, fit_slice, own_effects
+from bidsim.explain.shrinkage import Belief, Prior, shrink, shrink_together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,8 @@ class Graded:
         estimates: Ours before shrinkage.
         conversions: Randomised conversions.
         change: Conversions of the slice over those that natural values would have brought, less 1: what exploring cost, or gained.
+        own: By advertiser, ours from its own evidence.
+        own_truth: float64[advertisers, levers].
 
     """
 
@@ -45,10 +47,17 @@ class Graded:
     estimates: list[Estimate]
     conversions: int
     change: float
+    own: list[list[Estimate]]
+    own_truth: NDArray[np.float64]
 
     def beliefs(self, prior: Prior) -> list[Belief]:
         """Ours after shrinkage."""
         return [shrink(e, prior) for e in self.estimates]
+
+    def own_beliefs(self, prior: Prior) -> list[list[Belief]]:
+        """Ours by advertiser, [advertisers][levers], drawn towards what all have in common."""
+        by_lever = [shrink_together([one[k] for one in self.own], prior)[1] for k in range(len(self.levers))]
+        return [[beliefs[a] for beliefs in by_lever] for a in range(len(self.own))]
 
 
 def grade_world(seed: int, conversions: float) -> Graded:
@@ -71,8 +80,12 @@ def grade_world(seed: int, conversions: float) -> Graded:
         "what_if": _what_if(booster, world, logged),
         "difference_in_means": np.array([_difference(rows, k, lever) for k, lever in enumerate(world.levers)]),
     }
-    truth = true_effects(world, draw_rows(world, _TRUTH, dice))
-    return Graded(world.levers, world.null, truth, naive, estimate_effects(rows, world.levers), rows.conversions, change)
+    whole = draw_rows(world, _TRUTH, dice)
+    advertisers = range(int(whole.advertiser.max()) + 1)
+    own_truth = np.array([true_effects(world, whole.of(a)) for a in advertisers])
+    fitted = fit_slice(rows, world.levers)
+    own = [own_effects(fitted, a) for a in advertisers]
+    return Graded(world.levers, world.null, true_effects(world, whole), naive, common_effects(fitted), rows.conversions, change, own, own_truth)
 
 
 def _columns(rows: Rows) -> NDArray[np.float64]:
@@ -166,6 +179,11 @@ class Score:
     spoken_share: float | None = None
     spoken_signs_right: float | None = None
     worlds_with_null_spoken: float | None = None
+    own_error_points: float | None = None
+    own_alone_error_points: float | None = None
+    own_coverage: float | None = None
+    own_half_width: float | None = None
+    own_spoken_signs_right: float | None = None
 
 
 def score_method(worlds: Sequence[Graded], name: str) -> Score:
@@ -197,7 +215,26 @@ def score_ours(worlds: Sequence[Graded], prior: Prior) -> Score:
         spoken_share=float(np.mean([b.speaks for b, _ in matters])),
         spoken_signs_right=float(np.mean(signed)) if signed else None,
         worlds_with_null_spoken=float(np.mean(nulls)),
+        **_score_own(worlds, prior),
     )
+
+
+def _score_own(worlds: Sequence[Graded], prior: Prior) -> dict[str, float | None]:
+    """Effects of single advertisers: alone, and drawn to the others'."""
+    pairs = [
+        (belief, estimate, truth)
+        for g in worlds
+        for beliefs, estimates, truths in zip(g.own_beliefs(prior), g.own, g.own_truth, strict=True)
+        for belief, estimate, truth in zip(beliefs, estimates, truths, strict=True)
+    ]
+    spoken = [b.mean * t > 0 for b, _, t in pairs if b.speaks and abs(t) > 1e-4]  # noqa: PLR2004
+    return {
+        "own_error_points": float(np.mean([abs(100 * np.expm1(b.mean) - 100 * np.expm1(t)) for b, _, t in pairs])),
+        "own_alone_error_points": float(np.mean([abs(100 * np.expm1(e.value) - 100 * np.expm1(t)) for _, e, t in pairs])),
+        "own_coverage": float(np.mean([b.low <= t <= b.high for b, _, t in pairs])),
+        "own_half_width": float(np.median([100 * (b.high - b.low) / 2 for b, _, _ in pairs])),
+        "own_spoken_signs_right": float(np.mean(spoken)) if spoken else None,
+    }
 
 
 def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -52,6 +52,11 @@ class Rows:
     advertiser: NDArray[np.int64]
     natural: NDArray[np.float64]
 
+    def of(self, advertiser: int) -> Rows:
+        """One advertiser's rows."""
+        mine = self.advertiser == advertiser
+        return Rows(self.intent[mine], self.seen[mine], self.advertiser[mine], self.natural[mine])
+
 
 def draw_world(seed: int) -> World:
     """Draw a world: 8 to 11 levers, 2 to 4 of which do nothing."""

@@ -1,0 +1,113 @@
+"""Advice put to the test: actions are applied in the truth, all else stays, and the world is run again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.experiments.run import run
+from bidsim.explain.advertiser import describe_advertisers
+from bidsim.explain.levers import OF_THE_AD
+from bidsim.scenario.build import build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bidsim.response.truth import Truth
+    from bidsim.scenario.load import Scenario
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One piece of advice, and what came of it.
+
+    Attributes:
+        seed: Of the world.
+        advertiser: Who was advised.
+        lever: What was moved, by ``change``.
+        change: A part of the price, or units of the lever.
+        low: Lower end of the interval that was given for the change of conversions, as a part of them.
+        high: Upper end.
+        promised: Its middle.
+        came: What came, in expected conversions.
+        realised: What came in conversions of this seed.
+
+    """
+
+    seed: int
+    advertiser: str
+    lever: str
+    change: float
+    low: float
+    high: float
+    promised: float
+    came: float
+    realised: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the effect lies in its interval."""
+        return self.low <= self.came <= self.high
+
+
+def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
+    """Explore a share of the traffic, take all advice, and run the world again with each lever moved where that was advised.
+
+    Levers are moved in the truth alone: auctions are the same to the last one, so what comes is the direct effect that was promised.
+    The worlds that are compared explore nothing.
+    """
+    quiet = lambda stage, done, total: None  # noqa: E731
+    settings = scenario.settings
+    explored = run(replace(scenario, settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": share})})), progress=quiet)
+    advice = {name: content["advice"]["actions"] for name, content in describe_advertisers(explored)}
+    still = replace(scenario, settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": 0.0})}))
+    before = _conversions(still, {})
+    found = []
+    for lever in OF_THE_AD:
+        chosen = {name: row for name, rows in advice.items() for row in rows if row["lever"] == lever}
+        if not chosen:
+            continue
+        after = _conversions(still, {name: (lever, float(row["change"])) for name, row in chosen.items()})
+        for name, row in chosen.items():
+            came, realised = (after[name] / before[name] - 1).tolist()
+            given = row["uplift"]
+            found.append(Applied(settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came, realised))
+    return found
+
+
+def _conversions(scenario: Scenario, actions: Mapping[str, tuple[str, float]]) -> dict[str, NDArray[np.float64]]:
+    """Expected and realised conversions of each advertiser, with actions applied in the truth."""
+    simulation, _ = build(scenario)
+    owners = simulation.names.advertisers
+    simulation.sim = simulation.sim._replace(truth=moved_truth(simulation.sim.truth, scenario, [actions.get(owner) for owner in owners]))
+    table: dict[str, Any] = simulation.run(lambda done: None)["campaigns"]
+    found = {}
+    for name in dict.fromkeys(owners):
+        mine = np.array([owner == name for owner in table["advertiser"]])
+        found[name] = np.array([table["true_rate_sum"][mine].sum(), table["conversions_eventual"][mine].sum()], np.float64)
+    return found
+
+
+def moved_truth(truth: Truth, scenario: Scenario, actions: list[tuple[str, float] | None]) -> Truth:
+    """The truth with one action for each campaign, or none."""
+    response = scenario.settings.response
+    click, buy, price, nanos = truth.click_logit.copy(), truth.buy_logit.copy(), truth.log_price.copy(), truth.price_nanos.copy()
+    for c, action in enumerate(actions):
+        if action is None:
+            continue
+        lever, change = action
+        if lever == "price":
+            price[c] += math.log1p(change)
+            nanos[c] = round(nanos[c] * (1 + change))
+        elif lever == "creative":
+            click[c] += response.creative_effect * change
+        elif lever == "landing":
+            buy[c] += response.landing_effect * change
+        else:
+            buy[c] -= response.shipping_effect * change
+    return truth._replace(click_logit=click, buy_logit=buy, log_price=price, price_nanos=nanos)
