@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from bidsim.core.errors import BidsimError, ScenarioError
     from bidsim.core.result import Result, load_result
     from bidsim.experiments.run import run
+    from bidsim.explain.notebook import explain_result
     from bidsim.scenario.load import Scenario, load_scenario
 
 __version__ = VERSION
 
-__all__ = ["BidsimError", "Result", "Scenario", "ScenarioError", "__version__", "load_result", "load_scenario", "run"]
+__all__ = ["BidsimError", "Result", "Scenario", "ScenarioError", "__version__", "explain_result", "load_result", "load_scenario", "run"]
 
 _HOMES = {
     "BidsimError": "bidsim.core.errors",
     "Result": "bidsim.core.result",
     "Scenario": "bidsim.scenario.load",
     "ScenarioError": "bidsim.core.errors",
+    "explain_result": "bidsim.explain.notebook",
     "load_result": "bidsim.core.result",
     "load_scenario": "bidsim.scenario.load",
     "run": "bidsim.experiments.run",

@@ -331,8 +331,9 @@ def _validate(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from bidsim.core.result import ADVERTISERS, REPORT, load_result  # noqa: PLC0415
+    from bidsim.core.result import ADVERTISERS, CONSUMABLES, REPORT, load_result  # noqa: PLC0415
     from bidsim.reports.advertiser import advertiser_page, write_advertiser  # noqa: PLC0415
+    from bidsim.reports.consumables import write_consumables  # noqa: PLC0415
     from bidsim.reports.page import write_report  # noqa: PLC0415
 
     result = load_result(chosen.run)
@@ -341,7 +342,7 @@ def _report(chosen: argparse.Namespace) -> int:
     else:
         written = [write_report(result, chosen.out or chosen.run / REPORT)]
         if chosen.out is None and not result.manifest["scenario"].get("values"):
-            written.append(_advertisers(result, chosen.run / ADVERTISERS))
+            written += [write_consumables(result, chosen.run / CONSUMABLES), _advertisers(result, chosen.run / ADVERTISERS)]
     for path in written:
         print(f"wrote {path}")
     if chosen.open:

@@ -28,6 +28,7 @@ SUMMARY = "summary.json"
 MODELS = "model"
 REPORT = "report.html"
 ADVERTISERS = "advertisers"
+CONSUMABLES = "consumables.html"
 _FORMAT = 1
 _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
@@ -121,6 +122,12 @@ class Result:
     def incrementality(self) -> pd.DataFrame:
         """Purchases that advertising caused, by product line: the truth, and the ghost-ad estimate."""
         return self.frame("incrementality")
+
+    def explain(self, seat: str | None = None, **how: Any) -> Any:
+        """Shapley values of a seat's model as a `shap.Explanation`; see `bidsim.explain_result` for the arguments."""
+        import bidsim  # noqa: PLC0415  (the front door knows where explanations are made)
+
+        return bidsim.explain_result(self, seat, **how)
 
     def save(self, path: str | Path) -> Path:
         """Write a run directory; it appears under its name only when it is complete.
@@ -257,7 +264,7 @@ def _swap_in(temporary: Path, target: Path) -> None:
 
 def _keep_foreign(old: Path, new: Path) -> None:
     """Carry over what a person put into the older run; pages about it go with it."""
-    ours = {MANIFEST, SUMMARY, MODELS, REPORT, ADVERTISERS, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])} if is_run_directory(old) else set()
+    ours = {MANIFEST, SUMMARY, MODELS, REPORT, ADVERTISERS, CONSUMABLES, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])} if is_run_directory(old) else set()
     for entry in old.iterdir():
         if entry.name not in ours and not (new / entry.name).exists():
             entry.rename(new / entry.name)

@@ -147,3 +147,16 @@ def points_with_errors(x: Sequence[float], y: Sequence[tuple[float, float, float
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return svg(drawn, title)
+
+
+def grouped_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], label: str, title: str) -> str:
+    """Draw for each name one horizontal bar of each series."""
+    drawn, axes = figure(6.6, 0.9 + 0.55 * len(names))
+    height = 0.8 / len(series)
+    for j, ((name, values), colour) in enumerate(zip(series.items(), (SOFT, ACCENT, SECOND), strict=False)):
+        axes.barh([k + (j - (len(series) - 1) / 2) * height for k in range(len(names))], values, height=height, color=colour, label=name)
+    axes.set_yticks(range(len(names)), [short(n) for n in names])
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.legend(frameon=False, fontsize=8)
+    return svg(drawn, title)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bidsim.explain.words import action
 
+_FORMS: dict[str, Callable[[float], str]] = {
+    "money": "{:,.2f}".format,
+    "whole": "{:,.0f}".format,
+    "percent": lambda value: f"{100 * value:.1f}%",
+    "change": lambda value: f"{100 * value:+.1f}%",
+    "signed": "{:+,.1f}".format,
+    "plus": "{:+,.2f}".format,
+    "short": lambda value: f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}",  # noqa: PLR2004
+}
+
 
 def figure(value: float, form: str) -> str:
     """Write a number as its kind is read."""
-    if form == "money":
-        return f"{value:,.2f}"
-    if form == "whole":
-        return f"{value:,.0f}"
-    if form == "percent":
-        return f"{100 * value:.1f}%"
-    if form == "change":
-        return f"{100 * value:+.1f}%"
-    if form == "signed":
-        return f"{value:+,.1f}"
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
+    return _FORMS[form](value)
 
 
 def between(interval: dict[str, float], form: str) -> str:
