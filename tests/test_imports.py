@@ -20,8 +20,9 @@ ALLOWED: dict[str, set[str]] = {
     "scenario": BASE | L2 | {"engine", "scenario"},
     "metrics": BASE | {"metrics"},
     "explain": BASE | {"cvr", "metrics", "explain"},
-    "reports": BASE | {"metrics", "explain", "reports"},
-    "experiments": BASE | L2 | {"engine", "scenario", "metrics", "explain", "experiments", "version", "progress"},
+    "monitoring": BASE | {"metrics", "monitoring"},
+    "reports": BASE | {"metrics", "explain", "monitoring", "reports"},
+    "experiments": BASE | L2 | {"engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
     "progress": {"interrupt"},
     "interrupt": set(),
 }

@@ -102,6 +102,7 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
     share = result.manifest["scenario"].get("exploration", {}).get("share") or 0.1
     cost = cost_of_exploring(result)
     change = cost["conversions_change_share"] if cost else None
+    spend = cost["spend_change"] / cost["conversions"] if cost and cost["conversions"] else None
     found = []
     for lever in OF_THE_AD:
         known = {e.lever: e.needed for e in explored.own[account.advertiser]} if explored is not None else {}
@@ -114,6 +115,7 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
                 "share": share,
                 "days": wanted / daily if daily else None,
                 "conversions_change": None if change is None else wanted * change / (1 + change),
+                "spend_change": None if spend is None else wanted * spend,
             }
         )
     return found

@@ -153,7 +153,7 @@ def grouped_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], la
     """Draw for each name one horizontal bar of each series."""
     drawn, axes = figure(6.6, 0.9 + 0.55 * len(names))
     height = 0.8 / len(series)
-    for j, ((name, values), colour) in enumerate(zip(series.items(), (SOFT, ACCENT, SECOND), strict=False)):
+    for j, ((name, values), colour) in enumerate(zip(series.items(), ("#7b8794", ACCENT, SECOND), strict=False)):
         axes.barh([k + (j - (len(series) - 1) / 2) * height for k in range(len(names))], values, height=height, color=colour, label=name)
     axes.set_yticks(range(len(names)), [short(n) for n in names])
     axes.invert_yaxis()

@@ -165,6 +165,7 @@ def test_page__advice_follows_from_effects(many: Path) -> None:
     for plan in content["advice"]["experiments"]:
         assert plan["days"] == pytest.approx(plan["needed"] / (everyone / days * 0.9))
         assert plan["conversions_change"] == pytest.approx(plan["needed"] * change / (1 + change))
+        assert plan["spend_change"] == pytest.approx(plan["needed"] * result.summary["exploration"]["spend_change"] / explored["converted"].sum())
 
 
 def test_spend__of_all_pages_is_the_ledger(many: Path) -> None:

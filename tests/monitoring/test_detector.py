@@ -1,0 +1,122 @@
+"""Alarms: the statistics by plain formulas, what they promise in quiet times, and what they find."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bidsim.monitoring.baseline import fit_baseline, window_overdispersion
+from bidsim.monitoring.detector import MULTIPLIERS, Detector, advance, calibrate_threshold, change_point, count_alarms
+
+
+def _windows(dice: np.random.Generator, windows: int, mean: np.ndarray, overdispersion: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    expected = mean[None, :] * dice.gamma(50, 1 / 50, (windows, len(mean)))
+    wobble = dice.gamma(1 / overdispersion, overdispersion, expected.shape) if overdispersion else 1.0
+    return expected, dice.poisson(expected * wobble).astype(float)
+
+
+def test_advance__is_shiryaev_and_roberts_with_scipys_negative_binomial() -> None:
+    dice = np.random.default_rng(1)
+    mean, size = np.array([0.4, 3.0, 40.0]), np.array([5.0, 50.0, 1e9])
+    statistics, naive = np.zeros((3, len(MULTIPLIERS))), np.zeros((3, len(MULTIPLIERS)))
+    for _ in range(6):
+        y = dice.poisson(mean).astype(float)
+        total = advance(statistics, mean, y, size, np.array(MULTIPLIERS))
+        for s in range(3):
+            for j, r in enumerate(MULTIPLIERS):
+                if size[s] > 1e6:
+                    ratio = math.exp(stats.poisson.logpmf(y[s], r * mean[s]) - stats.poisson.logpmf(y[s], mean[s]))
+                else:
+                    logs = [stats.nbinom.logpmf(y[s], size[s], size[s] / (size[s] + m)) for m in (r * mean[s], mean[s])]
+                    ratio = math.exp(logs[0] - logs[1])
+                naive[s, j] = (1 + naive[s, j]) * ratio
+        np.testing.assert_allclose(statistics, naive, rtol=3e-5)  # a size of 1e9 is all but Poisson's
+        np.testing.assert_allclose(total, naive.mean(axis=1), rtol=1e-6)
+
+
+def test_statistics__have_mean_t_after_t_quiet_windows() -> None:
+    dice, slices = np.random.default_rng(2), 60_000
+    mean, size = np.full(slices, 4.0), np.full(slices, 20.0)
+    statistics = np.zeros((slices, 2))
+    for _ in range(5):
+        y = dice.negative_binomial(20, 20 / 24.0, slices).astype(float)
+        advance(statistics, mean, y, size, np.array([0.7, 1.4]))
+    np.testing.assert_allclose(statistics.mean(axis=0), [5.0, 5.0], rtol=0.05)
+
+
+def test_statistics__stay_finite_and_wait_where_nothing_is_expected() -> None:
+    statistics = np.zeros((2, len(MULTIPLIERS)))
+    for _ in range(400):
+        total = advance(statistics, np.array([100.0, 0.0]), np.array([1e4, 0.0]), np.full(2, 1e9), np.array(MULTIPLIERS))
+    assert np.isfinite(statistics).all()
+    assert total[0] > 1e100
+    assert total[1] == 0.0
+
+
+def test_baseline__shrinks_towards_all_and_finds_the_scatter() -> None:
+    dice = np.random.default_rng(3)
+    mean = np.exp(dice.normal(1.5, 1.2, 800))
+    true = dice.gamma(1 / 0.04, 0.04, 800)
+    expected, _ = _windows(dice, 40, mean)
+    observed = dice.poisson(expected * true * 0.9 * dice.gamma(1 / 0.02, 0.02, expected.shape)).astype(float)
+    found = fit_baseline(expected, observed)
+    assert found.overdispersion == pytest.approx(0.02, abs=0.006)
+    assert found.spread == pytest.approx(0.04, abs=0.015)
+    plain = observed.sum(axis=0) / expected.sum(axis=0)
+    assert np.abs(found.factor - 0.9 * true).mean() < 0.9 * np.abs(plain - 0.9 * true).mean()
+    assert (found.size <= 1 / found.overdispersion + 1e-9).all()
+    nothing = fit_baseline(np.zeros((3, 2)), np.zeros((3, 2)))
+    assert np.isfinite(nothing.factor).all()
+    with pytest.raises(ValueError, match="too few"):
+        fit_baseline(np.ones((1, 2)), np.ones((1, 2)))
+
+
+def test_overdispersion__of_poisson_counts_is_nothing() -> None:
+    expected, observed = _windows(np.random.default_rng(4), 60, np.full(500, 20.0))
+    assert window_overdispersion(expected, observed) < 0.002
+
+
+def test_change_point__finds_where_a_rate_halved() -> None:
+    mean = np.full(30, 50.0)
+    came = np.concatenate([np.full(18, 51.0), np.full(12, 24.0)])
+    assert change_point(mean, came) == (18, pytest.approx(0.48))
+
+
+def test_detector__keeps_its_promise_and_finds_what_broke() -> None:
+    dice, slices = np.random.default_rng(5), 300
+    mean = np.exp(dice.normal(1.5, 1.2, slices))
+    mean[7] = 30.0
+    learned = fit_baseline(*_windows(dice, 60, mean, 0.01))
+    weight = np.full(slices, 1 / slices)
+    statistics, largest = np.zeros((slices, len(MULTIPLIERS))), []
+    for e, o in zip(*_windows(dice, 3_000, mean, 0.01), strict=True):
+        largest.append(weight * advance(statistics, learned.factor * e, o, learned.size, np.array(MULTIPLIERS)))
+    threshold = calibrate_threshold(np.array(largest), 1 / 300)
+    assert count_alarms(np.array(largest), threshold) <= 10
+    assert count_alarms(np.array(largest), 0.5 * threshold) >= 10
+    quiet = Detector(learned, weight, threshold)
+    false_alarms = sum(len(quiet.watch(e, o)) for e, o in zip(*_windows(dice, 1_500, mean, 0.01), strict=True))
+    assert false_alarms <= 15, "5 are promised"
+    watched, first = Detector(learned, weight, threshold), None
+    expected, observed = _windows(dice, 40, mean, 0.01)
+    observed[20:, 7] = dice.poisson(0.4 * expected[20:, 7])
+    for t, (e, o) in enumerate(zip(expected, observed, strict=True)):
+        for alarm in watched.watch(e, o):
+            if first is None and t >= 20:
+                first = alarm
+    assert first is not None
+    assert first.slice == 7
+    assert first.window - 20 <= 6
+    assert abs(first.since - 20) <= 1
+    assert 0.2 < first.multiplier < 0.6
+    assert first.strength >= 0
+
+
+def test_count_alarms__counts_once_until_it_fell() -> None:
+    path = np.array([[0.0, 5.0, 9.0, 4.0, 6.0, 0.3, 7.0]]).T
+    assert count_alarms(path, 5.0) == 2
+    assert count_alarms(path, 8.0) == 1
+    assert count_alarms(path, 20.0) == 0
