@@ -29,7 +29,7 @@ MODELS = "model"
 REPORT = "report.html"
 ADVERTISERS = "advertisers"
 CONSUMABLES = "consumables.html"
-_FORMAT = 1
+_FORMAT = 2
 _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
 

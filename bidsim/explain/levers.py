@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bidsim.explain.effects import FEWEST, Estimate, Fitted, Lever, Slice, common_effects, fit_slice, own_effects
 from bidsim.explain.shrinkage import Belief, Prior, known_prior, shrink, shrink_together
@@ -110,6 +109,9 @@ def _levers(settings: dict[str, Any]) -> tuple[Lever, ...]:
 def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str], outcome: str = "converted") -> Slice:
     """The exploration slice as the estimator reads it; of impressions without outcome as many as tell something are kept."""
     table = result.tables["explorations"]
+    if not levers:
+        empty = np.zeros((0, 0))
+        return Slice(empty, empty, np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
     owner = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["advertiser"], strict=True))
     names, campaign = result.coded("explorations", "campaign")
     advertiser = np.array([advertisers.index(owner[name]) for name in names], np.int64)[campaign] if names else campaign
@@ -121,12 +123,7 @@ def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str]
     natural, assigned = (np.column_stack([seen[v.name](table[f"{which}_{v.name}"]) for v in levers]) for which in ("natural", "assigned"))
     rate = np.clip(np.asarray(table["pcvr"]), 1e-9, 1 - 1e-9)
     unit = np.unique(np.column_stack([table["user"], advertiser]), axis=0, return_inverse=True)[1].reshape(-1)
-    return Slice(natural, assigned, np.log(rate / (1 - rate)), advertiser, happened, keep, unit).only(rows) if len(levers) else _nothing(happened)
-
-
-def _nothing(happened: NDArray[np.float64]) -> Slice:
-    empty = np.zeros((0, 0))
-    return Slice(empty, empty, np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+    return Slice(natural, assigned, np.log(rate / (1 - rate)), advertiser, happened, keep, unit).only(rows)
 
 
 def _silent(rows: Slice, advertiser: int, lever: str, why: str) -> LeverEffect:

@@ -30,12 +30,17 @@ def write_report(result: Result, path: Path) -> Path:
         UsageError: The place cannot be written.
 
     """
-    write_page(path, render_report(result))
+    beside = result.folder is not None and path.resolve().parent == result.folder.resolve()
+    write_page(path, render_report(result, linked=beside and not _values_are_drawn(result)))
     return path
 
 
-def render_report(result: Result) -> str:
+def render_report(result: Result, *, linked: bool = False) -> str:
     """Return the page as HTML; the same result gives the same bytes.
+
+    Args:
+        result: The run.
+        linked: Whether the advertisers' pages lie beside it.
 
     Raises:
         RunDirectoryError: The run lacks what the page shows.
@@ -43,7 +48,7 @@ def render_report(result: Result) -> str:
     """
     filters = {"money": _money, "whole": _whole, "percent": _percent}
     with whole_run(result):
-        return str(environment(**filters).get_template("run.html").render(**_content(result)))
+        return str(environment(**filters).get_template("run.html").render(linked=linked, **_content(result)))
 
 
 def _content(result: Result) -> dict[str, Any]:
@@ -56,7 +61,6 @@ def _content(result: Result) -> dict[str, Any]:
     return {
         "summary": summary,
         "manifest": result.manifest,
-        "advertisers": not _values_are_drawn(result),
         "campaigns": summary["campaigns"],
         "losses": {k: v for k, v in _LABELS.items() if k != "won"},
         "pictures": pictures,

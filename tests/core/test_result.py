@@ -64,7 +64,7 @@ def test_load_result__says_what_is_wrong(run_small: Callable[..., bidsim.Result]
         elif damage == "bad json":
             manifest.write_text("{")
         elif damage == "other format":
-            manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
+            manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
         else:
             (run / "campaigns.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(RunDirectoryError, match=r"run"):

@@ -236,7 +236,14 @@ def test_pages__same_bytes_and_small(many: Path, tmp_path: Path) -> None:
     assert {f"{k + 1:03d}-{name}.html" for k, name in enumerate(sorted(NAMES))} <= set(links)
 
 
-@pytest.mark.parametrize(("changes", "said"), [({"exploration.share": 0.0}, "no lever was varied"), ({"exploration.share": 0.02}, "300 are needed before anything can be said")])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"exploration.share": 0.0}, "no lever was varied"),
+        ({"exploration.share": 0.02}, "300 are needed before anything can be said"),
+        ({"exploration.levers": ["bid"]}, "no lever of the ad was varied"),
+    ],
+)
 def test_page__says_that_effects_are_unknown(changes: dict[str, Any], said: str) -> None:
     content = describe_advertiser(bidsim.run(scenario_of(_world(NAMES[:3], requests=6_000, **changes)), progress=lambda *a: None), "shop-1")
     assert not content["effects"]["known"]
