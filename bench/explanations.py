@@ -23,6 +23,7 @@ from bidsim.scenario.load import load_scenario
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Mapping
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "scenarios" / "quickstart.toml"
 _COLUMNS = 30
@@ -70,7 +71,30 @@ def measure(options: Namespace) -> Report:
     for conversions in (5_000,) if options.quick else tuple(_GOALS):
         _grade(report, conversions, options.seed, worlds, prior)
     _applied(report, options.seed, 2 if options.quick else worlds, {"requests": 300_000, "history.requests": 600_000} if options.quick else {})
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "grade.md").write_text(grade_table({f.id: f.value for f in report.figures}), encoding="utf-8")
     return report
+
+
+def grade_table(found: Mapping[str, float | None]) -> str:
+    """The grade as a Markdown table, from figures by their ids: ours and the naive ways, by randomised conversions."""
+    ways = {"": "**bidsim**", "_difference_in_means": "difference in means, same slice", "_what_if": 'model "what if"', "_gain": "gain"}
+    ways |= {"_mean_shap": "mean abs(SHAP)", "_permutation": "permutation"}
+    columns = {
+        "rank_correlation": ("rank correlation", "{:.2f}"), "ordered_right": ("pairs in order", "{:.1%}"), "signs_right": ("signs right", "{:.0%}"),
+        "error_points": ("error, points", "{:.2f}"), "regret_points": ("regret, points", "{:.2f}"), "coverage": ("95% intervals hold", "{:.1%}"),
+        "half_width": ("half-width, points", "{:.2f}"), "spoken_share": ("speaks of", "{:.0%}"), "spoken_signs_right": ("signs right of these", "{:.1%}"),
+        "worlds_with_null_spoken": ("worlds with a null lever spoken of", "{:.0%}"),
+    }  # fmt: skip
+    lines = [f"| randomised conversions | method | {' | '.join(label for label, _ in columns.values())} |", "|---" * (len(columns) + 2) + "|"]
+    for conversions in _GOALS:
+        for suffix, name in ways.items():
+            told = [found.get(f"c{conversions}{suffix}_{key}") for key in columns]
+            if any(value is not None for value in told):
+                cells = ["" if value is None else form.format(value) for value, (_, form) in zip(told, columns.values(), strict=True)]
+                lines.append(f"| {conversions:,} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _attribution(report: Report, options: Namespace) -> None:

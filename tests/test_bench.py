@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.decisions import market_of
+from bench.explanations import grade_table
 from bench.figures import Figure, Report, measured
 from bench.realism import distance, variation
 from bidsim.core.contracts import score_task
@@ -79,3 +80,13 @@ def test_open_loop__latency_grows_without_bound_beyond_capacity() -> None:
     flooded = market.open_loop(market.ours, requests, 20e9 / mean, 1)
     assert np.median(flooded[-100:]) > 20 * np.median(calm)
     assert np.median(flooded[-100:]) > 3 * np.median(flooded[:100])
+
+
+def test_grade_table__has_a_row_for_each_method_that_was_graded() -> None:
+    found = {"c5000_rank_correlation": 0.751, "c5000_coverage": 0.946, "c5000_gain_rank_correlation": 0.3, "c12000_spoken_share": 0.55, "c5000_error_points": None}
+    lines = grade_table(found).splitlines()
+    assert lines[0].startswith("| randomised conversions | method | rank correlation | pairs in order |")
+    assert [line.split(" | ")[:3] for line in lines[2:]] == [["| 5,000", "**bidsim**", "0.75"], ["| 5,000", "gain", "0.30"], ["| 12,000", "**bidsim**", ""]]
+    assert "94.6%" in lines[2]
+    assert "55%" in lines[4]
+    assert len({line.count("|") for line in lines}) == 1
