@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bidsim.explain.advice import advise, experiment
+from bidsim.explain.advice import advise, experiment, never_varied
 from bidsim.explain.effects import FEWEST
 from bidsim.explain.levers import Explored, LeverEffect, explore
 from bidsim.explain.model_use import explained_model, feature_rows, feature_use, what_if
@@ -130,6 +130,7 @@ def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], 
     products = {account.result.tables["campaigns"]["product"][k] for k in account.rows}
     margin = min(float(settings["products"][p]["margin"]) for p in products)
     advice = [advise(e, facts, margin, by_click=charge == "click") for e in explored.own[account.advertiser]]
+    advice += never_varied(explored)
     return {
         "actions": sorted((asdict(a) for a in advice if a.silence is None), key=lambda a: -a["earnings"]["value"]),
         "silent": [asdict(a) for a in advice if a.silence is not None],

@@ -67,6 +67,13 @@ def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_clic
     return told
 
 
+def never_varied(explored: Explored) -> list[Advice]:
+    """Levers of the ad that dice did not set, of which nothing is known."""
+    varied, total = {lever.name for lever in explored.levers}, explored.rows.conversions
+    why = "it was never varied, so nothing is known of it"
+    return [Advice(name, 0.0, None, None, None, None, None, 0, 0, total, why, needed(KAPPA[name])) for name in OF_THE_AD if name not in varied]
+
+
 def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
     evidence = {"impressions": effect.impressions, "conversions_seen": effect.conversions, "everyone": effect.everyone, "needed": effect.needed}
     if effect.belief is None:

@@ -167,6 +167,13 @@ class Design:
         found.levers = levers
         return found
 
+    def only(self, rows: NDArray[np.bool_]) -> Design:
+        """The same design over some of the rows."""
+        found = copy(self)
+        found.rows, found.score, found.products, found.fixed = self.rows.only(rows), self.score[rows], self.products[rows], self.fixed[rows]
+        found.natural = [block[rows] for block in self.natural]
+        return found
+
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """All columns with the levers at ``values``, float64[n, levers]."""
         blocks = [lever.basis(values[:, k]) - self.middle[k] for k, lever in enumerate(self.levers)]
@@ -218,27 +225,27 @@ def own_effects(fitted: Fitted, advertiser: int) -> list[Estimate]:
     What levers do there is a departure from the model of all, fitted to the advertiser's rows with a level of its own; everything else (natural
     values, products) is taken from the model of all. Where there are no rows the errors are infinite.
     """
-    design, every = fitted.design, fitted.design.rows
-    mine = every.advertiser == advertiser
-    if not every.outcome[mine].any():
+    mine = fitted.design.rows.advertiser == advertiser
+    design = fitted.design.only(mine)
+    rows = design.rows
+    if not rows.outcome.any():
         return [Estimate(lever.name, 0.0, math.inf) for lever in design.levers]
-    rows = every.only(mine)
     blocks = [lever.basis(rows.assigned[:, k]) - lever.basis(rows.natural[:, k]) for k, lever in enumerate(design.levers)]
     own = np.concatenate([np.ones((len(rows.outcome), 1)), *blocks], axis=1)
     precision = np.concatenate([[1e-4], np.full(own.shape[1] - 1, 1.0 / _RIDGE_MAIN**2)])
     delta, covariance = _fit(own, rows.outcome, precision, fitted.assigned[mine] @ fitted.beta, rows.unit)
-    natural = design.at(every.natural)[mine]
+    natural = design.at(rows.natural)
     eta = math.log(rows.keep) + natural @ fitted.beta + delta[0]
     still = np.zeros_like(own)
     still[:, 0] = 1.0
     base, base_slope = _mean_rate(still, eta, rows.weight)
     found = []
     for k, lever in enumerate(design.levers):
-        values = _with_lever(every.natural, k, lever)
+        values = _with_lever(rows.natural, k, lever)
         moved = still.copy()
         first = 1 + sum(block.shape[1] for block in blocks[:k])
-        moved[:, first : first + blocks[k].shape[1]] = lever.basis(values[mine, k]) - lever.basis(rows.natural[:, k])
-        shifted = eta + (design.at(values)[mine] - natural) @ fitted.beta + (moved - still) @ delta
+        moved[:, first : first + blocks[k].shape[1]] = lever.basis(values[:, k]) - lever.basis(rows.natural[:, k])
+        shifted = eta + (design.at(values) - natural) @ fitted.beta + (moved - still) @ delta
         rate, slope = _mean_rate(moved, shifted, rows.weight)
         gradient = slope / rate - base_slope / base
         found.append(Estimate(lever.name, math.log(rate / base), _WIDER_OWN * math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))))

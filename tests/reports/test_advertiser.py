@@ -259,6 +259,16 @@ def test_page__says_that_effects_are_unknown(changes: dict[str, Any], said: str)
         assert plan["needed"] >= 300
 
 
+def test_page__says_what_was_never_varied() -> None:
+    world = _world(NAMES[:3], **{"exploration.levers": ["creative", "bid"], "seats.main.model": "oracle"})
+    content = describe_advertiser(bidsim.run(scenario_of(world), progress=lambda *a: None), "shop-1")
+    assert [row["lever"] for row in content["effects"]["levers"]] == ["creative"]
+    silent = {row["lever"]: row["silence"] for row in content["advice"]["silent"]}
+    assert all("never varied" in silent[lever] for lever in ("price", "landing", "shipping_days"))
+    assert len(content["advice"]["experiments"]) == 4
+    assert "Landing page: it was never varied" in " ".join(" ".join(_parsed(render_advertiser(content)).text).split())
+
+
 def test_page__price_that_sells_more_and_earns_less_is_not_advised() -> None:
     """A margin of 10% does not bear a price 5% lower, whatever it sells."""
     world = _world(NAMES[:4], **{"products.soap.margin": 0.1, "response.price_elasticity": 4.0, "exploration.share": 1.0, "requests": 24_000})
