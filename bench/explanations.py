@@ -148,8 +148,7 @@ def _applied(report: Report, seed: int, seeds: int, size: dict[str, int]) -> Non
     report.add(measured("advice_given", each, "pieces of advice, by seed", ">= 10"))
     if every:
         report.add(Figure("advice_holds", float(np.mean([a.holds for a in every])), f"of {len(every)} effects lie in their intervals", goal=">= 0.9"))
-        worse = [a for a in every if a.came < min(a.low, 0.0)]
-        report.add(Figure("advice_worse_than_nothing", float(len(worse)), "effects below nothing by more than their interval", goal="<= 0"))
+        report.add(Figure("advice_worse_than_nothing", float(sum(a.harms for a in every)), "earn less than doing nothing, by more than their interval", goal="<= 0"))
         report.add(measured("advice_error_points", [100 * abs(a.came - a.promised) for a in every], "points of uplift, promised less what came"))
 
 

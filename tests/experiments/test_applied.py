@@ -45,5 +45,17 @@ def test_apply_advice__promises_are_kept() -> None:
     assert all(isinstance(a, Applied) for a in found)
     creative = [a for a in found if a.lever == "creative"]
     assert len(creative) == 4
-    assert all(a.holds for a in creative)
+    assert all(a.holds and not a.harms for a in creative)
+    assert all(a.earned == pytest.approx(a.came) for a in creative)
+    assert all(a.earned == pytest.approx((1 + a.came) * (0.5 + a.change) / 0.5 - 1) for a in found if a.lever == "price")
     assert all(a.came == pytest.approx(0.17, abs=0.07) for a in creative)
+
+
+def test_applied__harms_where_it_earns_less_than_nothing_and_than_promised() -> None:
+    kept = Applied(0, "a", "creative", 0.25, 0.01, 0.05, 0.03, 0.02, 0.0, 0.02)
+    assert kept.holds
+    assert not kept.harms
+    dearer = Applied(0, "a", "price", 0.05, -0.09, -0.03, -0.06, -0.10, 0.0, 0.05)
+    assert not dearer.holds
+    assert not dearer.harms, "fewer sales at a higher price earn more"
+    assert Applied(0, "a", "creative", 0.25, 0.01, 0.05, 0.03, -0.01, 0.0, -0.01).harms

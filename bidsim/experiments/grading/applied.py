@@ -36,6 +36,7 @@ class Applied:
         promised: Its middle.
         came: What came, in expected conversions.
         realised: What came in conversions of this seed.
+        earned: What came, as a change of what sales earn before media cost: a higher price sells less and may earn more.
 
     """
 
@@ -48,11 +49,17 @@ class Applied:
     promised: float
     came: float
     realised: float
+    earned: float
 
     @property
     def holds(self) -> bool:
         """Whether the effect lies in its interval."""
         return self.low <= self.came <= self.high
+
+    @property
+    def harms(self) -> bool:
+        """Whether it is worse than doing nothing by more than the interval allows."""
+        return self.earned < 0 and self.came < self.low
 
 
 def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
@@ -76,7 +83,8 @@ def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
         for name, row in chosen.items():
             came, realised = (after[name] / before[name] - 1).tolist()
             given = row["uplift"]
-            found.append(Applied(settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came, realised))
+            each = (1 + row["earnings"]["value"]) / (1 + given["value"])
+            found.append(Applied(settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came, realised, (1 + came) * each - 1))
     return found
 
 
