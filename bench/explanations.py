@@ -15,7 +15,7 @@ from bench import models
 from bench.figures import Figure, Report, measured
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.experiments.grading.applied import apply_advice
-from bidsim.experiments.grading.grade import NAIVE, Score, grade_world, score_method, score_ours
+from bidsim.experiments.grading.grade import NAIVE, Graded, Score, grade_world, score_method, score_ours
 from bidsim.experiments.worlds import share_models
 from bidsim.explain.attribution import make_attributor
 from bidsim.explain.shrinkage import Prior, known_prior
@@ -23,7 +23,7 @@ from bidsim.scenario.load import load_scenario
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "scenarios" / "quickstart.toml"
 _COLUMNS = 30
@@ -68,8 +68,11 @@ def measure(options: Namespace) -> Report:
     _attribution(report, options)
     worlds = options.worlds or (3 if options.quick else 20)
     prior = known_prior()
-    for conversions in (5_000,) if options.quick else tuple(_GOALS):
-        _grade(report, conversions, options.seed, worlds, prior)
+    sizes = (5_000,) if options.quick else tuple(_GOALS)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        drawn = list(pool.map(grade_world, [options.seed * 1_000 + 200_000 + k for k in range(worlds)], [sizes] * worlds))
+    for k, conversions in enumerate(sizes):
+        _grade(report, conversions, [world[k] for world in drawn], prior)
     _applied(report, options.seed, 2 if options.quick else worlds, {"requests": 300_000, "history.requests": 600_000} if options.quick else {})
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -125,11 +128,9 @@ def _attribution(report: Report, options: Namespace) -> None:
     report.add(Figure("attribution_largest_difference", worst, f"log-odds, over {len(x) if not options.quick else 600:,} rows", goal="<= 1e-12"))
 
 
-def _grade(report: Report, conversions: int, seed: int, worlds: int, prior: Prior) -> None:
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        graded = list(pool.map(grade_world, [seed * 1_000 + 200_000 + k for k in range(worlds)], [float(conversions)] * worlds))
+def _grade(report: Report, conversions: int, graded: Sequence[Graded], prior: Prior) -> None:
     found = np.mean([g.conversions for g in graded])
-    report.add(Figure(f"c{conversions}_worlds", float(worlds), f"worlds, {sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each"))
+    report.add(Figure(f"c{conversions}_worlds", float(len(graded)), f"worlds, {sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each"))
     report.add(measured(f"c{conversions}_cost_of_exploring", [100 * g.change for g in graded], "% more conversions than natural values would have brought, by world"))
     _add(report, f"c{conversions}", score_ours(graded, prior), _GOALS[conversions])
     for name in NAIVE:

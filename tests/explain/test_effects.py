@@ -111,7 +111,7 @@ def test_worlds__are_confounded_and_have_levers_that_do_nothing() -> None:
 
 
 def test_grade__ours_beats_the_naive_ways_on_a_world() -> None:
-    graded = [grade_world(3, 4_000)]
+    graded = grade_world(3, [4_000])
     ours = score_ours(graded, WIDE)
     what_if = score_method(graded, "what_if")
     assert ours.error_points is not None

@@ -270,7 +270,7 @@ class Experiment:
             return math.log(rates[0] / rates[1])
 
         slope = optimize.approx_fprime(self.beta, effect, 1e-6)
-        return effect(self.beta), 1.1 * math.sqrt(slope @ self.covariance @ slope)
+        return effect(self.beta), math.sqrt(1.1**2 * slope @ self.covariance @ slope + (0.05 * effect(self.beta)) ** 2)
 
     def own(self, advertiser: int, lever: str, sign: float) -> tuple[float, float]:
         """Effect on one advertiser's rows from its own departures."""
@@ -286,7 +286,7 @@ class Experiment:
             return math.log(rates[0] / rates[1])
 
         slope = optimize.approx_fprime(delta, effect, 1e-6)
-        return effect(delta), 1.3 * math.sqrt(slope @ covariance @ slope)
+        return effect(delta), math.sqrt(1.3**2 * slope @ covariance @ slope + (0.05 * effect(delta)) ** 2)
 
 
 def fit(x: Any, y: Any, precision: Any, offset: Any, unit: Any) -> tuple[Any, Any]:

@@ -60,32 +60,38 @@ class Graded:
         return [[beliefs[a] for beliefs in by_lever] for a in range(len(self.own))]
 
 
-def grade_world(seed: int, conversions: float) -> Graded:
-    """Draw a world, train a model on its log, explore a slice, and ask every method.
+def grade_world(seed: int, conversions: Sequence[float]) -> list[Graded]:
+    """Draw a world, train a model on its log, explore a slice, and ask every method; smaller slices are parts of the largest.
 
     Args:
         seed: Of the world and all that happens in it.
-        conversions: Randomised conversions to explore, about.
+        conversions: Randomised conversions to explore, about; one grade for each.
 
     """
     world, dice = draw_world(seed), np.random.default_rng([seed, 5])
     logged = draw_rows(world, _LOGGED, dice)
     outcome = (dice.random(_LOGGED) < rates(world, logged, logged.natural)).astype(np.float64)
     booster = _train(_columns(logged), outcome)
-    rows, change = _explore(world, booster, conversions, float(outcome.mean()), dice)
+    most = max(conversions)
+    rows, change = _explore(world, booster, most, float(outcome.mean()), dice)
     naive = {
         "gain": booster.feature_importance("gain")[: len(world.levers)].astype(np.float64),
         "mean_shap": _mean_shap(booster, _columns(logged)[:_SAMPLE], len(world.levers)),
         "permutation": _permutation(booster, _columns(logged)[-20 * _SAMPLE :], outcome[-20 * _SAMPLE :], len(world.levers), dice),
         "what_if": _what_if(booster, world, logged),
-        "difference_in_means": np.array([_difference(rows, k, lever) for k, lever in enumerate(world.levers)]),
     }
     whole = draw_rows(world, _TRUTH, dice)
+    truth = true_effects(world, whole)
     advertisers = range(int(whole.advertiser.max()) + 1)
     own_truth = np.array([true_effects(world, whole.of(a)) for a in advertisers])
-    fitted = fit_slice(rows, world.levers)
-    own = [own_effects(fitted, a) for a in advertisers]
-    return Graded(world.levers, world.null, true_effects(world, whole), naive, common_effects(fitted), rows.conversions, change, own, own_truth)
+    found = []
+    for wanted in conversions:
+        part = rows.only(dice.random(len(rows.outcome)) < wanted / most)
+        fitted = fit_slice(part, world.levers)
+        means = {"difference_in_means": np.array([_difference(part, k, lever) for k, lever in enumerate(world.levers)])}
+        own = [own_effects(fitted, a) for a in advertisers]
+        found.append(Graded(world.levers, world.null, truth, naive | means, common_effects(fitted), part.conversions, change, own, own_truth))
+    return found
 
 
 def _columns(rows: Rows) -> NDArray[np.float64]:
