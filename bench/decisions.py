@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bench.peers import fast_config
 from bidsim.core.calls import addresses
-from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables
 from bidsim.core.kernel import kernel
 from bidsim.core.reference import ref
+from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
 from bidsim.cvr.features import WIDTH
 from bidsim.cvr.lightgbm import MODEL_FILE
 from bidsim.engine.deadline import DECISION as PARTS

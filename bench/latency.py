@@ -19,8 +19,8 @@ from bench import models
 from bench.decisions import DECISION, market_of
 from bench.figures import Figure, Report, measured
 from bench.peers import Peer, compiled_peers, lightgbm_c
-from bidsim.core.contracts import TASK_WORDS, ScorerTables, ScoreTask, aligned_tables, put_task, take_task
 from bidsim.core.kernel import kernel
+from bidsim.core.scoring import TASK_WORDS, ScorerTables, ScoreTask, aligned_tables, put_task, take_task
 from bidsim.cvr.binning import SCORER
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
 from bidsim.cvr.links import link_row

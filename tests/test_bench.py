@@ -12,7 +12,7 @@ from bench.decisions import market_of
 from bench.explanations import grade_table
 from bench.figures import Figure, Report, measured
 from bench.realism import distance, variation
-from bidsim.core.contracts import score_task
+from bidsim.core.scoring import score_task
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR
 from bidsim.cvr.trees import score_trees
 from bidsim.engine.deadline import STAGES

@@ -14,10 +14,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.aligned import aligned, padded
 from bidsim.core.calls import caller
 from bidsim.core.kernel import kernel
-from bidsim.core.reference import ReferenceType, ref, shelf, words
+from bidsim.core.reference import ref
+from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
 from bidsim.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,47 +116,6 @@ class Drawn(NamedTuple):
     quality: NDArray[np.float64]
 
 
-class ScorerTables(NamedTuple):
-    """A compiled model as flat tables: int64 structure, float64 numbers, and masks of 32 or 64 bits where it has any."""
-
-    ints: NDArray[np.int64]
-    floats: NDArray[np.float64]
-    narrow: NDArray[np.uint32]
-    wide: NDArray[np.uint64]
-
-
-def aligned_tables(*models: ScorerTables) -> ScorerTables:
-    """Tables of one or more models behind one another, each beginning where a line of the cache does."""
-    return ScorerTables(*(aligned(np.concatenate([padded(part) for part in parts])) for parts in zip(*models, strict=True)))
-
-
-class ScoreTask(NamedTuple):
-    """What a CVR model is handed beside its tables.
-
-    Fields: ``who`` int64[rows], campaigns; ``features`` float32[rows, columns]; ``truth`` float64[rows], which only the oracle reads;
-    ``pcvr`` float64[rows], which the model writes.
-    """
-
-    ints: NDArray[np.int64]
-    floats: NDArray[np.float64]
-    narrow: NDArray[np.uint32]
-    wide: NDArray[np.uint64]
-    who: NDArray[np.int64]
-    features: NDArray[np.float32]
-    truth: NDArray[np.float64]
-    pcvr: NDArray[np.float64]
-
-
-def score_task(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], pcvr: NDArray[np.float64]) -> ScoreTask:
-    """Make a task for a call of a scorer from Python."""
-    return ref(ScoreTask(tables.ints, tables.floats, tables.narrow, tables.wide, who, features, truth, pcvr))
-
-
-def scorer_tables(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> ScorerTables:
-    """Make tables of a model without masks."""
-    return ScorerTables(ints, floats, np.zeros(1, np.uint32), np.zeros(1, np.uint64))
-
-
 def empty_offers(n: int) -> Offers:
     """Allocate offers for up to ``n`` campaigns."""
     kinds: dict[str, Any] = {
@@ -200,19 +159,10 @@ DRAW_SIGNATURE = numba.int64(
 )
 """``draw(offers, drawn, request, key, logged, floats, ints) -> count``: of value models."""
 
-_SCORE_TASK = numba.typeof(ScoreTask(*scorer_tables(np.zeros(1, np.int64), np.zeros(1)), np.zeros(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1), np.zeros(1)))
-SCORE_SIGNATURE = numba.void(ReferenceType(_SCORE_TASK), numba.int64, numba.int64)
-"""``score(task, lo, hi)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``task.who`` on one request, whose own features are the same
-in all of them, unless ``task.who[lo]`` is negative: then they have nothing in common."""
-TASK_WORDS = words(_SCORE_TASK)
-put_task, take_task = shelf(_SCORE_TASK)
-"""Lay a scorer's task down once, and take a reference to it at each request."""
-
 
 call_offers = caller(OFFERS_SIGNATURE)
 call_clear = caller(CLEAR_SIGNATURE)
 call_draw = caller(DRAW_SIGNATURE)
-call_score = caller(SCORE_SIGNATURE)
 """``call(address, arguments)``: what the request loop calls plug-ins with."""
 
 

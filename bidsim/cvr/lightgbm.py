@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bidsim.core.contracts import CvrModel, ScorerTables
+from bidsim.core.contracts import CvrModel
 from bidsim.core.errors import BidsimError, ModelError
+from bidsim.core.scoring import ScorerTables
 from bidsim.core.settings import Number, Settings
 from bidsim.cvr.binning import COUNT, SCORER
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import ScorerTables, ScoreTask
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
+from bidsim.core.scoring import ScorerTables, ScoreTask
 from bidsim.cvr.binning import BINS, COLUMN, HEADER, KIND, OWN, RECORD, ROOM, SCORER, TREES, bin_of, linked
 from bidsim.cvr.ensemble import MISSING_NAN, MISSING_ZERO
 from bidsim.cvr.masks import LINKS

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScoreTask, scorer_tables
+from bidsim.core.contracts import CvrModel
 from bidsim.core.kernel import kernel
+from bidsim.core.scoring import SCORE_SIGNATURE, ScoreTask, scorer_tables
 from bidsim.core.settings import Positive, Settings
 from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import ScorerTables
 from bidsim.core.kernel import kernel
+from bidsim.core.scoring import ScorerTables
 from bidsim.cvr.binning import BASE, COLUMN, COUNT, HEADER, LINK, NEEDED, OFFSET, OWN, RECORD, ROOM, SCORER, SHARPNESS, TREES, USED, bin_of, linked, places_of_column
 from bidsim.cvr.ensemble import MISSING_NAN, MISSING_ZERO, SIGMOID
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH

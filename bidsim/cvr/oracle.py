@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bidsim.core.contracts import SCORE_SIGNATURE, CvrModel, ScoreTask, scorer_tables
+from bidsim.core.contracts import CvrModel
 from bidsim.core.kernel import kernel
+from bidsim.core.scoring import SCORE_SIGNATURE, ScoreTask, scorer_tables
 from bidsim.core.settings import Settings
 from bidsim.cvr.training import FittedModel
 

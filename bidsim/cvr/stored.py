@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from bidsim.core.contracts import ScorerTables, aligned_tables
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import cache_root, prune, source_digest
+from bidsim.core.scoring import ScorerTables, aligned_tables
 from bidsim.cvr.binning import OFFSET
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.probe import probe

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import CvrModel, ScorerTables, score_task
+from bidsim.core.contracts import CvrModel
+from bidsim.core.scoring import ScorerTables, score_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

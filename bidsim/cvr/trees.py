@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import SCORE_SIGNATURE, ScorerTables, ScoreTask, aligned_tables, score_task
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
+from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables, ScoreTask, aligned_tables, score_task
 from bidsim.cvr.binning import COUNT, SCORER, bins_of, make_bins, split_as_both
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.links import compile_links, link_binned, link_row

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from bidsim.core.contracts import ScoreTask, call_offers, call_score, put_task, take_task
+from bidsim.core.contracts import call_offers
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
+from bidsim.core.scoring import ScoreTask, call_score, put_task, take_task
 from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
 from bidsim.engine.exploration import explore_bids

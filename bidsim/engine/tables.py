@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import Book, Drawn, Offers, Outcome, ScorerTables, empty_book, empty_drawn, empty_offers, empty_outcome
+from bidsim.core.contracts import Book, Drawn, Offers, Outcome, empty_book, empty_drawn, empty_offers, empty_outcome
 from bidsim.core.requests import CATEGORIES, Latent, Requests
+from bidsim.core.scoring import ScorerTables
 from bidsim.cvr.features import WIDTH
 from bidsim.observers.slices import Slices
 from bidsim.response.truth import Truth

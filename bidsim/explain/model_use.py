@@ -19,8 +19,8 @@ from bidsim.explain.attribution import Attributor, in_conversions, make_attribut
 from bidsim.kernels.normal import sigmoid
 
 if TYPE_CHECKING:
-    from bidsim.core.contracts import ScorerTables
     from bidsim.core.result import Result
+    from bidsim.core.scoring import ScorerTables
 
 _LARGEST = 2_000
 """Rows that are attributed for a page."""

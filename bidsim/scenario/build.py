@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.calls import addresses
-from bidsim.core.contracts import (
-    CLEAR_SIGNATURE,
-    DRAW_SIGNATURE,
-    OFFERS_SIGNATURE,
-    SCORE_SIGNATURE,
-    TASK_WORDS,
-    CampaignBrief,
-    Rivals,
-    ScorerTables,
-    aligned_tables,
-    draw_nothing,
-    learn_nothing,
-)
+from bidsim.core.contracts import CLEAR_SIGNATURE, DRAW_SIGNATURE, OFFERS_SIGNATURE, CampaignBrief, Rivals, draw_nothing, learn_nothing
 from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
+from bidsim.core.scoring import SCORE_SIGNATURE, TASK_WORDS, ScorerTables, aligned_tables
 from bidsim.core.units import cpm_to_nanos, to_nanos
 from bidsim.cvr.features import CAMPAIGN_FEATURES, WIDTH
 from bidsim.engine.deadline import STAGES, pace_of_clock

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bidsim.core.contracts import score_task
+from bidsim.core.scoring import score_task
 from bidsim.cvr.binning import rounded_down
 from bidsim.cvr.features import CATEGORICAL, FEATURES, FIRST_CAMPAIGN, FIRST_PAIR, WIDTH, categorical_indices
 from bidsim.cvr.lightgbm import Lightgbm
