@@ -15,13 +15,12 @@ from bidsim.core.errors import UsageError, did_you_mean
 from bidsim.core.reasons import REASONS
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.metrics.incrementality import ghost_ad_estimate
-from bidsim.metrics.intervals import Interval, poisson_interval
+from bidsim.metrics.intervals import Interval, poisson_interval, told
 
 if TYPE_CHECKING:
     from bidsim.core.result import Columns, Result
 
 _Z95 = 1.959963984540054
-_MONEY = ("payment_nanos", "sales_nanos")
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,9 @@ def headline(account: Account) -> dict[str, Any]:
 
 def _figures(spend_nanos: int, conversions: int, sales_nanos: int, spread: float) -> dict[str, Any]:
     spend, sales, counted = spend_nanos / NANOS_PER_UNIT, sales_nanos / NANOS_PER_UNIT, poisson_interval(conversions)
-    cpa = Interval(spend / conversions, spend / counted.high, spend / counted.low) if conversions else None
+    cpa = counted.under(spend) if conversions else None
     earned = Interval(sales / spend, max(sales - _Z95 * spread, 0.0) / spend, (sales + _Z95 * spread) / spend) if spend_nanos else None
     return {"spend_nanos": spend_nanos, "spend": spend, "sales": sales, "conversions": counted._asdict(), "cpa": told(cpa), "roas": told(earned)}
-
-
-def told(interval: Interval | None) -> dict[str, float] | None:
-    """Give an interval the form in which pages carry it."""
-    return None if interval is None else interval._asdict()
 
 
 def _sales_spread(account: Account, lo: int = 0, hi: int = 2**62) -> float:

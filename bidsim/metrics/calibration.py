@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.metrics.intervals import Interval, poisson_interval
+from bidsim.metrics.intervals import poisson_interval, told
 
 if TYPE_CHECKING:
     from bidsim.metrics.advertiser import Account
@@ -24,16 +24,10 @@ def calibration(account: Account) -> dict[str, Any]:
     conversions, expected = int(came.sum()), float(predicted.sum())
     counted = poisson_interval(conversions)
     enough = conversions >= FEWEST
-    ratio = Interval(expected / counted.value, expected / counted.high, expected / counted.low) if enough else None
+    ratio = counted.under(expected) if enough else None
     order = np.argsort(predicted, kind="stable")
     groups = []
     for part in np.array_split(order, _GROUPS) if enough else []:
         seen = poisson_interval(int(came[part].sum()))
-        groups.append(
-            {
-                "impressions": len(part),
-                "predicted": float(predicted[part].sum()),
-                "observed": {"value": seen.value, "low": seen.low, "high": seen.high},
-            }
-        )
-    return {"impressions": len(predicted), "predicted": expected, "conversions": conversions, "over_observed": None if ratio is None else ratio._asdict(), "groups": groups}
+        groups.append({"impressions": len(part), "predicted": float(predicted[part].sum()), "observed": told(seen)})
+    return {"impressions": len(predicted), "predicted": expected, "conversions": conversions, "over_observed": told(ratio), "groups": groups}

@@ -19,6 +19,14 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def times(self, factor: float) -> Interval:
+        """The interval of a multiple, positive."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def under(self, numerator: float) -> Interval:
+        """The interval of a number divided by this one, positive; ends at zero become infinite."""
+        return Interval(*(numerator / x if x else math.inf for x in (self.value, self.high, self.low)))
+
 
 def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> Interval:
     """Mean of independent values with Student's interval (two values at least)."""
@@ -43,3 +51,8 @@ def poisson_interval(count: int, level: float = 0.95) -> Interval:
     tail = (1 - level) / 2
     low = float(gammaincinv(count, tail)) if count else 0.0
     return Interval(float(count), low, float(gammaincinv(count + 1, 1 - tail)))
+
+
+def told(interval: Interval | None) -> dict[str, float] | None:
+    """Give an interval the form in which pages and JSON carry it."""
+    return None if interval is None else interval._asdict()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.requests import CATEGORIES
-from bidsim.metrics.intervals import poisson_interval
+from bidsim.metrics.intervals import poisson_interval, told
 
 if TYPE_CHECKING:
     from bidsim.metrics.advertiser import Account
@@ -38,7 +38,6 @@ def segments(account: Account) -> list[dict[str, Any]]:
             if users < FEWEST_USERS:
                 continue
             impressions, conversions = len(rows), int(converted[rows].sum())
-            counted = poisson_interval(conversions)
             found.append(
                 {
                     "field": field,
@@ -47,7 +46,7 @@ def segments(account: Account) -> list[dict[str, Any]]:
                     "impressions": impressions,
                     "clicks": int(clicked[rows].sum()),
                     "conversions": conversions,
-                    "rate": {"value": 1000 * counted.value / impressions, "low": 1000 * counted.low / impressions, "high": 1000 * counted.high / impressions},
+                    "rate": told(poisson_interval(conversions).times(1000 / impressions)),
                     "peers": _peers(owners[everyone], user[everyone], converted[everyone], account.result.coded("campaigns", "advertiser")[0].index(account.advertiser)),
                 }
             )

@@ -7,38 +7,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bidsim.engine.exploration import ARMS, BUY, CHANCES, CLICK, DOWN, LEVERS, LOG, SHIFT, UP
+from bidsim.engine.exploration import ARMS, BID, BUY, CHANCES, CLICK, DOWN, LEVERS, LOG, NATURAL, SHIFT, UP
 from bidsim.engine.tables import Exploration
 from bidsim.observers.exploration import empty_tried
+from bidsim.response.prepare import moved_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bidsim.scenario.model import CampaignSettings, ScenarioSettings
 
+_IN_LOGARITHMS = ("price", "bid")
+"""Levers of which a step is a part: so many parts of their logarithm."""
+
 
 def prepare_exploration(settings: ScenarioSettings, campaigns: Sequence[CampaignSettings]) -> Exploration:
     """Tables of the slice for campaigns in the engine's order; a lever that is not varied stays where it is."""
-    explored, response = settings.exploration, settings.response
-    below = np.array([[CHANCES[DOWN], CHANCES[DOWN] + CHANCES[1]] if lever in explored.levers else [0.0, 1.0] for lever in LEVERS])
+    explored = settings.exploration
+    stays = CHANCES[DOWN] + CHANCES[NATURAL]
+    below = np.array([[CHANCES[DOWN], stays] if lever in explored.levers else [0.0, 1.0] for lever in LEVERS])
     moves = np.zeros((len(campaigns), len(LEVERS), ARMS, 4))
     for j, lever in enumerate(LEVERS):
-        if lever not in explored.levers:
-            continue
-        distance = explored.reach * getattr(explored.steps, lever)
-        for arm, sign in ((DOWN, -1.0), (UP, 1.0)):
-            move = moves[:, j, arm]
-            move[:, SHIFT] = sign * distance
-            if lever in ("price", "bid"):
-                # a step is a part of it: so many parts of its logarithm
-                move[:, LOG] = sign * explored.reach * math.log1p(getattr(explored.steps, lever))
-                move[:, SHIFT] = np.expm1(move[:, LOG])
-            elif lever == "creative":
-                move[:, CLICK] = response.creative_effect * move[:, SHIFT]
-            elif lever == "landing":
-                move[:, BUY] = response.landing_effect * move[:, SHIFT]
-            else:
-                natural = np.array([c.levers.shipping_days for c in campaigns])
-                move[:, SHIFT] = np.maximum(natural + sign * distance, 0.0) - natural
-                move[:, BUY] = -response.shipping_effect * move[:, SHIFT]
+        for arm, sign in ((DOWN, -1.0), (UP, 1.0)) if lever in explored.levers else ():
+            step = float(getattr(explored.steps, lever))
+            for c, campaign in enumerate(campaigns):
+                change = sign * explored.reach * (math.log1p(step) if lever in _IN_LOGARITHMS else step)
+                if lever == "shipping_days":
+                    change = max(change, -campaign.levers.shipping_days)
+                moves[c, j, arm, SHIFT] = math.expm1(change) if lever in _IN_LOGARITHMS else change
+                if j == BID:
+                    moves[c, j, arm, LOG] = change
+                else:
+                    moved = moved_by(settings.response, lever, change)
+                    moves[c, j, arm, CLICK], moves[c, j, arm, BUY], moves[c, j, arm, LOG] = moved
     return Exploration(below, moves, empty_tried(len(campaigns), ARMS))

@@ -11,6 +11,7 @@ import numpy as np
 from bidsim.experiments.run import run
 from bidsim.explain.advertiser import describe_advertisers
 from bidsim.explain.levers import OF_THE_AD
+from bidsim.response.prepare import moved_by
 from bidsim.scenario.build import build
 
 if TYPE_CHECKING:
@@ -65,14 +66,12 @@ class Applied:
 def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
     """Explore a share of the traffic, take all advice, and run the world again with each lever moved where that was advised.
 
-    Levers are moved in the truth alone: auctions are the same to the last one, so what comes is the direct effect that was promised.
-    The worlds that are compared explore nothing.
+    Levers are moved in the truth alone, so bidders and models go on as they were, but for what they see of purchases that came or did not
+    come of it: what comes is the direct effect that was promised. The worlds that are compared explore nothing.
     """
-    quiet = lambda stage, done, total: None  # noqa: E731
-    settings = scenario.settings
-    explored = run(replace(scenario, settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": share})})), progress=quiet)
+    explored = run(_exploring(scenario, share), progress=lambda stage, done, total: None)
     advice = {name: content["advice"]["actions"] for name, content in describe_advertisers(explored)}
-    still = replace(scenario, settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": 0.0})}))
+    still = _exploring(scenario, 0.0)
     before = _conversions(still, {})
     found = []
     for lever in OF_THE_AD:
@@ -84,8 +83,13 @@ def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
             came, realised = (after[name] / before[name] - 1).tolist()
             given = row["uplift"]
             each = (1 + row["earnings"]["value"]) / (1 + given["value"])
-            found.append(Applied(settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came, realised, (1 + came) * each - 1))
+            found.append(Applied(scenario.settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came, realised, (1 + came) * each - 1))
     return found
+
+
+def _exploring(scenario: Scenario, share: float) -> Scenario:
+    settings = scenario.settings
+    return replace(scenario, settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": share})}))
 
 
 def _conversions(scenario: Scenario, actions: Mapping[str, tuple[str, float]]) -> dict[str, NDArray[np.float64]]:
@@ -103,19 +107,14 @@ def _conversions(scenario: Scenario, actions: Mapping[str, tuple[str, float]]) -
 
 def moved_truth(truth: Truth, scenario: Scenario, actions: list[tuple[str, float] | None]) -> Truth:
     """The truth with one action for each campaign, or none."""
-    response = scenario.settings.response
     click, buy, price, nanos = truth.click_logit.copy(), truth.buy_logit.copy(), truth.log_price.copy(), truth.price_nanos.copy()
     for c, action in enumerate(actions):
         if action is None:
             continue
         lever, change = action
-        if lever == "price":
-            price[c] += math.log1p(change)
-            nanos[c] = round(nanos[c] * (1 + change))
-        elif lever == "creative":
-            click[c] += response.creative_effect * change
-        elif lever == "landing":
-            buy[c] += response.landing_effect * change
-        else:
-            buy[c] -= response.shipping_effect * change
+        moved = moved_by(scenario.settings.response, lever, math.log1p(change) if lever == "price" else change)
+        click[c] += moved.click
+        buy[c] += moved.buy
+        price[c] += moved.price
+        nanos[c] = round(nanos[c] * math.exp(moved.price))
     return truth._replace(click_logit=click, buy_logit=buy, log_price=price, price_nanos=nanos)
