@@ -214,6 +214,8 @@ def _read_table(path: Path) -> Columns:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
+    if not path.is_file():
+        raise RunDirectoryError(f"{path.parent} is damaged: its {path.name} is missing")
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

@@ -6,12 +6,14 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from bidsim.core.units import DAY
 from bidsim.explain.advice import advise, experiment, never_varied
 from bidsim.explain.effects import FEWEST
 from bidsim.explain.levers import Explored, LeverEffect, explore
 from bidsim.explain.model_use import explained_model, feature_rows, feature_use, what_if
 from bidsim.metrics.advertiser import Account, account_of, advertisers_of, bid_arms, bid_curve, funnel, headline
 from bidsim.metrics.calibration import calibration
+from bidsim.metrics.intervals import told
 from bidsim.metrics.segments import FEWEST_PEERS, FEWEST_USERS, segments
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def describe_advertisers(result: Result) -> Iterator[tuple[str, dict[str, Any]]]
     """All advertisers of a run, each with the content of its page; the exploration slice is fitted once."""
     explored = explore(result)
     for name in advertisers_of(result):
-        yield name, _describe(result, name, explored)
+        yield name, _describe(account_of(result, name), explored)
 
 
 def describe_advertiser(result: Result, advertiser: str) -> dict[str, Any]:
@@ -40,26 +42,24 @@ def describe_advertiser(result: Result, advertiser: str) -> dict[str, Any]:
         UsageError: The run has no such advertiser.
 
     """
-    account_of(result, advertiser)
-    return _describe(result, advertiser, explore(result))
+    return _describe(account_of(result, advertiser), explore(result))
 
 
-def _describe(result: Result, advertiser: str, explored: Explored | None) -> dict[str, Any]:
-    account = account_of(result, advertiser)
-    facts = headline(account)
+def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
+    result, facts = account.result, headline(account)
     used = _model(account)
     effects = _effects(account, explored, used)
     charge = result.manifest.get("charge", "impression")
     return {
-        "advertiser": advertiser,
+        "advertiser": account.advertiser,
         "campaigns": list(account.campaigns),
         "run": {
             "scenario": result.manifest["scenario"]["name"],
             "seed": result.manifest["scenario"]["seed"],
             "hash": result.manifest["scenario_hash"],
-            "days": result.manifest["scenario"]["duration"] / 86_400_000_000,
+            "days": result.manifest["scenario"]["duration"] / DAY,
             "charge": charge,
-            "window_days": result.manifest["scenario"]["attribution"]["window"] / 86_400_000_000,
+            "window_days": result.manifest["scenario"]["attribution"]["window"] / DAY,
         },
         "headline": facts,
         "funnel": funnel(account),
@@ -98,8 +98,7 @@ def _effects(account: Account, explored: Explored | None, used: dict[str, dict[s
 def _effect(effect: LeverEffect, together: LeverEffect, used: dict[str, dict[str, Any]]) -> dict[str, Any]:
     model = [what_if(part["model"], part["rows"], effect.lever, effect.change) for part in used.values()]
     says = math.expm1(sum(model) / len(model)) if model else None
-    found = uplift(effect)
-    every = uplift(together)
+    found, every = (told(e.belief.uplift if e.belief else None) for e in (effect, together))
     return {
         "lever": effect.lever,
         "change": effect.change,
@@ -111,15 +110,8 @@ def _effect(effect: LeverEffect, together: LeverEffect, used: dict[str, dict[str
         "all_conversions": effect.everyone,
         "model_says": says,
         "disagrees": says is not None and found is not None and not found["low"] <= says <= found["high"],
-        "total": None,
+        "kind": "direct",
     }
-
-
-def uplift(effect: LeverEffect) -> dict[str, float] | None:
-    """Change of conversions as a part of them, with its 95% interval."""
-    if effect.belief is None:
-        return None
-    return {name: math.expm1(getattr(effect.belief, key)) for name, key in (("value", "mean"), ("low", "low"), ("high", "high"))}
 
 
 def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], charge: str) -> dict[str, Any]:

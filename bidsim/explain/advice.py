@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bidsim.core.units import DAY
 from bidsim.explain.levers import KAPPA, OF_THE_AD, Explored, LeverEffect, needed
 from bidsim.metrics.exploration import cost_of_exploring
+from bidsim.metrics.intervals import told
 
 if TYPE_CHECKING:
     from bidsim.metrics.advertiser import Account
-
-_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,12 @@ def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_clic
         by_click: Whether clicks are charged: what the action does to clicks, and so to spend, is then not told.
 
     """
-    told = _reckon(effect, facts, margin, by_click=by_click)
+    here = _reckon(effect, facts, margin, by_click=by_click)
     if effect.lever == "price" and effect.opposite is not None:
         other = _reckon(effect.opposite, facts, margin, by_click=by_click)
-        if other.earnings is not None and told.earnings is not None and other.earnings["value"] > told.earnings["value"]:
+        if other.earnings is not None and here.earnings is not None and other.earnings["value"] > here.earnings["value"]:
             return other
-    return told
+    return here
 
 
 def never_varied(explored: Explored) -> list[Advice]:
@@ -78,7 +77,8 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
     evidence = {"impressions": effect.impressions, "conversions_seen": effect.conversions, "everyone": effect.everyone, "needed": effect.needed}
     if effect.belief is None:
         return Advice(effect.lever, effect.change, None, None, None, None, None, **evidence, silence=effect.silence)
-    low, value, high = (math.expm1(x) for x in (effect.belief.low, effect.belief.mean, effect.belief.high))
+    uplift = effect.belief.uplift
+    value, low, high = uplift
     before, spend = facts["conversions"]["value"], facts["spend"]
     priced = effect.lever == "price"
     each = (margin + effect.change) / margin if priced else 1.0
@@ -91,7 +91,7 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
     return Advice(
         lever=effect.lever,
         change=effect.change,
-        uplift={"value": value, "low": low, "high": high},
+        uplift=told(uplift),
         conversions={"value": before * value, "low": before * low, "high": before * high},
         spend=None if by_click else 0.0,
         cpa={"value": spend / before / (1 + value), "low": spend / before / (1 + high), "high": spend / before / (1 + low)} if before and not by_click else None,
@@ -102,17 +102,17 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
 
 
 def experiment(account: Account, explored: Explored | None) -> list[dict[str, Any]]:
-    """For each lever of the ad, the experiment that would settle an effect of 5%: conversions, days at a share of a tenth, and their cost."""
+    """For each lever of the ad, what would settle an effect of 5%: conversions, days at the share explored (a tenth where none was), and cost."""
     result = account.result
     conversions = int(result.tables["campaigns"]["conversions"].sum())
-    days = result.manifest["scenario"]["duration"] / _DAY
+    days = result.manifest["scenario"]["duration"] / DAY
     share = result.manifest["scenario"].get("exploration", {}).get("share") or 0.1
     cost = cost_of_exploring(result)
     change = cost["conversions_change_share"] if cost else None
     spend = cost["spend_change"] / cost["conversions"] if cost and cost["conversions"] else None
+    known = {e.lever: e.needed for e in explored.own[account.advertiser]} if explored is not None else {}
     found = []
     for lever in OF_THE_AD:
-        known = {e.lever: e.needed for e in explored.own[account.advertiser]} if explored is not None else {}
         wanted = known.get(lever, needed(KAPPA[lever]))
         daily = conversions / days * share
         found.append(

@@ -295,8 +295,8 @@ def _leave(paths: Paths, work: NDArray[np.float64], table_of: NDArray[np.int64],
     return depth - 1
 
 
-def in_conversions(attribution: NDArray[np.float64], expected: float, link: Any) -> NDArray[np.float64]:
-    """Attributions in conversions per 1,000 impressions, which add up to the prediction less the prediction at ``expected``.
+def on_scale_of_predictions(attribution: NDArray[np.float64], expected: float, link: Any) -> NDArray[np.float64]:
+    """Attributions on the scale of predictions, which add up to the prediction less the prediction at ``expected``.
 
     Along the straight line from the expected log-odds to the row's, every feature adds its own share at each step: Aumann and
     Shapley's values (1974) of the link, which are proportional to those in log-odds.
@@ -304,7 +304,7 @@ def in_conversions(attribution: NDArray[np.float64], expected: float, link: Any)
     Args:
         attribution: float64[n, columns], log-odds.
         expected: Log-odds that they start from.
-        link: From log-odds to a rate, on arrays.
+        link: From log-odds to predictions, on arrays.
 
     """
     total = attribution.sum(axis=1)
@@ -315,4 +315,4 @@ def in_conversions(attribution: NDArray[np.float64], expected: float, link: Any)
     if flat.any():
         step = 1e-4
         slope[flat] = (link(start[flat] + step) - link(start[flat] - step)) / (2 * step)
-    return np.asarray(1000.0 * attribution * slope[:, None])
+    return np.asarray(attribution * slope[:, None])

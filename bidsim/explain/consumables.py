@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.units import DAY, NANOS_PER_UNIT
 from bidsim.cvr.features import FEATURES
-from bidsim.explain.attribution import in_conversions
 from bidsim.explain.model_use import explained_model, feature_rows
-from bidsim.kernels.normal import sigmoid
 from bidsim.metrics.incrementality import ghost_ad_estimate
 from bidsim.metrics.summary import ratio
 
@@ -86,10 +84,9 @@ def _parts(result: Result, campaigns: tuple[str, ...]) -> dict[str, float] | Non
         model, rows = explained_model(result, seat), feature_rows(result, campaigns, seat)
         if model is None or not len(rows):
             continue
-        link = np.vectorize(sigmoid, otypes=[np.float64])
-        values = in_conversions(model.attributor(rows), model.expected, link)
+        values = model.counted(model.attributor(rows))
         identity, timing = (values[:, [FEATURES.index(f) for f in chosen]].sum(axis=1) for chosen in (_IDENTITY, _TIMING))
-        start = np.full(len(rows), 1000.0 * float(link(model.expected)))
+        start = np.full(len(rows), float(model.per_thousand(model.expected)))
         found.append(np.column_stack([start, identity, timing, values.sum(axis=1) - identity - timing]))
     if not found:
         return None

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.cvr.binning import linked
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.lightgbm import MODEL_FILE
 from bidsim.cvr.trees import compile_ensemble, predict
-from bidsim.explain.attribution import Attributor, in_conversions, make_attributor
-from bidsim.kernels.normal import sigmoid
+from bidsim.explain.attribution import Attributor, on_scale_of_predictions, make_attributor
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result
@@ -45,6 +45,14 @@ class Explained:
     def expected(self) -> float:
         """Log-odds that attributions start from."""
         return self.attributor.expected + self.offset
+
+    def per_thousand(self, log_odds: Any) -> NDArray[np.float64]:
+        """Conversions per 1,000 impressions at these log-odds, by the model's own link (a regression has none)."""
+        return np.array([linked(self.tables.ints, self.tables.floats, float(z) - self.offset) for z in np.ravel(log_odds)]).reshape(np.shape(log_odds)) * 1000.0
+
+    def counted(self, attribution: NDArray[np.float64], start: float | None = None) -> NDArray[np.float64]:
+        """Attributions float64[n, features] in log-odds as conversions per 1,000 impressions; ``start`` is where they start, else `expected`."""
+        return on_scale_of_predictions(attribution, self.expected if start is None else start, self.per_thousand)
 
 
 def explained_model(result: Result, seat: str) -> Explained | None:
@@ -76,7 +84,7 @@ def feature_rows(result: Result, campaigns: tuple[str, ...], seat: str) -> NDArr
 def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, Any]]:
     """Mean size and mean of each feature's share in the predictions, in log-odds and in conversions per 1,000 impressions, largest first."""
     found = model.attributor(rows)
-    counted = in_conversions(found, model.expected, np.vectorize(sigmoid, otypes=[np.float64]))
+    counted = model.counted(found)
     sizes = np.abs(found).mean(axis=0)
     return [
         {

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from bidsim.core.errors import UsageError, did_you_mean
 from bidsim.cvr.features import CATEGORICAL, FEATURES
-from bidsim.explain.attribution import in_conversions
 from bidsim.explain.model_use import Explained, explained_model, feature_rows
 from bidsim.explain.pairs import against_background, interactions
-from bidsim.kernels.normal import sigmoid
 from bidsim.metrics.advertiser import account_of
 
 if TYPE_CHECKING:
@@ -77,8 +75,7 @@ def _values(model: Explained, rows: NDArray[np.float32], unit: Unit, background:
         start = mean + model.offset
     if unit == "log_odds":
         return values, start
-    link = np.vectorize(sigmoid, otypes=[np.float64])
-    return in_conversions(values, start, link), 1000.0 * float(link(start))
+    return model.counted(values, start), float(model.per_thousand(start))
 
 
 def _named(result: Result, seat: str, rows: NDArray[np.float32]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bidsim.core.datasets import load_dataset
+from bidsim.metrics.intervals import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,11 @@ class Belief:
     def speaks(self) -> bool:
         """Whether the effect may be spoken of."""
         return self.false_sign < SPEAK
+
+    @property
+    def uplift(self) -> Interval:
+        """Change of conversions as a part of them, with its 95% interval."""
+        return Interval(*(math.expm1(x) for x in (self.mean, self.low, self.high)))
 
 
 def known_prior() -> Prior:

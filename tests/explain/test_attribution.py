@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bidsim.cvr.ensemble import parse_ensemble
-from bidsim.explain.attribution import in_conversions, make_attributor
+from bidsim.explain.attribution import on_scale_of_predictions, make_attributor
 from bidsim.explain.pairs import against_background, interactions
 from bidsim.kernels.normal import sigmoid
 from tests.conftest import ROOT
@@ -81,16 +81,16 @@ def test_background__agrees_with_shap_where_shap_can() -> None:
     np.testing.assert_allclose(ours, theirs.reshape(ours.shape), atol=1e-6)
 
 
-def test_in_conversions__adds_up_to_the_change_of_the_rate() -> None:
+def test_on_scale_of_predictions__adds_up_to_the_change_of_the_rate() -> None:
     booster = trained({}, trees=20)
     attributor = _attributor(booster)
     x, _ = rows(500, 11)
-    found = in_conversions(attributor(x), attributor.expected, np.vectorize(sigmoid))
-    expected = 1000 * (booster.predict(x) - sigmoid(attributor.expected))
+    found = on_scale_of_predictions(attributor(x), attributor.expected, np.vectorize(sigmoid))
+    expected = booster.predict(x) - sigmoid(attributor.expected)
     np.testing.assert_allclose(found.sum(axis=1), expected, atol=1e-9)
-    flat = in_conversions(np.array([[0.3, -0.3]]), -2.0, np.vectorize(sigmoid))
+    flat = on_scale_of_predictions(np.array([[0.3, -0.3]]), -2.0, np.vectorize(sigmoid))
     assert flat.sum() == pytest.approx(0.0, abs=1e-9)
-    assert flat[0, 0] == pytest.approx(300 * sigmoid(-2.0) * (1 - sigmoid(-2.0)), rel=1e-4)
+    assert flat[0, 0] == pytest.approx(0.3 * sigmoid(-2.0) * (1 - sigmoid(-2.0)), rel=1e-4)
 
 
 _PLAIN = """

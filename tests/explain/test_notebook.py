@@ -33,6 +33,14 @@ def test_explain__adds_up_to_the_prediction(result: bidsim.Result) -> None:
     np.testing.assert_allclose(counted.values.sum(axis=1) + counted.base_values, 1000 * p, atol=1e-7)
 
 
+def test_explain__counts_by_the_model_s_own_link() -> None:
+    plain = bidsim.run(scenario_of(_world(NAMES[:3], **{"requests": 3_000, "seats.main.model": {"name": "lightgbm", "objective": "regression"}})), progress=lambda *a: None)
+    counted = plain.explain(unit="conversions")
+    np.testing.assert_allclose(counted.values.sum(axis=1) + counted.base_values, 1000 * _predicted(plain), atol=1e-7)
+    seen = _predicted(plain).mean()
+    assert 0.0005 < seen < 0.2
+
+
 def test_explain__against_a_background(result: bidsim.Result) -> None:
     background = result.explain().data[:50]
     found, p = result.explain(background=background), _predicted(result)

@@ -122,6 +122,7 @@ def test_page__effects_by_a_general_optimiser(many: Path) -> None:
     mine = experiment.owner == place
     assert content["effects"]["known"]
     assert [row["lever"] for row in content["effects"]["levers"]] == list(naive.Experiment.LEVERS)
+    compared = 0
     for row in content["effects"]["levers"]:
         sign = 1.0 if row["change"] * experiment.action[row["lever"]] > 0 else -1.0
         own = [experiment.own(a, row["lever"], sign) for a in range(13)]
@@ -137,7 +138,11 @@ def test_page__effects_by_a_general_optimiser(many: Path) -> None:
         value, error = experiment.common(row["lever"], 1.0)
         needed = math.ceil((2.8 * error * math.sqrt(experiment.y.sum()) / math.log(1.05)) ** 2)
         assert next(e for e in content["advice"]["experiments"] if e["lever"] == row["lever"])["needed"] == pytest.approx(needed, abs=1)
-        assert abs(value) < 1
+        mean, low, high, _ = naive.posterior([(value, error)], 0, list(prior.weights), list(prior.spreads), (0.0,))
+        if row["everyone"] is not None and sign > 0:
+            assert [math.log1p(row["everyone"][k]) for k in ("value", "low", "high")] == pytest.approx([mean, low, high], abs=1e-3)
+            compared += 1
+    assert compared
 
 
 def test_page__advice_follows_from_effects(many: Path) -> None:
