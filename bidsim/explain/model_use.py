@@ -16,7 +16,7 @@ from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.lightgbm import MODEL_FILE
 from bidsim.cvr.trees import compile_ensemble, predict
-from bidsim.explain.attribution import Attributor, on_scale_of_predictions, make_attributor
+from bidsim.explain.attribution import Attributor, make_attributor, on_scale_of_predictions
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bidsim.cvr.ensemble import parse_ensemble
-from bidsim.explain.attribution import on_scale_of_predictions, make_attributor
+from bidsim.explain.attribution import make_attributor, on_scale_of_predictions
 from bidsim.explain.pairs import against_background, interactions
 from bidsim.kernels.normal import sigmoid
 from tests.conftest import ROOT
