@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import explanations, latency, realism, throughput
+from bench import explanations, latency, monitoring, realism, throughput
 
-BENCHMARKS = {"explanations": explanations.measure, "latency": latency.measure, "realism": realism.measure, "throughput": throughput.measure}
+BENCHMARKS = {"explanations": explanations.measure, "latency": latency.measure, "monitoring": monitoring.measure, "realism": realism.measure, "throughput": throughput.measure}
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenarios")
     parser.add_argument("--worlds", type=int, metavar="N", help="how many worlds to grade (explanations)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write pictures (latency) or the grade as a table (explanations) into this folder")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write pictures (latency, monitoring) or the grade as a table (explanations) into this folder")
     options = parser.parse_args()
     report = BENCHMARKS[options.name](options)
     report.print()

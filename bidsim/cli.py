@@ -33,6 +33,8 @@ _EPILOG = """examples:
   bidsim sweep scenarios/slow_model.toml --vary seats.main.model.trees=10,100,1000 --beside deadline.tmax=1h
   bidsim validate --only ipv
   bidsim report runs/quickstart-1a2b3c4d5e6f
+  bidsim run scenarios/incidents/tracker_outage.toml --watch
+  bidsim monitor runs/tracker_outage-1a2b3c4d5e6f --prometheus bidsim.prom
 """
 
 
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = _add(commands, "audit", "say which pricing rule payments obey", _audit)
     audit.add_argument("log", type=Path, metavar="RUN_OR_LOG", help="a run directory, or a CSV or Parquet file with the columns bid and payment (and next_bid, if known)")
     audit.add_argument("--json", action="store_true", help="print the finding as JSON")
+    _add_monitor(commands)
     report = _add(commands, "report", "write HTML pages about a run: of the whole, and of each advertiser", _report)
     report.add_argument("run", type=Path, metavar="RUN", help="a run directory, such as runs/quickstart-1a2b3c4d5e6f")
     report.add_argument("--advertiser", metavar="NAME", help="write this advertiser's page only")
@@ -119,6 +122,16 @@ def _add_sweep(commands: Any) -> None:
     parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
 
 
+def _add_monitor(commands: Any) -> None:
+    parser = _add(commands, "monitor", "watch a run slice by slice, say what broke, and write the operator's page; exit code 1 where an incident is open", _monitor)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory, such as runs/quickstart-1a2b3c4d5e6f")
+    parser.add_argument("--quiet", type=int, metavar="WINDOWS", help="windows at the start that are taken for normal; by default what the scenario says, or a third")
+    parser.add_argument("--out", type=Path, help="where to write the page; by default monitor.html in the run directory")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of tables")
+    parser.add_argument("--prometheus", type=Path, metavar="FILE", help="also write the figures as a Prometheus text file")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
 def _add_validate(commands: Any) -> None:
     parser = _add(commands, "validate", "check the simulator against results with known answers", _validate)
     parser.add_argument("--cases", type=Path, metavar="FILE", help="a JSON file of cases; by default those that ship with bidsim")
@@ -139,6 +152,7 @@ def _add_run(commands: Any, name: str, text: str, command: Callable[[argparse.Na
     _scenario_arguments(parser, scenario=scenario)
     parser.add_argument("--out", type=Path, help="run directory; by default runs/<scenario>-<hash>")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--watch", action="store_true", help="show advertisers and incidents while the run goes, on a terminal")
 
 
 def _scenario_arguments(parser: argparse.ArgumentParser, *, scenario: bool = True) -> None:
@@ -179,10 +193,11 @@ def _run(chosen: argparse.Namespace) -> int:
 def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
     from bidsim.experiments.run import run  # noqa: PLC0415
     from bidsim.reports.terminal import print_result  # noqa: PLC0415
+    from bidsim.watching import run_watched  # noqa: PLC0415
 
     out = chosen.out or Path("runs") / f"{scenario.name}-{scenario.digest()}"
     _check_place(out)
-    result = run(scenario)
+    result = run_watched(scenario) if chosen.watch else run(scenario)
     result.save(out)
     if chosen.json:
         print(json.dumps(result.summary, indent=1, sort_keys=True))
@@ -346,11 +361,41 @@ def _report(chosen: argparse.Namespace) -> int:
     for path in written:
         print(f"wrote {path}")
     if chosen.open:
-        import webbrowser  # noqa: PLC0415
-
-        if not webbrowser.open(written[-1].resolve().as_uri()):
-            print(f"no browser could be started; open {written[-1].resolve().as_uri()}")
+        _open(written[-1])
     return 0
+
+
+def _monitor(chosen: argparse.Namespace) -> int:
+    from bidsim.core.result import MONITOR, load_result  # noqa: PLC0415
+    from bidsim.monitoring.monitor import monitor  # noqa: PLC0415
+    from bidsim.progress import terminal_progress  # noqa: PLC0415
+    from bidsim.reports.files import write_text  # noqa: PLC0415
+    from bidsim.reports.html import whole_run  # noqa: PLC0415
+    from bidsim.reports.monitoring import describe_watch, prometheus, write_watch  # noqa: PLC0415
+    from bidsim.reports.watching import print_watch  # noqa: PLC0415
+
+    result = load_result(chosen.run)
+    with whole_run(result), terminal_progress() as progress:
+        watch = monitor(result, chosen.quiet, progress=progress)
+        content = describe_watch(result, watch)
+    page = write_watch(content, result, watch, chosen.out or chosen.run / MONITOR)
+    if chosen.json:
+        print(json.dumps(content, indent=1))
+    else:
+        print_watch(content)
+        print(f"\nPage             {page}")
+    if chosen.prometheus is not None:
+        write_text(chosen.prometheus, prometheus(content))
+    if chosen.open:
+        _open(page)
+    return EXIT_FOUND if watch.open else 0
+
+
+def _open(path: Path) -> None:
+    import webbrowser  # noqa: PLC0415
+
+    if not webbrowser.open(path.resolve().as_uri()):
+        print(f"no browser could be started; open {path.resolve().as_uri()}")
 
 
 def _advertisers(result: Result, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from bidsim.interrupt import stop_if_asked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LABELS = {"history": "Logging history", "auctions": "Running auctions", "cases": "Checking cases", "replications": "Running worlds"}
+_LABELS = {"history": "Logging history", "auctions": "Running auctions", "cases": "Checking cases", "replications": "Running worlds", "signals": "Watching"}
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def test_report__does_not_overwrite_other_files(small: Path, run_folder: Path, c
 VALUES = [
     "products.lamp.price=1e12", "campaigns.lamp.levers.price=1e12", "campaigns.lamp.value=1e12", "campaigns.lamp.budget=1e-12", "log.landscape_every=99999999999999999999",
     "market.median_cpm=" + "9" * 400, "seed=0x" + "f" * 5000, "seed=" + "9" * 5000, "x=" + "[" * 100_000, "products.soap.repurchase=1us", "products.soap.delay=1us",
-    "response.organic_intent=20", "log.slices=200ms", "log.bucket=1ms", "history.duration=53375995d", "attribution.window=50000000d", "duration=3", "duration=172800000000",
+    "response.organic_intent=20", "monitoring.window=200ms", "log.bucket=1ms", "history.duration=53375995d", "attribution.window=50000000d", "duration=3", "duration=172800000000",
     "duration=" + "1d " * 10_000, "a\x1b[31m=1", "seed=\x1b[31mred", "name=a\nb", "market.params=3", 'seats.main.model={ name = "lightgbm", path = "nope" }',
     'seats.main.model={ name = "lightgbm", path = "a\\u0000b" }', 'campaigns.lamp.policy="' + "x" * 3000 + ':b"', "traffic.sites=5001",
 ]  # fmt: skip

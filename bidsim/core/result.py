@@ -29,7 +29,8 @@ MODELS = "model"
 REPORT = "report.html"
 ADVERTISERS = "advertisers"
 CONSUMABLES = "consumables.html"
-_FORMAT = 2
+MONITOR = "monitor.html"
+_FORMAT = 3
 _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
 
@@ -266,7 +267,11 @@ def _swap_in(temporary: Path, target: Path) -> None:
 
 def _keep_foreign(old: Path, new: Path) -> None:
     """Carry over what a person put into the older run; pages about it go with it."""
-    ours = {MANIFEST, SUMMARY, MODELS, REPORT, ADVERTISERS, CONSUMABLES, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])} if is_run_directory(old) else set()
+    ours = (
+        {MANIFEST, SUMMARY, MODELS, REPORT, ADVERTISERS, CONSUMABLES, MONITOR, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])}
+        if is_run_directory(old)
+        else set()
+    )
     for entry in old.iterdir():
         if entry.name not in ours and not (new / entry.name).exists():
             entry.rename(new / entry.name)

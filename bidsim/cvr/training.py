@@ -29,6 +29,7 @@ class LoggedRows:
         campaign: int64[n], row of the campaign.
         keep: Share of negatives that were kept.
         logged: Number of impressions that the rows stand for.
+        delay: int64[n], microseconds from the impression to its conversion, -1 where there was none or it was imputed; None where nobody knows.
 
     """
 
@@ -38,6 +39,7 @@ class LoggedRows:
     campaign: NDArray[np.int64]
     keep: float
     logged: int
+    delay: NDArray[np.int64] | None = None
 
     @property
     def weight(self) -> NDArray[np.float64]:

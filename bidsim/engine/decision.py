@@ -13,6 +13,7 @@ from bidsim.core.units import MINUTE
 from bidsim.cvr.features import fill_request
 from bidsim.engine.exploration import explore_bids
 from bidsim.engine.impressions import fill_own, fill_shared, offer_price, true_rates
+from bidsim.engine.incidents import disturb_pairs, disturb_predictions, disturb_request, disturbed_rates, spared
 from bidsim.engine.tables import Chunk, Simulated
 from bidsim.response.truth import UNMOVED
 
@@ -27,6 +28,8 @@ def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
     """Write the true rates of the k-th eligible campaign, in the first position, to ``scratch.rates``."""
     campaign = sim.scratch.offers.campaign[k]
     rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k], UNMOVED)
+    if sim.rules.incidents:
+        rates = disturbed_rates(rates, spared(sim, chunk, i, campaign))
     row = sim.scratch.rates[k]
     row[VIEW] = rates.viewed
     row[CLICK] = rates.clicked
@@ -60,6 +63,8 @@ def fill_rows(sim: Simulated, chunk: Chunk, i: int, count: int, whole: bool) -> 
     """Write what the model sees of each eligible campaign; rows are whole where they are logged, or the seat's model wants them."""
     scratch, previous = sim.scratch, -1
     fill_request(scratch.head, chunk.requests, i)
+    if sim.rules.incidents:
+        disturb_request(sim, chunk, i)
     for k in range(count):
         c = scratch.offers.campaign[k]
         seat = sim.campaigns.seat[c]
@@ -68,6 +73,8 @@ def fill_rows(sim: Simulated, chunk: Chunk, i: int, count: int, whole: bool) -> 
         previous = seat
         fill_own(scratch.features[k], sim.truth, sim.store, scratch, c, scratch.shown[k], chunk.requests.time[i])
         scratch.drawn.quality[k] = sim.campaigns.quality[c]
+    if sim.rules.incidents:
+        disturb_pairs(sim, chunk, i, count)
 
 
 @kernel(inner=True)
@@ -124,7 +131,7 @@ def prepare_tasks(sim: Simulated) -> None:
 
 
 @kernel(inner=True)
-def predict(sim: Simulated, lo: int, count: int) -> None:
+def predict(sim: Simulated, time: int, lo: int, count: int) -> None:
     """Predicted rate and value of rows ``lo`` to ``count``, a seat at a time."""
     offers, seats, first = sim.scratch.offers, sim.seats, lo
     while lo < count:
@@ -137,6 +144,8 @@ def predict(sim: Simulated, lo: int, count: int) -> None:
                 sim.scratch.truth[k] = sim.scratch.rates[k, ATTRIBUTED]
         call_score(sim.calls.score[seats.scorer[seat]], (take_task(seats.task[seat]), lo, hi))
         lo = hi
+    if sim.rules.incidents:
+        disturb_predictions(sim, time, first, count)
     for k in range(first, count):
         offers.value[k] = offers.pcvr[k] * sim.campaigns.value[offers.campaign[k]]
 

@@ -11,6 +11,7 @@ import math
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
 from bidsim.engine.impressions import true_rates
+from bidsim.engine.incidents import disturbed_rates, spared
 from bidsim.engine.tables import Chunk, Simulated
 from bidsim.observers.exploration import BIDS, OFFERED, PAYMENT, WINS
 from bidsim.response.truth import Moved, Rates
@@ -75,7 +76,8 @@ def moved_by(sim: Simulated, campaign: int, arms: int) -> Moved:
 def explored_rates(sim: Simulated, chunk: Chunk, i: int, k: int, arms: int) -> Rates:
     """True rates of the k-th eligible campaign with its levers set by the arms."""
     campaign = sim.scratch.offers.campaign[k]
-    return true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k], moved_by(sim, campaign, arms))
+    rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k], moved_by(sim, campaign, arms))
+    return disturbed_rates(rates, spared(sim, chunk, i, campaign)) if sim.rules.incidents else rates
 
 
 @kernel(inner=True)

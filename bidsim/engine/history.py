@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform
 from bidsim.core.reference import ref
+from bidsim.core.units import NEVER
 from bidsim.cvr.delay import fit_delay
 from bidsim.cvr.features import WIDTH, fill_request
 from bidsim.cvr.training import LoggedRows
@@ -154,8 +155,9 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
         logging.log.ints[row, _TIME] = time
         logging.log.ints[row, _LABEL] = 0
         logging.log.ints[row, _CLICKED] = earns
+        logging.log.ints[row, _WHEN] = -NEVER
         logging.log.floats[row, 0] = _credited(logging, rates, campaign, requests.user[i], time)
-    credit(truth, store, scratch, keys, chunk, i, slot, campaign, campaigns.id[campaign], 1, row, events, False, logging.start)
+    credit(truth, store, scratch, keys, chunk, i, slot, campaign, campaigns.id[campaign], 1, row, 0, 0, events, False, logging.start)
     scratch.exposure_of[campaign] = expose(store, slot, scratch.exposure_of[campaign], campaign, time)
     release(store, scratch, slot)
 
@@ -185,7 +187,15 @@ def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, ev
         label = ints[rows, _LABEL].astype(np.float64)
         negatives = int((label == 0).sum())
         logged = int(label.sum()) + round(negatives / logging.keep)
-        return LoggedRows(np.ascontiguousarray(features[rows]), label, rates[rows].copy(), ints[rows, _CAMPAIGN].copy(), logging.keep, logged)
+        return LoggedRows(
+            np.ascontiguousarray(features[rows]),
+            label,
+            rates[rows].copy(),
+            ints[rows, _CAMPAIGN].copy(),
+            logging.keep,
+            logged,
+            np.maximum(ints[rows, _WHEN] - ints[rows, _TIME], -1),
+        )
 
     time = ints[:, _TIME]
     fresh = time >= evaluate_until if now is not None else np.zeros(used, np.bool_)

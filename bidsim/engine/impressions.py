@@ -16,7 +16,7 @@ from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, fill_pair
 from bidsim.engine import store as stores
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Scratch, Store
 from bidsim.kernels.heap import heap_push
-from bidsim.response.purchases import BUYER, CREDIT_CAMPAIGN, CREDIT_PRICE, CREDIT_ROW, CREDIT_TIME, LAST, PENDING, next_purchase
+from bidsim.response.purchases import BUYER, CREDIT_CAMPAIGN, CREDIT_LEVELS, CREDIT_PRICE, CREDIT_RATE, CREDIT_ROW, CREDIT_TIME, LAST, PENDING, next_purchase
 from bidsim.response.truth import Moved, Rates, Truth, response_rates, shown_price
 
 _VIEW, _CLICK, _BUY, _DELAY = range(4)
@@ -126,6 +126,8 @@ def credit(
     campaign_id: int,
     price: int,
     row: int,
+    levels: int,
+    rate: int,
     events: Events,
     holdout: bool,
     start: int,
@@ -144,6 +146,8 @@ def credit(
         campaign_id: Hash of the campaign's name.
         price: Nanos at which it sells.
         row: What to write the conversion to, -1 for nothing.
+        levels: What observers keep of the impression's levels,
+        rate: and of its predicted rate.
         events: What happened to the impression.
         holdout: Whether exposure is counted from the first impression.
         start: Time at which clocks begin.
@@ -166,6 +170,8 @@ def credit(
     clock[CREDIT_CAMPAIGN] = campaign
     clock[CREDIT_ROW] = row
     clock[CREDIT_PRICE] = price
+    clock[CREDIT_LEVELS] = levels
+    clock[CREDIT_RATE] = rate
     due = next_purchase(clock)
     if due <= time + truth.window:
         store.used[stores.EVENTS] = heap_push(store.heap, store.used[stores.EVENTS], due, entry)

@@ -8,13 +8,14 @@ from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, f
 from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOLD, USERS, begin_stamps, drop_late, end_stamps, stamp
 from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, is_free, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
 from bidsim.engine.eligibility import find_eligible, find_participants
+from bidsim.engine.incidents import change_budgets
 from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import advance_clocks, find_exposures, find_user, has_room, release
 from bidsim.engine.tables import Chunk, Log, Simulated
 from bidsim.kernels.clock import ticks
-from bidsim.observers import timeline
+from bidsim.observers import population, slices, timeline
 
-_WIN, _DECISION = 0, 1
+_WIN, _DECISION, _WATCHED = 0, 1, 2
 
 
 @kernel(inner=True)
@@ -81,6 +82,8 @@ def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     begun = ticks() if sim.rules.measured else 0
     find_exposures(sim.store, sim.scratch, slot, time)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
+    if sim.rules.incidents:
+        change_budgets(sim, time)
     count, watched = find_eligible(sim, chunk, i, keep)
     stamp(sim, timed, ELIGIBLE)
     want_truth = sim.rules.needs_truth != 0 or keep
@@ -90,12 +93,14 @@ def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     stamp(sim, timed, OFFERED)
     fill_rows(sim, chunk, i, watched, keep)
     stamp(sim, timed, FEATURES)
-    predict(sim, 0, count)
-    predict(sim, count, watched)
+    predict(sim, time, 0, count)
+    predict(sim, time, count, watched)
     stamp(sim, timed, SCORED)
     bucket = time // sim.rules.bucket
     n = _auction(sim, chunk, i, count, watched, user, keep, timed, begun)
     _account(sim, chunk, i, count, n, keep, bucket)
+    if sim.rules.watch_wins:
+        _watch(sim, chunk, i, count)
     serve_winners(sim, chunk, i, slot, want_truth, bucket)
     if holdout:
         mark_ghosts(sim, chunk, i, slot, n)
@@ -104,6 +109,15 @@ def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     _aftermath(sim, request, count, n)
     release(sim.store, sim.scratch, slot)
     end_stamps(sim, timed)
+
+
+@kernel(inner=True)
+def _watch(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
+    """Count what the model saw and, where that is asked for, all that it was asked."""
+    window = chunk.requests.time[i] // sim.rules.slice_window
+    population.count_request(sim.counters.seen, sim.scratch.head, window)
+    if sim.rules.watch_offers > 0.0 and sampled(sim, chunk.requests.number[i], _WATCHED, sim.rules.watch_offers):
+        slices.count_offer(sim.counters.slices, chunk.requests.categories[i], sim.scratch.offers.campaign, sim.scratch.offers.pcvr, count, window)
 
 
 @kernel(inner=True)

@@ -13,7 +13,7 @@ from bidsim.core.requests import CATEGORIES
 from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES
 from bidsim.engine.exploration import ARMS, BID, LEVERS, LOG, NOT_EXPLORED, SHIFT
 from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_ARMS, WIN_FLOATS, WIN_INTS, WIN_SAMPLED, Log, Simulated
-from bidsim.observers import exploration, funnel, landscape, latency, slices, timeline
+from bidsim.observers import exploration, funnel, landscape, latency, population, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Names:
     lines: Sequence[tuple[str, str]]
     vocabulary: Mapping[str, Sequence[str]]
     bidders: Sequence[str]
+    pairs: Sequence[tuple[str, str]]
+    groups: Sequence[tuple[str, str]]
+    delays: NDArray[np.int64]
 
 
 def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[np.int64]) -> dict[str, Columns]:
@@ -48,6 +51,9 @@ def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[n
         "campaigns": _campaigns(sim, names, requests),
         "timeline": _timeline(sim, names),
         "slices": _slices(sim, names),
+        "scores": _scores(sim, names),
+        "population": _population(sim, names),
+        "delays": _delays(names),
         "auctions": _auctions(sim, names),
         "requests": _requests(sim.logs.decisions, names),
         "bids": _bids(sim.logs.decisions, names),
@@ -100,17 +106,64 @@ def _timeline(sim: Simulated, names: Names) -> Columns:
     }
 
 
+def _single(names: Names) -> list[tuple[str, str]]:
+    return [(field, level) for field in CATEGORIES for level in names.vocabulary[field]]
+
+
 def _slices(sim: Simulated, names: Names) -> Columns:
+    """Cells that hold anything: window, level of a field or pair, product line."""
     counted = sim.counters.slices
-    total, windows, _ = counted.counts.shape
-    levels = [(field, level) for field in CATEGORIES for level in names.vocabulary[field]]
-    counts, sums = counted.counts.reshape(total * windows, -1), counted.sums.reshape(total * windows, -1)
+    levels = _single(names) + [(f"{a} x {b}", f"{x} x {y}") for a, b in names.pairs for x in names.vocabulary[a] for y in names.vocabulary[b]]
+    asked = counted.offers.shape[0] > 0
+    held = counted.counts.any(axis=3) | (counted.offers > 0 if asked else False)
+    windows, level, group = np.nonzero(held)
+    columns: Columns = {
+        "field": _names(level, [field for field, _ in levels]),
+        "level": _names(level, [name for _, name in levels]),
+        "advertiser": _names(group, [advertiser for advertiser, _ in names.groups]),
+        "product": _names(group, [product for _, product in names.groups]),
+        "start_us": windows * sim.rules.slice_window,
+        **{name: counted.counts[windows, level, group, j] for j, name in enumerate(slices.COUNTS)},
+        **{f"{name}_sum": counted.sums[windows, level, group, j] for j, name in enumerate(slices.SUMS)},
+    }
+    if asked:
+        columns |= {"offers": counted.offers[windows, level, group], "offered_pcvr_sum": counted.offered[windows, level, group]}
+    return columns
+
+
+def _scores(sim: Simulated, names: Names) -> Columns:
+    """Impressions and conversions by window, level of a field, and bin of the predicted rate."""
+    counted, levels = sim.counters.slices.scores, _single(names)
+    windows, level, box = np.nonzero(counted[:, :, :, 0])
     return {
-        "field": [field for field, _ in levels for _ in range(windows)],
-        "level": [level for _, level in levels for _ in range(windows)],
-        "start_us": np.tile(np.arange(windows, dtype=np.int64) * sim.rules.slice_window, total),
-        **{name: counts[:, j].copy() for j, name in enumerate(slices.COUNTS)},
-        **{f"{name}_sum": sums[:, j].copy() for j, name in enumerate(slices.SUMS)},
+        "field": _names(level, [field for field, _ in levels]),
+        "level": _names(level, [name for _, name in levels]),
+        "start_us": windows * sim.rules.slice_window,
+        "bin": box,
+        "wins": counted[windows, level, box, 0],
+        "converted": counted[windows, level, box, 1],
+    }
+
+
+def _delays(names: Names) -> Columns:
+    """Quantiles of the time from an impression to its conversion, by campaign, as logged before the run."""
+    campaigns, quantiles = names.delays.shape
+    at = (np.arange(quantiles) + 0.5) / max(quantiles, 1)
+    return {"campaign": [name for name in names.campaigns for _ in range(quantiles)], "quantile": np.tile(at, campaigns), "delay_us": names.delays.ravel().copy()}
+
+
+def _population(sim: Simulated, names: Names) -> Columns:
+    """What models saw: requests and impressions by window, feature, and level or range."""
+    counted, bins = sim.counters.seen.counts, population.bin_names(names.vocabulary)
+    if not sim.rules.users:
+        counted = counted[:0]
+    windows, total, _ = counted.shape
+    cells = counted.reshape(windows * total, len(population.COUNTS))
+    return {
+        "feature": [feature for feature, _ in bins] * windows,
+        "level": [level for _, level in bins] * windows,
+        "start_us": np.repeat(np.arange(windows, dtype=np.int64) * sim.rules.slice_window, total),
+        **{name: cells[:, j].copy() for j, name in enumerate(population.COUNTS)},
     }
 
 

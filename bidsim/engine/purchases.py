@@ -11,14 +11,29 @@ from bidsim.engine.store import CLOCKS, EVENTS
 from bidsim.engine.tables import Keys, Store
 from bidsim.kernels.heap import heap_pop
 from bidsim.kernels.normal import normal_quantile
-from bidsim.response.purchases import COUNT, CREDIT_CAMPAIGN, CREDIT_PRICE, CREDIT_ROW, CREDIT_TIME, LINE, PENDING, PLAIN_NEXT, USER, advance, buy, next_purchase
+from bidsim.response.purchases import (
+    COUNT,
+    CREDIT_CAMPAIGN,
+    CREDIT_LEVELS,
+    CREDIT_PRICE,
+    CREDIT_RATE,
+    CREDIT_ROW,
+    CREDIT_TIME,
+    LINE,
+    PENDING,
+    PLAIN_NEXT,
+    USER,
+    advance,
+    buy,
+    next_purchase,
+)
 from bidsim.response.truth import Truth
 
 
 class Conversion(NamedTuple):
     """A purchase credited to a campaign; ``campaign`` -1 where the event was stale.
 
-    ``plain_would_have`` is 1 where the user without ads would have bought at the very same moment.
+    ``levels`` and ``rate`` are what observers kept of the impression; ``plain_would_have`` is 1 where the user without ads would have bought at the very same moment.
     """
 
     campaign: int
@@ -26,6 +41,8 @@ class Conversion(NamedTuple):
     user: int
     credit_time: int
     row: int
+    levels: int
+    rate: int
     value: int
     ad_driven: int
     plain_would_have: int
@@ -45,13 +62,13 @@ def next_conversion(store: Store, truth: Truth, keys: Keys) -> Conversion:
     clock = store.clocks[entry]
     campaign = clock[CREDIT_CAMPAIGN]
     if campaign < 0 or next_purchase(clock) != time:
-        return Conversion(-1, time, 0, 0, -1, 0, 0, 0)
+        return Conversion(-1, time, 0, 0, -1, 0, 0, 0, 0, 0)
     ad_driven = 1 if clock[PENDING] == time else 0
     plain = 1 if clock[PLAIN_NEXT] == time else 0
     spread = truth.basket[clock[LINE]]
     noise = normal_quantile(uniform_open(keys.basket, clock[USER], truth.line_id[clock[LINE]], clock[COUNT]))
     value = int(clock[CREDIT_PRICE] * math.exp(spread * noise - 0.5 * spread * spread))
-    found = Conversion(campaign, time, clock[USER], clock[CREDIT_TIME], clock[CREDIT_ROW], value, ad_driven, plain)
+    found = Conversion(campaign, time, clock[USER], clock[CREDIT_TIME], clock[CREDIT_ROW], clock[CREDIT_LEVELS], clock[CREDIT_RATE], value, ad_driven, plain)
     buy(clock, truth, keys.organic, store.scale[entry])
     clock[CREDIT_CAMPAIGN] = -1
     return found

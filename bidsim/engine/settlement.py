@@ -10,10 +10,11 @@ from bidsim.engine.clearing import held_out
 from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
 from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, explored_rates, moved_by
 from bidsim.engine.impressions import Events, credit, happen
+from bidsim.engine.incidents import LOST, Spared, is_struck, report_time, spared, undisturbed
 from bidsim.engine.purchases import Conversion, due, next_conversion
 from bidsim.engine.store import add_clock, expose
 from bidsim.engine.tables import CONVERSION_TIME, CONVERTED, WIN_ARMS, WIN_SAMPLED, Chunk, Log, Simulated
-from bidsim.observers import funnel, slices, timeline
+from bidsim.observers import funnel, population, slices, timeline
 from bidsim.response.purchases import EXPOSED, HELD_OUT, NOT_EXPOSED, SERVED
 from bidsim.response.truth import Rates
 
@@ -114,26 +115,37 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
     if arms != NOT_EXPLORED:
         rates = _at_position(explored_rates(sim, chunk, i, k, arms), effect)
         price = int(price * math.exp(moved_by(sim, campaign, arms).price))
-    events = happen(sim.keys, rates, request, sim.campaigns.id[campaign])
+    found = spared(sim, chunk, i, campaign) if sim.rules.incidents else Spared(1.0, False, 0.0)
+    struck = sim.rules.incidents != 0 and is_struck(sim, request, sim.campaigns.id[campaign], found)
+    events = happen(sim.keys, undisturbed(rates, found) if sim.rules.incidents else rates, request, sim.campaigns.id[campaign])
     payment = charge(sim, s, effect, events.clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     _count_win(sim, k, bucket, payment, effect, events, rates)
     if arms != NOT_EXPLORED:
         count_explored_win(sim, campaign, arms, payment)
-    slices.count_win(
-        sim.counters.slices, chunk.requests.categories[i], time // sim.rules.slice_window, events.viewed, events.clicked, payment, offers.pcvr[k] * effect, rates.attributed
-    )
+    levels = _watch_win(sim, chunk, i, k, events, payment, effect, rates) if sim.rules.watch_wins else 0
     row, kept = -1, sampled(sim, request, _WIN, sim.rules.keep_wins)
     if kept or arms != NOT_EXPLORED:
         row = _keep_win(sim, chunk, i, k, s, events, rates)
         _note_exploration(sim, row, k, arms, kept, natural)
     mark_exposed(sim, chunk, i, slot, campaign, SERVED)
-    credit(
-        sim.truth, sim.store, scratch, sim.keys, chunk, i, slot, campaign, sim.campaigns.id[campaign],
-        price, row, events, sim.rules.holdout > 0.0, 0,
-    )  # fmt: skip
+    if not struck:
+        credit(
+            sim.truth, sim.store, scratch, sim.keys, chunk, i, slot, campaign, sim.campaigns.id[campaign],
+            price, row, levels, slices.kept_rate(offers.pcvr[k] * effect), events, sim.rules.holdout > 0.0, 0,
+        )  # fmt: skip
     scratch.exposure_of[campaign] = expose(sim.store, slot, scratch.exposure_of[campaign], campaign, time)
+
+
+@kernel(inner=True)
+def _watch_win(sim: Simulated, chunk: Chunk, i: int, k: int, events: Events, payment: int, effect: float, rates: Rates) -> int:
+    """Count a won impression in its slices; return its levels as a conversion will need them."""
+    counted, categories = sim.counters.slices, chunk.requests.categories[i]
+    window, offers = chunk.requests.time[i] // sim.rules.slice_window, sim.scratch.offers
+    slices.count_win(counted, categories, offers.campaign[k], window, events.viewed, events.clicked, payment, offers.pcvr[k] * effect, rates.attributed)
+    population.count_impression(sim.counters.seen, sim.scratch.head, sim.scratch.features[k], window)
+    return slices.packed(counted, categories)
 
 
 @kernel(inner=True)
@@ -287,14 +299,17 @@ def take_conversions(sim: Simulated, time: int) -> bool:
 @kernel(inner=True)
 def _count_conversion(sim: Simulated, found: Conversion) -> None:
     counts, amounts = sim.counters.counts[found.campaign], sim.counters.amounts[found.campaign]
-    observed = found.time < sim.rules.duration
+    reported = report_time(sim, found.campaign, found.user, found.time) if sim.rules.incidents else found.time
+    observed = reported != LOST and reported < sim.rules.duration
     counts[funnel.EVENTUAL] += 1
     amounts[funnel.SALES_EVENTUAL] += found.value
     if observed:
         counts[funnel.CONVERSIONS] += 1
         counts[funnel.AD_DRIVEN] += found.ad_driven
         amounts[funnel.SALES] += found.value
-        bucket = found.time // sim.rules.bucket
+        bucket = reported // sim.rules.bucket
+        credited, arrived = found.credit_time // sim.rules.slice_window, reported // sim.rules.slice_window
+        slices.count_conversion(sim.counters.slices, found.levels, found.rate, found.campaign, credited, arrived)
         timeline.count(sim.counters.timeline, found.campaign, bucket, timeline.CONVERSIONS, 1)
         timeline.count(sim.counters.timeline, found.campaign, bucket, timeline.SALES, found.value)
         if found.row >= 0:
@@ -309,3 +324,4 @@ def _count_conversion(sim: Simulated, found: Conversion) -> None:
     ints[5] = found.ad_driven
     ints[6] = 1 if observed else 0
     ints[7] = found.plain_would_have
+    ints[8] = reported

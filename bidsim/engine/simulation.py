@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.reference import ref
 from bidsim.engine.ahead import chunks_ahead
+from bidsim.engine.incidents import disturb_traffic
 from bidsim.engine.loop import finish_conversions, run_requests
 from bidsim.engine.output import Names, output_tables
 from bidsim.engine.purchases import advance_all
@@ -68,6 +69,10 @@ class Simulation:
         self.seconds["loop"] = time.perf_counter() - begun
         return output_tables(self.sim, self.names, self.total, incremental)
 
+    def snapshot(self) -> dict[str, Columns]:
+        """Tables as they stand between two chunks; only what observers count is whole."""
+        return output_tables(self.sim, self.names, self.total, self.sim.store.clocks[:0])
+
     def facts(self) -> dict[str, Any]:
         """What a manifest says of the run."""
         return {
@@ -84,7 +89,10 @@ class Simulation:
         rivals = np.zeros((hi - lo, self.rivals.depth), np.int64)
         self.rivals.fill(requests, latent, rivals)
         logged = np.zeros((1, 3)) if self.rivals.logged is None else np.ascontiguousarray(self.rivals.logged[lo:hi])
-        return Chunk(requests, latent, rivals, logged)
+        chunk = Chunk(requests, latent, rivals, logged)
+        if self.sim.rules.incidents:
+            disturb_traffic(ref(chunk), ref(self.sim.incidents))
+        return chunk
 
     def grow(self) -> None:
         """Make room where the loop stopped for want of it."""

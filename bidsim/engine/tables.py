@@ -11,6 +11,7 @@ from bidsim.core.contracts import Book, Drawn, Offers, Outcome, empty_book, empt
 from bidsim.core.requests import CATEGORIES, Latent, Requests
 from bidsim.core.scoring import ScorerTables
 from bidsim.cvr.features import WIDTH
+from bidsim.observers.population import Seen
 from bidsim.observers.slices import Slices
 from bidsim.response.truth import Truth
 
@@ -131,6 +132,7 @@ class Counters(NamedTuple):
     sums: F64
     timeline: I64
     slices: Slices
+    seen: Seen
     landscape: I64
     landscape_sums: F64
     market: I64
@@ -160,7 +162,7 @@ WIN_INTS = (
 WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion", "natural_rate", "natural_direct_rate", "offer")
 DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason")
 DECISION_FLOATS = ("pcvr", "value_nanos", "multiplier", "propensity", "true_rate", "direct_rate")
-CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos", "ad_driven", "observed", "plain_would_have")
+CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos", "ad_driven", "observed", "plain_would_have", "reported_us")
 CONVERTED, CONVERSION_TIME = WIN_INTS.index("converted"), WIN_INTS.index("conversion_time_us")
 WIN_ARMS, WIN_SAMPLED = WIN_INTS.index("arms"), WIN_INTS.index("sampled")
 
@@ -231,6 +233,22 @@ class Exploration(NamedTuple):
     tried: I64
 
 
+class Incidents(NamedTuple):
+    """What goes wrong and when; see engine.incidents for kinds and columns.
+
+    Fields: ``what`` int64[incidents, columns] and ``size`` float64[incidents, columns]; ``where`` int64[incidents, levels], 1 at levels
+    that are touched; ``who`` int64[incidents, campaigns], 1 for those that are; ``first`` int64[fields], first level of each; ``key``, of
+    their dice.
+    """
+
+    what: I64
+    size: F64
+    where: I64
+    who: I64
+    first: I64
+    key: np.uint64
+
+
 class Clock(NamedTuple):
     """Time stamps of sampled requests, int64[rows, 1 + stages] ticks, and how many rows are used, int64[1]."""
 
@@ -265,7 +283,8 @@ class Rules(NamedTuple):
     policy or pacer listens to notices; ``tmax`` microseconds that bidders have, 0 where they have for ever; ``network`` median
     microseconds of the network, and its ``network_spread``; ``volume`` real requests that one stands for; ``measured`` whether the
     loop's own time counts, at ``tick`` microseconds a tick; ``clock_every`` requests between two that are stamped, 0 for none;
-    ``exploration`` share of (user, advertiser) pairs whose levers are set by dice.
+    ``exploration`` share of (user, advertiser) pairs whose levers are set by dice; ``watch_wins`` whether won impressions are counted
+    in slices, and ``watch_offers`` the share of requests whose eligible campaigns are; ``incidents`` how many there are.
     """
 
     duration: int
@@ -296,6 +315,9 @@ class Rules(NamedTuple):
     tick: float
     clock_every: int
     exploration: float
+    watch_wins: int
+    watch_offers: float
+    incidents: int
 
 
 class Calls(NamedTuple):
@@ -345,6 +367,7 @@ class Simulated(NamedTuple):
     deadline: Deadline
     clock: Clock
     exploration: Exploration
+    incidents: Incidents
 
 
 class Chunk(NamedTuple):

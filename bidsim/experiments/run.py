@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 _PACKAGES = ("numpy", "numba", "lightgbm", "pandas", "pyarrow")
 
 
-def run(scenario: Scenario, *, progress: Callable[[str, int, int], None] | None = None, chunk: int | None = None) -> Result:
+def run(
+    scenario: Scenario,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+    chunk: int | None = None,
+    look: Callable[[int, Callable[[], Result]], None] | None = None,
+) -> Result:
     """Run a scenario.
 
     Args:
@@ -38,6 +44,7 @@ def run(scenario: Scenario, *, progress: Callable[[str, int, int], None] | None 
         progress: Called with (stage, done since last call, total of the stage); by default a bar on a terminal and
             nothing elsewhere.
         chunk: Requests generated at a time; the result does not depend on it.
+        look: Called after each chunk with the requests done, and with a function that gives what the run has come to so far.
 
     Raises:
         BidsimError: A model cannot be trained or loaded, or memory runs out.
@@ -47,12 +54,12 @@ def run(scenario: Scenario, *, progress: Callable[[str, int, int], None] | None 
         from bidsim.progress import terminal_progress  # noqa: PLC0415  (rich is needed on terminals only)
 
         with terminal_progress() as shown:
-            return run(scenario, progress=shown, chunk=chunk)
+            return run(scenario, progress=shown, chunk=chunk, look=look)
     if not scenario.allow_code:
-        return _run_within_memory(scenario, progress, chunk)
+        return _run_within_memory(scenario, progress, chunk, look)
     try:
         with _kernels_that_raise() as raised:
-            result = _run_within_memory(scenario, progress, chunk)
+            result = _run_within_memory(scenario, progress, chunk, look)
     except (BidsimError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -78,20 +85,29 @@ def _plugin_failed(error: BaseException) -> BidsimError:
     return BidsimError(f"a plug-in from outside the package failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def _run_within_memory(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None) -> Result:
+def _run_within_memory(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:
     try:
-        return _run(scenario, progress, chunk)
+        return _run(scenario, progress, chunk, look)
     except MemoryError:
         raise BidsimError(f"out of memory while running {scenario.name}; lower traffic.users, log.wins or log.decisions") from None
 
 
-def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None) -> Result:
+def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:
     begun = time.perf_counter()
     simulation, models = build(scenario, progress=progress)
     if chunk is not None:
         simulation.chunk = chunk
     total = simulation.total
-    tables = simulation.run(lambda done: progress("auctions", done, total))
+    sofar = 0
+
+    def advance(done: int) -> None:
+        nonlocal sofar
+        sofar += done
+        progress("auctions", done, total)
+        if look is not None:
+            look(sofar, lambda: Result({"scenario": scenario.resolved(), **simulation.facts()}, simulation.snapshot()))
+
+    tables = simulation.run(advance)
     seconds = {**simulation.seconds, "total": time.perf_counter() - begun}
     manifest = {
         "scenario": scenario.resolved(),

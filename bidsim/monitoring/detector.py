@@ -3,7 +3,7 @@
 For a change to ``r`` times the expected count, the statistic R = (1 + R) L, with L the likelihood ratio of the window's count, has mean
 t after t quiet windows (Shiryaev 1963, Roberts 1966), so any weighted sum of such statistics over multipliers and slices alarms at
 most once in A windows on average when the threshold is A (Shin, Ramdas and Rinaldo, "E-detectors", 2022). Windows are not independent and
-baselines not known exactly, so the threshold is calibrated by replaying quiet windows (`calibrate_threshold`).
+levels not known exactly, so the threshold is calibrated by replaying quiet windows (`calibrate_threshold`).
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from bidsim.core.kernel import kernel
 if TYPE_CHECKING:
     from bidsim.monitoring.baseline import Baseline
 
-MULTIPLIERS = (0.25, 0.4, 0.55, 0.7, 0.8, 0.88, 0.94, 1.06, 1.13, 1.25, 1.43, 1.8, 2.5, 4.0)
+MULTIPLIERS = (0.03, 0.25, 0.4, 0.55, 0.7, 0.8, 0.88, 0.94, 1.06, 1.13, 1.25, 1.43, 1.8, 2.5, 4.0, 12.0)
 """Changes that are looked for, in counts; each is as likely as the others."""
 _MOST = 1e200
 _AGAIN = 0.1
 """A statistic that fell to this part of the threshold may alarm again."""
+_RECOVERED = math.log(100.0)
+_DEEPEST, _HIGHEST = 0.02, 50.0
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A slice whose conversions changed.
+    """A slice whose counts changed.
 
     Attributes:
         slice: Its number.
         window: When it was noticed.
         since: First window of the change, by maximum likelihood.
-        multiplier: Observed over expected conversions since then.
+        multiplier: Observed over expected counts since then, when it was noticed.
         strength: Natural logarithm of the statistic over the threshold.
 
     """
@@ -48,14 +50,28 @@ class Alarm:
 
 
 @dataclass
+class _Open:
+    """An alarm that is not over: counts expected and counted since it began, and evidence that they are what they were before it."""
+
+    alarm: Alarm
+    told: float
+    came: float
+    evidence: float = 0.0
+    back: int = 0
+
+
+@dataclass
 class Detector:
     """Statistics of all slices, window after window.
 
     Attributes:
-        baseline: What is normal.
+        baseline: What is normal; learns as windows come.
         weight: float64[slices], how much of the false alarms each slice may have; sums to 1.
         threshold: What a slice's statistic, times its weight, must reach.
         statistics: float64[slices, multipliers].
+        means: float64[slices] of each window so far: counts that were expected, at the levels known by then.
+        came: float64[slices] of each window so far: counts that came.
+        ended: Slice and first window after its alarm, for alarms that are over.
 
     """
 
@@ -63,39 +79,93 @@ class Detector:
     weight: NDArray[np.float64]
     threshold: float
     statistics: NDArray[np.float64] = field(init=False)
-    _seen: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
+    means: list[NDArray[np.float64]] = field(default_factory=list)
+    came: list[NDArray[np.float64]] = field(default_factory=list)
+    ended: list[tuple[Alarm, int]] = field(default_factory=list)
     _begun: NDArray[np.int64] = field(init=False)
+    _open: dict[int, _Open] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with nothing suspected."""
         self.statistics = np.zeros((len(self.weight), len(MULTIPLIERS)))
         self._begun = np.zeros(len(self.weight), np.int64)
 
+    @property
+    def open(self) -> list[Alarm]:
+        """Alarms that are not over."""
+        return [o.alarm for o in self._open.values()]
+
     def watch(self, expected: NDArray[np.float64], observed: NDArray[np.float64]) -> list[Alarm]:
-        """Take in one window, float64[slices] each; return new alarms, the strongest first. Slices that alarmed begin anew."""
-        self._seen.append((expected, observed))
-        total = advance(self.statistics, self.baseline.factor * expected, observed, self.baseline.size, np.array(MULTIPLIERS))
+        """Take in one window, float64[slices] each; return new alarms, the strongest first.
+
+        A slice in alarm does not alarm again, and what is normal for it is not learned anew, until its counts are what they were.
+        """
+        level, left = self.baseline.level()
+        mean, sizes = level * expected, self.baseline.sizes(left)
+        total = advance(self.statistics, mean, observed, sizes, np.array(MULTIPLIERS))
+        self.means.append(mean)
+        self.came.append(observed)
+        silent = np.array(sorted(self._open), np.int64)
+        self._see_recoveries(sizes)
+        self.statistics[silent] = 0.0
+        total[silent] = 0.0
         found = np.flatnonzero(total * self.weight >= self.threshold)
         alarms = sorted((self._alarm(int(s), float(total[s])) for s in found), key=lambda a: -a.strength)
         self.statistics[found] = 0.0
-        self._begun[found] = len(self._seen)
+        for a in alarms:
+            told, came = (float(sum(row[a.slice] for row in rows[a.since :])) for rows in (self.means, self.came))
+            self._open[a.slice] = _Open(a, told, came, back=a.window + 1)
+        self.baseline.forget_waiting(found)
+        frozen = np.zeros(len(self.weight), np.bool_)
+        frozen[sorted(self._open)] = True
+        self.baseline.learn(expected, observed, frozen)
         return alarms
 
+    def forget(self, keep: int) -> None:
+        """Drop all windows but the last ``keep``, which are numbered from 0 then; statistics stay."""
+        gone = max(len(self.means) - keep, 0)
+        self.means, self.came = self.means[gone:], self.came[gone:]
+        self._begun = np.maximum(self._begun - gone, 0)
+        for waiting in self._open.values():
+            waiting.back = max(waiting.back - gone, 0)
+
+    def _see_recoveries(self, sizes: NDArray[np.float64]) -> None:
+        """Close alarms where counts as before have become a hundred times likelier than counts as in the alarm."""
+        now = len(self.means) - 1
+        for s, waiting in list(self._open.items()):
+            # as it was noticed a change looks larger than it is, so its size is taken from all that came since
+            ratio = min(max(waiting.came / max(waiting.told, 1e-12), _DEEPEST), _HIGHEST)
+            m, y, k = self.means[now][s], self.came[now][s], sizes[s]
+            waiting.told, waiting.came = waiting.told + m, waiting.came + y
+            gain = (y + k) * math.log1p((ratio - 1.0) * m / (k + m)) - y * math.log(ratio) if m > 0.0 else 0.0
+            if waiting.evidence + gain <= 0.0:
+                waiting.evidence, waiting.back = 0.0, now + 1
+                continue
+            waiting.evidence += gain
+            if waiting.evidence > _RECOVERED:
+                self.ended.append((waiting.alarm, waiting.back))
+                self._begun[s] = waiting.back
+                del self._open[s]
+
     def _alarm(self, s: int, total: float) -> Alarm:
-        mean = np.array([self.baseline.factor[s] * e[s] for e, _ in self._seen])
-        came = np.array([o[s] for _, o in self._seen])
-        first, window = int(self._begun[s]), len(self._seen) - 1
-        since, multiplier = change_point(mean[first:], came[first:])
+        first, window = int(self._begun[s]), len(self.means) - 1
+        mean, came = (np.array([row[s] for row in rows[first:]]) for rows in (self.means, self.came))
+        since, multiplier = change_point(mean, came)
         return Alarm(s, window, first + since, multiplier, math.log(total * self.weight[s] / self.threshold))
 
 
 def change_point(mean: NDArray[np.float64], came: NDArray[np.float64]) -> tuple[int, float]:
     """Window from which a Poisson rate most likely is another one, and how much it then is of ``mean``."""
     told, seen = np.cumsum(mean[::-1])[::-1], np.cumsum(came[::-1])[::-1]
-    ratio = np.divide(seen, told, out=np.ones_like(told), where=told > 0)
-    gain = np.where(seen > 0, seen * np.log(np.maximum(ratio, 1e-12)), 0.0) - (seen - told)
+    gain = deviance(told, seen)
     first = int(np.argmax(gain))
-    return first, float(ratio[first])
+    return first, float(seen[first] / told[first]) if told[first] > 0 else 1.0
+
+
+def deviance(mean: NDArray[np.float64], came: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-likelihood ratio of Poisson counts at their own rate against ``mean``, half the deviance."""
+    ratio = np.divide(came, mean, out=np.ones_like(mean), where=mean > 0)
+    return np.asarray(np.where(came > 0, came * np.log(np.maximum(ratio, 1e-12)), 0.0) - (came - mean))
 
 
 @kernel(allocates=True)

@@ -1,7 +1,12 @@
-"""Won impressions by level of each categorical field and window of time."""
+"""Impressions by window of time, level of a field (or pair of fields), and product line: what was paid, predicted and came of it.
+
+Every slice that is looked at later is a sum of these cells: a field over all lines, an advertiser, an advertiser's part of a level. A conversion
+is counted twice: in the window in which its report arrived, and in the window of the impression that it is credited to.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,36 +14,166 @@ from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
 
-COUNTS = ("wins", "views", "clicks", "payment_nanos")
-WINS, VIEWS, CLICKS, PAYMENT = range(len(COUNTS))
-SUMS = ("pcvr", "true_rate")
-PCVR, TRUE_RATE = range(len(SUMS))
+COUNTS = ("wins", "views", "clicks", "payment_nanos", "arrived", "converted")
+WINS, VIEWS, CLICKS, PAYMENT, ARRIVED, CONVERTED = range(len(COUNTS))
+SUMS = ("pcvr", "true_rate", "log_likelihood")
+PCVR, TRUE_RATE, LOG_LIKELIHOOD = range(len(SUMS))
+FIRST, FIELD, OTHER, WIDTH = range(4)
+"""Columns of `Slices.keys`: its first level, its field, the second field of a pair or -1, and how many levels that has."""
+BINS = 32
+"""Bins of predicted rates by their odds, 2.25 an octave; the last is from one in two upwards, the first below one in 14,000."""
+_PER_OCTAVE, _HIGHEST = 2.25, 0.5
+_LEAST = 1e-12
+_SCALE = 2.0**60
 
 
 class Slices(NamedTuple):
-    """Counters int64[slices, windows, counts] and sums float64[slices, windows, sums]; slice = first[field] + level."""
+    """Counters.
 
-    first: NDArray[np.int64]
+    Fields: ``keys`` int64[keys, 4]; ``radix`` int64[fields], levels of each; ``group`` int64[campaigns], product line, or product, or 0;
+    ``counts`` int64[windows, levels, groups, counts] and ``sums`` float64[windows, levels, groups, sums]; ``offers`` int64 and ``offered``
+    float64[windows, levels, groups], eligible campaigns and their predicted rates, empty where only won rows are counted; ``scores``
+    int64[windows, levels of single fields, bins, 2], impressions by predicted rate, and those that were credited.
+    """
+
+    keys: NDArray[np.int64]
+    radix: NDArray[np.int64]
+    group: NDArray[np.int64]
     counts: NDArray[np.int64]
     sums: NDArray[np.float64]
+    offers: NDArray[np.int64]
+    offered: NDArray[np.float64]
+    scores: NDArray[np.int64]
 
 
-def empty_slices(levels: list[int], duration: int, window: int) -> Slices:
-    """Allocate slices for fields with the given numbers of levels."""
-    first = np.cumsum([0, *levels]).astype(np.int64)
-    windows = -(-duration // window)
-    return Slices(first, np.zeros((first[-1], windows, len(COUNTS)), np.int64), np.zeros((first[-1], windows, len(SUMS))))
+def empty_slices(levels: list[int], pairs: list[tuple[int, int]], group: NDArray[np.int64], windows: int, *, offers: bool) -> Slices:
+    """Allocate counters.
+
+    Args:
+        levels: Number of levels of each field.
+        pairs: Pairs of fields that are keys of their own.
+        group: Group of each campaign.
+        windows: Windows of the run.
+        offers: Whether eligible campaigns are counted, too.
+
+    """
+    fields = [(f, -1, 1) for f in range(len(levels))] + [(a, b, levels[b]) for a, b in pairs]
+    sizes = [levels[a] * width for a, _, width in fields]
+    first = np.cumsum([0, *sizes])
+    groups = int(group.max()) + 1
+    shape = (windows, int(first[-1]), groups)
+    kept = shape if offers else (0, 1, 1)
+    return Slices(
+        keys=np.array([(first[k], *fields[k]) for k in range(len(fields))], np.int64),
+        radix=np.array(levels, np.int64),
+        group=np.ascontiguousarray(group, np.int64),
+        counts=np.zeros((*shape, len(COUNTS)), np.int64),
+        sums=np.zeros((*shape, len(SUMS))),
+        offers=np.zeros(kept, np.int64),
+        offered=np.zeros(kept),
+        scores=np.zeros((windows, sum(levels), BINS, 2), np.int64),
+    )
+
+
+@kernel(inner=True)
+def level_of(slices: Slices, key: int, categories: NDArray[np.int32]) -> int:
+    """Level of a key that a request has."""
+    row = slices.keys[key]
+    if row[OTHER] < 0:
+        return row[FIRST] + categories[row[FIELD]]
+    return row[FIRST] + categories[row[FIELD]] * row[WIDTH] + categories[row[OTHER]]
 
 
 @kernel()
-def count_win(slices: Slices, categories: NDArray[np.int32], window: int, viewed: int, clicked: int, payment: int, pcvr: float, true_rate: float) -> None:
-    """Count one won impression in the slice of each field."""
-    for field in range(categories.shape[0]):
-        s = slices.first[field] + categories[field]
-        cell = slices.counts[s, window]
+def score_bin(pcvr: float) -> int:
+    """Bin of a predicted rate."""
+    if pcvr >= _HIGHEST:
+        return BINS - 1
+    octaves = math.log2(max(pcvr, _LEAST) / (1.0 - pcvr))
+    return min(max(BINS - 1 + math.floor(_PER_OCTAVE * octaves), 0), BINS - 1)
+
+
+@kernel(inner=True)
+def count_win(slices: Slices, categories: NDArray[np.int32], campaign: int, window: int, viewed: int, clicked: int, payment: int, pcvr: float, true_rate: float) -> None:
+    """Count one won impression in every key."""
+    group, chance = slices.group[campaign], min(max(pcvr, _LEAST), 1.0 - _LEAST)
+    likelihood = math.log1p(-chance)
+    box = score_bin(pcvr)
+    for key in range(slices.keys.shape[0]):
+        level = level_of(slices, key, categories)
+        cell = slices.counts[window, level, group]
         cell[WINS] += 1
         cell[VIEWS] += viewed
         cell[CLICKS] += clicked
         cell[PAYMENT] += payment
-        slices.sums[s, window, PCVR] += pcvr
-        slices.sums[s, window, TRUE_RATE] += true_rate
+        total = slices.sums[window, level, group]
+        total[PCVR] += pcvr
+        total[TRUE_RATE] += true_rate
+        total[LOG_LIKELIHOOD] += likelihood
+        if slices.keys[key, OTHER] < 0:
+            slices.scores[window, level, box, 0] += 1
+
+
+@kernel(inner=True)
+def count_offer(slices: Slices, categories: NDArray[np.int32], campaigns: NDArray[np.int64], pcvr: NDArray[np.float64], count: int, window: int) -> None:
+    """Count the first ``count`` eligible campaigns of a request, won or not."""
+    for key in range(slices.keys.shape[0]):
+        level = level_of(slices, key, categories)
+        offers, offered = slices.offers[window, level], slices.offered[window, level]
+        for k in range(count):
+            group = slices.group[campaigns[k]]
+            offers[group] += 1
+            offered[group] += pcvr[k]
+
+
+@kernel(inner=True)
+def packed(slices: Slices, categories: NDArray[np.int32]) -> int:
+    """Levels of all fields as one number, to be kept until a conversion comes."""
+    code = 0
+    for field in range(slices.radix.shape[0]):
+        code = code * slices.radix[field] + categories[field]
+    return code
+
+
+@kernel()
+def kept_rate(pcvr: float) -> int:
+    """Keep a predicted rate as a whole number, to 60 bits."""
+    return int(pcvr * _SCALE)
+
+
+@kernel(inner=True)
+def _unpacked(slices: Slices, code: int, field: int) -> int:
+    for after in range(slices.radix.shape[0] - 1, field, -1):
+        code //= slices.radix[after]
+    return code % slices.radix[field]
+
+
+@kernel(inner=True)
+def count_conversion(slices: Slices, code: int, rate: int, campaign: int, credited: int, arrived: int) -> None:
+    """Count a conversion by the window of its impression and, where its report comes within the run, by the window of that.
+
+    Args:
+        slices: Counters.
+        code: What `packed` made of the impression's levels.
+        rate: What `kept_rate` made of its predicted rate.
+        campaign: Who is credited.
+        credited: Window of the impression.
+        arrived: Window of the report; past the last one where the run does not see it.
+
+    """
+    windows = slices.counts.shape[0]
+    if arrived >= windows or credited < 0:
+        return
+    group, pcvr = slices.group[campaign], rate / _SCALE
+    chance = min(max(pcvr, _LEAST), 1.0 - _LEAST)
+    odds = math.log(chance / (1.0 - chance))
+    for key in range(slices.keys.shape[0]):
+        row = slices.keys[key]
+        level = row[FIRST] + _unpacked(slices, code, row[FIELD])
+        if row[OTHER] >= 0:
+            level = row[FIRST] + _unpacked(slices, code, row[FIELD]) * row[WIDTH] + _unpacked(slices, code, row[OTHER])
+        slices.counts[arrived, level, group, ARRIVED] += 1
+        slices.counts[credited, level, group, CONVERTED] += 1
+        slices.sums[credited, level, group, LOG_LIKELIHOOD] += odds
+        if row[OTHER] < 0:
+            slices.scores[credited, level, score_bin(pcvr), 1] += 1

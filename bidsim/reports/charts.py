@@ -160,3 +160,48 @@ def grouped_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], la
     axes.set_xlabel(label)
     axes.legend(frameon=False, fontsize=8)
     return svg(drawn, title)
+
+
+def band_over_days(days: Sequence[float], came: Sequence[float], expected: Sequence[float], half: Sequence[float], since: Sequence[float], name: str, title: str) -> str:
+    """Draw counts beside what was expected with its band, and a line where each incident began."""
+    drawn, axes = figure(8.2, 2.1)
+    low, high = ([max(m + sign * h, 0.0) for m, h in zip(expected, half, strict=True)] for sign in (-1, 1))
+    axes.fill_between(days, low, high, color=SOFT, alpha=0.6, lw=0, label="95% of quiet windows")
+    axes.plot(days, expected, color=INK, lw=1, ls="--", label="expected")
+    axes.plot(days, came, color=ACCENT, lw=1.3, label="reported")
+    for n, x in enumerate(since):
+        axes.axvline(x, color=SECOND, lw=1, label="an incident begins" if n == 0 else None)
+    axes.set_title(name, loc="left", fontsize=9)
+    axes.set_xlabel("days since the start")
+    axes.set_ylabel("conversions")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=7, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return svg(drawn, title)
+
+
+def heat_map(names: Sequence[str], days: Sequence[float], values: Any, title: str) -> str:
+    """Draw rows of numbers from -5 to 5 over days, red below and blue above."""
+    drawn, axes = figure(8.2, 0.9 + 0.145 * max(len(names), 4))
+    edges = [days[0], days[-1]] if days else [0.0, 1.0]
+    shown = axes.imshow(values, aspect="auto", cmap="RdBu", vmin=-5, vmax=5, interpolation="nearest", extent=(edges[0], edges[1], len(names) - 0.5, -0.5))
+    axes.set_yticks(range(len(names)), names, fontsize=6)
+    axes.set_xlabel("days since the start")
+    drawn.colorbar(shown, ax=axes, shrink=0.6, label="standard deviations")
+    return svg(drawn, title)
+
+
+def rates_by_bin(lines: Mapping[str, Sequence[tuple[float, float, float]]], title: str) -> str:
+    """Draw (predicted, rate, standard error) on logarithmic axes beside the line on which both agree."""
+    drawn, axes = figure(4.8, 3.4)
+    seen = [v for points in lines.values() for x, y, _ in points for v in (x, y) if v > 0] or [1e-3, 1e-1]
+    axes.plot([min(seen), max(seen)], [min(seen), max(seen)], color=SOFT, lw=1)
+    for (name, points), colour in zip(lines.items(), ("#7b8794", ACCENT), strict=False):
+        axes.errorbar([x for x, _, _ in points], [y for _, y, _ in points], yerr=[1.96 * e for _, _, e in points], fmt="o-", ms=4, lw=1, color=colour, label=name)
+    for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+        scale("log")
+        axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+        axis.set_minor_formatter(lambda value, _: "")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("reported so far")
+    axes.legend(frameon=False, fontsize=8)
+    return svg(drawn, title)

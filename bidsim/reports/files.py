@@ -37,6 +37,24 @@ def write_page(path: Path, text: str) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file that other programs read, whole or not at all.
+
+    Raises:
+        UsageError: The place cannot be written.
+
+    """
+    temporary = path.with_name(f".{path.name[:100]}.part-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 def _is_ours(path: Path) -> bool:
     if path.suffix == ".json":
         try:

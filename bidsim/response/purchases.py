@@ -21,12 +21,12 @@ from bidsim.response.truth import Truth
 
 CLOCK = (
     "user", "line", "link", "buyer", "last", "next", "pending", "count", "plain_next", "plain_count",
-    "credit_time", "credit_campaign", "credit_row", "credit_price", "exposed", "bought", "plain_bought",
+    "credit_time", "credit_campaign", "credit_row", "credit_price", "credit_levels", "credit_rate", "exposed", "bought", "plain_bought",
 )  # fmt: skip
 """Columns of a clock: int64. Times are microseconds, `NEVER` where nothing is due."""
 (
     USER, LINE, LINK, BUYER, LAST, NEXT, PENDING, COUNT, PLAIN_NEXT, PLAIN_COUNT,
-    CREDIT_TIME, CREDIT_CAMPAIGN, CREDIT_ROW, CREDIT_PRICE, EXPOSED, BOUGHT, PLAIN_BOUGHT,
+    CREDIT_TIME, CREDIT_CAMPAIGN, CREDIT_ROW, CREDIT_PRICE, CREDIT_LEVELS, CREDIT_RATE, EXPOSED, BOUGHT, PLAIN_BOUGHT,
 ) = range(len(CLOCK))  # fmt: skip
 
 NOT_EXPOSED, SERVED, HELD_OUT = range(3)

@@ -14,7 +14,7 @@ from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.scoring import SCORE_SIGNATURE, TASK_WORDS, ScorerTables, aligned_tables
 from bidsim.core.units import cpm_to_nanos, to_nanos
-from bidsim.cvr.features import CAMPAIGN_FEATURES, WIDTH
+from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES, FIRST_PAIR, WIDTH
 from bidsim.engine.deadline import STAGES, pace_of_clock
 from bidsim.engine.decision import NOTICES, SETTLES
 from bidsim.engine.output import Names
@@ -48,6 +48,7 @@ from bidsim.kernels.normal import logit, sigmoid
 from bidsim.observers import funnel
 from bidsim.observers.landscape import empty_landscape
 from bidsim.observers.latency import empty_latency
+from bidsim.observers.population import empty_seen
 from bidsim.observers.slices import empty_slices
 from bidsim.observers.timeline import empty_timeline
 from bidsim.response.prepare import Line, Offered, prepare_truth
@@ -55,7 +56,9 @@ from bidsim.scenario.bidders import Bidders
 from bidsim.scenario.check import chosen_params, market_brief
 from bidsim.scenario.exploration import prepare_exploration
 from bidsim.scenario.forecast import forecast, prepare_values
+from bidsim.scenario.incidents import prepare_incidents, run_vocabulary
 from bidsim.scenario.models import SeatModels, prepare_models
+from bidsim.scenario.slices import group_campaigns, windows_of
 from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 
@@ -111,7 +114,8 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), _briefs(scenario, order, campaigns, rivals, values, models, auction))
     seats, tables = _seats(settings, models, campaigns.static)
     draw, value_floats, value_ints = values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
-    vocabulary = settings.traffic.vocabulary()
+    vocabulary = run_vocabulary(settings)
+    grouped, groups = group_campaigns(settings, order.campaigns, vocabulary)
     sim = Simulated(
         calls=_calls(auction, models, draw, bidders),
         campaigns=campaigns,
@@ -121,7 +125,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         truth=truth,
         store=empty_store(int(campaigns.cap_count.max())),
         ledger=empty_ledger(len(order.names)),
-        counters=_counters(settings, len(order.names), vocabulary),
+        counters=_counters(settings, grouped, vocabulary),
         logs=_logs(values is None),
         scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions),
         keys=keys_of(settings.seed, ""),
@@ -133,10 +137,11 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         value_ints=value_ints,
         deadline=_deadline(settings, models),
         exploration=prepare_exploration(settings, order.campaigns),
+        incidents=prepare_incidents(settings, order.campaigns, vocabulary),
         clock=Clock(np.zeros((_STAMPED, len(STAGES) + 1), np.int64), np.zeros(1, np.int64)),
         **bidders.state,
     )
-    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, _names(settings, order, lines))
+    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, _names(settings, order, lines, groups, models))
     simulation.seconds["build"] = time.perf_counter() - begun
     return simulation, models
 
@@ -176,7 +181,7 @@ def _calls(auction: Any, models: SeatModels, draw: Any, bidders: Bidders) -> Cal
     )
 
 
-def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line]) -> Names:
+def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line], groups: Sequence[tuple[str, str]], models: SeatModels) -> Names:
     return Names(
         campaigns=order.names,
         advertisers=[c.advertiser for c in order.campaigns],
@@ -185,8 +190,11 @@ def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line]) -> N
         policies=[c.policy.name for c in order.campaigns],
         pacers=[c.pacing.name for c in order.campaigns],
         lines=[(line.advertiser, line.product) for line in lines],
-        vocabulary=settings.traffic.vocabulary(),
+        vocabulary=run_vocabulary(settings),
         bidders=list(settings.seats),
+        pairs=[(a, b) for a, b in settings.monitoring.pairs],
+        groups=groups,
+        delays=models.delays,
     )
 
 
@@ -286,7 +294,10 @@ def _format(scenario: Scenario) -> tuple[Any, NDArray[np.float64]]:
     return auction, np.array([*auction.numbers(params), 0.0], np.float64)
 
 
-def _counters(settings: ScenarioSettings, campaigns: int, vocabulary: dict[str, tuple[str, ...]]) -> Counters:
+def _counters(settings: ScenarioSettings, grouped: NDArray[np.int64], vocabulary: dict[str, tuple[str, ...]]) -> Counters:
+    campaigns, windows = len(grouped), windows_of(settings) if settings.monitoring.rows != "none" else 0
+    levels = [len(vocabulary[f]) for f in CATEGORIES]
+    pairs = [(CATEGORIES.index(a), CATEGORIES.index(b)) for a, b in settings.monitoring.pairs]
     tried, tried_sums = empty_landscape(campaigns)
     return Counters(
         reasons=funnel.empty_reasons(campaigns),
@@ -294,7 +305,8 @@ def _counters(settings: ScenarioSettings, campaigns: int, vocabulary: dict[str, 
         amounts=np.zeros((campaigns, len(funnel.AMOUNTS)), np.int64),
         sums=np.zeros((campaigns, len(funnel.SUMS))),
         timeline=empty_timeline(campaigns, settings.duration, settings.log.bucket),
-        slices=empty_slices([len(vocabulary[f]) for f in CATEGORIES], settings.duration, settings.log.slices),
+        slices=empty_slices(levels, pairs, grouped, windows, offers=settings.monitoring.rows == "all"),
+        seen=empty_seen(levels, windows, FEATURES, FIRST_PAIR),
         landscape=tried,
         landscape_sums=tried_sums,
         market=np.zeros(4, np.int64),
@@ -347,7 +359,7 @@ def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: A
     return Rules(
         duration=settings.duration,
         bucket=settings.log.bucket,
-        slice_window=settings.log.slices,
+        slice_window=settings.monitoring.window,
         reserve=cpm_to_nanos(settings.auction.reserve_cpm),
         fee=float(settings.auction.fee),
         holdout=float(settings.holdout.share),
@@ -367,5 +379,8 @@ def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: A
         internal=1 if any(s.internal_auction for s in settings.seats.values()) else 0,
         clock_every=pace_of_clock(total, _STAMPED),
         exploration=float(settings.exploration.share),
+        watch_wins=0 if settings.monitoring.rows == "none" else 1,
+        watch_offers=float(settings.monitoring.share) if settings.monitoring.rows == "all" else 0.0,
+        incidents=len(settings.incidents),
         **_deadline_rules(settings),
     )

@@ -15,7 +15,9 @@ from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.files import load_model
+from bidsim.scenario.incidents import check_incidents
 from bidsim.scenario.problems import problems_of
+from bidsim.scenario.slices import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,7 @@ def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | No
         *_traffic(settings, source),
         *_times(settings, source),
         *_campaigns(settings, source),
+        *check_incidents(settings, source),
     ]
 
 
@@ -236,11 +239,14 @@ def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
             ("history", "duration"),
             f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",
         )
-    levels = sum(len(names) for names in settings.traffic.vocabulary().values())
-    for key, rows in (("bucket", len(settings.campaigns)), ("slices", levels)):
-        cells = rows * (settings.duration // getattr(settings.log, key) + 1)
+    for path, cells in ((("log", "bucket"), len(settings.campaigns) * (settings.duration // settings.log.bucket + 1)), (("monitoring", "window"), cells_of(settings))):
         if cells > _MOST_CELLS:
-            yield source.problem(("log", key), f"makes a table of {cells:,} rows; make it longer")
+            yield source.problem(path, f"makes a table of {cells:,} rows; make it longer")
+    if settings.monitoring.baseline is not None and settings.monitoring.baseline >= settings.duration:
+        yield source.problem(("monitoring", "baseline"), f"is not shorter than the run of {format_duration(settings.duration)}, so nothing is left to watch")
+    for n, (a, b) in enumerate(settings.monitoring.pairs):
+        if a == b or [a, b] in settings.monitoring.pairs[:n]:
+            yield source.problem(("monitoring", "pairs"), f"{[a, b]} names one field twice, or comes twice")
 
 
 def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings, vocabulary: dict[str, tuple[str, ...]]) -> Iterator[Problem]:

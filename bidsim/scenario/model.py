@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from bidsim.core.settings import Duration, Money, Number, Settings, Share
-from bidsim.core.units import DAY
+from bidsim.core.units import DAY, HOUR
 from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
 from bidsim.traffic.settings import TrafficSettings
 
@@ -237,6 +237,75 @@ class ExplorationSettings(Settings):
     """What one step is."""
 
 
+TrafficField = Literal["exchange", "site", "placement", "device", "geo", "slot", "segment", "age"]
+
+
+class MonitoringSettings(Settings):
+    """What is counted by slice and window while the run goes, and when an alarm may sound."""
+
+    window: Duration = 6 * HOUR
+    """Length of a window."""
+    baseline: Duration | None = None
+    """Time from the start that is known to be quiet; by default a third of the run."""
+    pairs: Annotated[list[Annotated[list[TrafficField], Field(min_length=2, max_length=2)]], Field(max_length=28)] = []
+    """Pairs of fields that are slices, too, such as ``["geo", "device"]``."""
+    most: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Most slices: levels times product lines; where there are more, products take the place of lines, and then all are one."""
+    rows: Literal["none", "won", "all"] = "won"
+    """Whether nothing is counted by slice, only won impressions, or beside them all eligible campaigns of requests."""
+    share: Share = 1.0
+    """Share of requests of which all eligible campaigns are counted, with ``rows = "all"``."""
+    false_alarms: Annotated[Number, Field(gt=0.0, le=1000.0)] = 1.0
+    """False alarms that are allowed in 1,000 windows, over all slices together."""
+
+
+class IncidentSettings(Settings):
+    """Something that goes wrong at a known moment; ``kind`` says which of the other keys it takes."""
+
+    kind: Literal[
+        "feature_outage",
+        "stuck_feature",
+        "traffic_shift",
+        "new_site",
+        "budget_change",
+        "price_shift",
+        "tracker_outage",
+        "late_labels",
+        "conversion_drop",
+        "faulty_model",
+        "bots",
+    ]
+    """What happens."""
+    start: Duration
+    """When it begins."""
+    end: Duration | None = None
+    """When it is over; by default it lasts."""
+    feature: str | None = None
+    """The feature that models no longer see, or see stuck."""
+    value: Annotated[Number, Field(ge=-1e9, le=1e9)] | str | None = None
+    """What a stuck feature reads: a number, or the name of a level."""
+    to: Targeting | None = None
+    """The one level that requests are turned into, such as ``{ geo = ["US"] }``."""
+    within: Targeting = Targeting()
+    """Where it happens; by default everywhere."""
+    advertiser: str | None = None
+    """Whom it concerns; by default everyone."""
+    seat: str | None = None
+    """Whose model is faulty; may be left out where there is only one."""
+    site: str | None = None
+    """Name of the new site."""
+    share: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
+    """Part of the requests (or, for a tracker, of the conversions) that it concerns."""
+    factor: Annotated[Number, Field(gt=0.0, le=100.0)] | None = None
+    """What budgets, rivals' bids, or the odds of predictions are multiplied by."""
+    left: Share | None = None
+    """Part of the conversions that is left."""
+    clicks: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
+    """How often a bot clicks on what it views."""
+    delay: Duration | None = None
+    """How much later conversions are reported."""
+
+
 class LogSettings(Settings):
     """How much of a run is kept in rows; counters always cover everything."""
 
@@ -246,8 +315,6 @@ class LogSettings(Settings):
     """About how many (request, campaign) rows to keep in ``requests.parquet`` and ``bids.parquet``."""
     bucket: Duration = 3_600_000_000
     """Length of a bucket of ``timeline.parquet``."""
-    slices: Duration = DAY
-    """Length of a window of ``slices.parquet``."""
     landscape_every: Annotated[int, Field(ge=1, le=1_000_000_000)] = 16
     """Every how many requests other bids are tried, for the bid landscape."""
 
@@ -296,6 +363,10 @@ class ScenarioSettings(Settings):
     """Ghost ads."""
     exploration: ExplorationSettings = ExplorationSettings()
     """Levers set by dice."""
+    incidents: Annotated[list[IncidentSettings], Field(max_length=64)] = []
+    """What goes wrong, and when."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """Slices, windows and alarms."""
     log: LogSettings = LogSettings()
     """What is kept."""
 

@@ -19,11 +19,14 @@ from bidsim.traffic.stream import Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from bidsim.cvr.training import FittedModel, LoggedRows
     from bidsim.engine.tables import Campaigns, Keys
     from bidsim.response.truth import Truth
     from bidsim.scenario.load import Scenario
 
+_DELAY_QUANTILES, _FEWEST_DELAYS = 64, 50
 _BRIEF_HISTORY = 30_000
 """Requests of the history where no model is trained, and only typical rates are needed."""
 
@@ -39,6 +42,7 @@ class SeatModels:
         scorer_of: For each seat the index of its kernel.
         evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows.
         typical: Mean true rate by campaign on logged traffic, for seats without a model of their own.
+        delays: int64[campaigns, quantiles], microseconds from an impression to its conversion, in logged traffic; no columns where there was none.
 
     """
 
@@ -48,6 +52,7 @@ class SeatModels:
     scorer_of: Sequence[int]
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     typical: dict[str, float] = field(default_factory=dict)
+    delays: Any = None
 
     @property
     def needs_truth(self) -> bool:
@@ -83,7 +88,8 @@ def prepare_models(
     """
     settings = scenario.settings
     if settings.values is not None:
-        return SeatModels(list(settings.seats), [Oracle.ready()] * len(settings.seats), [Oracle.score], [0] * len(settings.seats))
+        none = np.zeros((len(names), 0), np.int64)
+        return SeatModels(list(settings.seats), [Oracle.ready()] * len(settings.seats), [Oracle.score], [0] * len(settings.seats), delays=none)
     vocabulary = {**settings.traffic.vocabulary(), **_campaign_levels(scenario, names)}
     chosen = [chosen_params("model", s.model.name, s.model.params, scenario.beside) for s in settings.seats.values()]
     training = any(kind.trains and getattr(params, "path", None) is None for kind, params in chosen)
@@ -104,7 +110,7 @@ def prepare_models(
             kernels.append(model.kind.score)
         scorer_of.append(kernels.index(model.kind.score))
     typical = _by_campaign(later.true_rate, later, names)
-    return SeatModels(list(settings.seats), fitted, kernels, scorer_of, evaluation, typical)
+    return SeatModels(list(settings.seats), fitted, kernels, scorer_of, evaluation, typical, _delays([train, later], truth.line))
 
 
 def _campaign_levels(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -184,6 +190,18 @@ def _with_figures(model: FittedModel, metrics: dict[str, Any], later: LoggedRows
     if model.mean_pcvr:
         return replace(model, metrics=metrics)
     return replace(model, metrics=metrics, mean_pcvr=_by_campaign(model.predict(later.features, later.true_rate), later, names))
+
+
+def _delays(logs: Sequence[LoggedRows], line: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Quantiles of the delay by campaign, of its product line where that has conversions enough, else of all."""
+    delay, campaign = (np.concatenate([getattr(log, name) for log in logs]) for name in ("delay", "campaign"))
+    seen, of_line = delay >= 0, line[campaign]
+    if not seen.any():
+        return np.zeros((len(line), 0), np.int64)
+    at = (np.arange(_DELAY_QUANTILES) + 0.5) / _DELAY_QUANTILES
+    everyone = np.quantile(delay[seen], at)
+    found = [np.quantile(own, at) if len(own := delay[seen & (of_line == one)]) >= _FEWEST_DELAYS else everyone for one in line]
+    return np.array(found).astype(np.int64)
 
 
 def _by_campaign(rate: Any, rows: LoggedRows, names: Sequence[str]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -64,7 +65,7 @@ def test_load_result__says_what_is_wrong(run_small: Callable[..., bidsim.Result]
         elif damage == "bad json":
             manifest.write_text("{")
         elif damage == "other format":
-            manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 1'))
+            manifest.write_text(re.sub(r'"format": \d+', '"format": 1', manifest.read_text()))
         else:
             (run / "campaigns.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(RunDirectoryError, match=r"run"):
@@ -101,3 +102,10 @@ def test_kill__leaves_nothing_that_reads_as_complete(small: Path, tmp_path: Path
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert bidsim.load_result(out).summary["scenario"] == "small"
     assert [p.name for p in out.parent.iterdir() if p.name.startswith(".part-")] == []
+
+
+def test_load_result__names_a_table_that_is_missing(run_small: Callable[..., bidsim.Result], tmp_path: Path) -> None:
+    run_small({"requests": 100}).save(tmp_path / "run")
+    (tmp_path / "run" / "slices.parquet").unlink()
+    with pytest.raises(RunDirectoryError, match=r"slices\.parquet is missing"):
+        bidsim.load_result(tmp_path / "run")

@@ -61,7 +61,7 @@ def simulate(
         other: Further blocks of the scenario.
 
     """
-    log = {"wins": 1_000_000_000 if keep_wins else 0, "decisions": 1_000_000_000 if keep_bids else 0, "bucket": duration, "slices": duration, "landscape_every": 1_000_000_000}
+    log = {"wins": 1_000_000_000 if keep_wins else 0, "decisions": 1_000_000_000 if keep_bids else 0, "bucket": duration, "landscape_every": 1_000_000_000}
     world = {
         "name": "truth",
         "seed": seed,

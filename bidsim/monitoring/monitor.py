@@ -1,0 +1,103 @@
+"""`monitor`: from a run to the pages that an operator on call reads; one incident is one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bidsim.core.errors import UsageError
+from bidsim.core.units import DAY
+from bidsim.monitoring.baseline import fit_baseline
+from bidsim.monitoring.cells import Cells, Slicing, read_cells, slicing_of
+from bidsim.monitoring.detector import Alarm, Detector
+from bidsim.monitoring.pages import Page, Sounded, pages_of
+from bidsim.monitoring.replay import replay_threshold
+from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, signals_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bidsim.core.result import Result
+
+FEWEST_WINDOWS = 6
+"""A run with fewer windows is not watched."""
+_FEWEST_QUIET = 4
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was watched and found.
+
+    Attributes:
+        cells: Counts.
+        slicing: Slices.
+        quiet: Windows at the start that were taken for normal.
+        signals: What was watched.
+        detectors: Their statistics, by kind of signal.
+        pages: Incidents, the first one first.
+
+    """
+
+    cells: Cells
+    slicing: Slicing
+    quiet: int
+    signals: dict[str, Signal]
+    detectors: dict[str, Detector]
+    pages: list[Page]
+
+    @property
+    def open(self) -> list[Page]:
+        """Incidents that are not over."""
+        return [page for page in self.pages if page.until is None]
+
+
+def monitor(result: Result, quiet: int | None = None, *, replay: bool = True, progress: Callable[[str, int, int], None] = lambda stage, done, total: None) -> Watch:
+    """Watch a run, window after window, as if it were going on.
+
+    Args:
+        result: The run.
+        quiet: Windows at its start that are known to be normal; by default what the scenario says, or a third.
+        replay: Whether the threshold for conversions is found by replaying quiet traffic; else it is the higher one that theory promises.
+        progress: Called with (stage, done since the last call, total).
+
+    Raises:
+        UsageError: The run has no slices, or too few windows.
+
+    """
+    cells = read_cells(result)
+    quiet = _quiet_windows(result, cells) if quiet is None else quiet
+    if cells.windows < FEWEST_WINDOWS or not 2 <= quiet < cells.windows:  # noqa: PLR2004
+        raise UsageError(f"{cells.windows} windows, {quiet} of them taken for normal, are too few to watch; shorten monitoring.window so that there are {FEWEST_WINDOWS} or more")
+    slicing = slicing_of(cells)
+    signals = {signal.kind: signal for signal in signals_of(result, cells, slicing, quiet)}
+    rate = float(result.manifest["scenario"]["monitoring"]["false_alarms"]) / 1000.0
+    detectors, sounded = {}, []
+    for signal in signals.values():
+        detector = _detector(signal, cells, slicing, quiet, rate * SHARES[signal.kind], replay=replay)
+        alarms = [alarm for k in range(quiet, cells.windows) for alarm in detector.watch(signal.base[k], signal.came[k])]
+        over = {(a.slice, a.window): back for a, back in detector.ended}
+        shifted = [Alarm(a.slice, a.window + quiet, a.since + quiet, a.multiplier, a.strength) for a in alarms]
+        sounded += [Sounded(signal, s, over[a.slice, a.window] + quiet if (a.slice, a.window) in over else None) for a, s in zip(alarms, shifted, strict=True)]
+        detectors[signal.kind] = detector
+        progress("signals", 1, len(signals))
+    return Watch(cells, slicing, quiet, signals, detectors, pages_of(sounded, detectors, quiet, cells.windows))
+
+
+def _quiet_windows(result: Result, cells: Cells) -> int:
+    told = result.manifest["scenario"]["monitoring"]["baseline"]
+    return max(int(told) // cells.window, 2) if told is not None else max(cells.windows // 3, _FEWEST_QUIET)
+
+
+def _detector(signal: Signal, cells: Cells, slicing: Slicing, quiet: int, rate: float, *, replay: bool) -> Detector:
+    """Learn what is normal, and find the threshold: by replay for conversions, elsewhere the one that theory promises."""
+    days = None if signal.kind == CONVERSIONS else max(round(quiet * cells.window / max(DAY, cells.window)), 2) - 1
+    baseline = fit_baseline(signal.base[:quiet], signal.came[:quiet], signal.family, half_life=signal.half_life, gap=signal.gap, independent=days)
+    known = Signal(signal.kind, signal.slices, signal.base[:quiet], signal.came[:quiet], signal.family, signal.half_life, signal.gap)
+    threshold = 1.0 / rate
+    if replay and signal.kind == CONVERSIONS and signal.came[:quiet].any():
+        fields = [np.flatnonzero([f == name for f, _ in cells.levels]) for name in dict.fromkeys(f for f, _ in cells.levels)]
+        mean = cells.columns["pcvr_sum"][:quiet].mean(axis=0)
+        threshold = replay_threshold(baseline, known.weight, mean, fields, slicing, rate, seed=0)
+    return Detector(baseline, known.weight, threshold)

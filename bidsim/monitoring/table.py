@@ -1,0 +1,129 @@
+"""Health of the model, slice by slice, over some windows: what an operator looks at when no alarm says where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv
+
+from bidsim.core.units import NANOS_PER_UNIT
+from bidsim.monitoring.arrivals import development
+
+if TYPE_CHECKING:
+    from bidsim.core.result import Result
+    from bidsim.monitoring.monitor import Watch
+
+FEWEST_CONVERSIONS = 20
+"""Conversions below which neither normalised entropy nor AUC is told."""
+RIPE = 0.95
+"""Part of the reports that must be due before normalised entropy is told."""
+_TAIL = 0.025
+
+
+def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str, Any]:
+    """Figures of every slice over windows ``first`` to before ``last``, by window of the impression.
+
+    Returns:
+        Columns of equal length: ``slice``; ``impressions``, ``share`` of all impressions; ``win_rate``, of its requests (NaN where requests are
+        not counted by it); ``cpm``, paid for 1,000; ``ctr``; ``predicted``, conversions; ``due``, those whose report should have come by the
+        end; ``converted``; ``ratio`` of converted to due, shrunk to what is normal, with ``low`` and ``high`` (95%); ``ripe``, due over
+        predicted; ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows.
+
+    """
+    cells, slicing = watch.cells, watch.slicing
+    curve, _ = development(result, cells, watch.quiet)
+    columns = {name: slicing.total(values[first:last]).sum(axis=0) for name, values in cells.columns.items()}
+    ripe = _ripeness(curve, cells.windows)[first:last]
+    due = slicing.total(cells.columns["pcvr_sum"][first:last] * ripe[:, None, :]).sum(axis=0)
+    wins, converted = columns["wins"], columns["converted"]
+    level, low, high = _shrunk(watch, due, converted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "slice": [s.name for s in slicing.slices],
+            "impressions": wins.astype(np.int64),
+            "share": wins / wins[0],
+            "win_rate": wins / _requests(watch, first, last),
+            "cpm": columns["payment_nanos"] / wins * 1000 / NANOS_PER_UNIT,
+            "ctr": columns["clicks"] / wins,
+            "predicted": columns["pcvr_sum"],
+            "due": due,
+            "converted": converted.astype(np.int64),
+            "ratio": level,
+            "low": low,
+            "high": high,
+            "ripe": due / columns["pcvr_sum"],
+            "normalised_entropy": _entropy(columns, due),
+            "auc": _auc(result, watch, first, last),
+            "true_rate": columns["true_rate_sum"] / wins,
+        }
+
+
+def _ripeness(curve: NDArray[np.float64], windows: int) -> NDArray[np.float64]:
+    """Part of a window's reports that are due by the end of the run, float64[windows, groups]."""
+    known = np.cumsum(curve, axis=1)
+    lag = np.minimum(np.arange(windows - 1, -1, -1), curve.shape[1] - 1)
+    return np.asarray(known[:, lag].T)
+
+
+def _shrunk(watch: Watch, due: NDArray[np.float64], converted: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Posterior mean and 95% interval of converted over due; before it, each slice is what is normal for it, give or take its kind's spread."""
+    baseline = watch.detectors["conversions"].baseline
+    normal, left = baseline.level()
+    sure = 1.0 / (baseline.spread + left)
+    shape, rate = sure + converted, sure / normal + due
+    return shape / rate, gammaincinv(shape, _TAIL) / rate, gammaincinv(shape, 1 - _TAIL) / rate
+
+
+def _requests(watch: Watch, first: int, last: int) -> NDArray[np.float64]:
+    """Requests of each slice; NaN where they are not counted by it."""
+    found = np.full(len(watch.slicing.slices), np.nan)
+    if "wins" in watch.signals:
+        signal = watch.signals["wins"]
+        asked = dict(zip(signal.slices, signal.base[first:last].sum(axis=0), strict=True))
+        for k, one in enumerate(watch.slicing.slices):
+            if not one.advertiser and not one.product and " x " not in one.field:
+                found[k] = asked.get(one, np.nan)
+    return found
+
+
+def _entropy(columns: dict[str, NDArray[np.float64]], due: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean log-loss over that of the slice's own rate: below 1 the predictions tell something (He et al., ADKDD 2014, eq. 3)."""
+    wins, converted = columns["wins"], columns["converted"]
+    rate = np.clip(converted / np.maximum(wins, 1.0), 1e-12, 1 - 1e-12)
+    own = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)) * wins
+    tells = (converted >= FEWEST_CONVERSIONS) & (converted < wins) & (due >= RIPE * columns["pcvr_sum"])
+    return np.where(tells, -columns["log_likelihood_sum"] / np.maximum(own, 1e-300), np.nan)
+
+
+def _auc(result: Result, watch: Watch, first: int, last: int) -> NDArray[np.float64]:
+    """Chance that an impression that converted was given more than one that did not, ties counted half, from bins; single fields only."""
+    scores = score_bins(result, watch, first, last)
+    found = np.full(len(watch.slicing.slices), np.nan)
+    place = {(s.field, s.level): k for k, s in enumerate(watch.slicing.slices) if not s.advertiser and not s.product}
+    for key, (wins, converted) in scores.items():
+        lost = wins - converted
+        if key in place and converted.sum() >= FEWEST_CONVERSIONS and lost.sum() > 0:
+            below = np.cumsum(lost) - lost
+            found[place[key]] = float((converted * (below + 0.5 * lost)).sum() / (converted.sum() * lost.sum()))
+    return found
+
+
+def score_bins(result: Result, watch: Watch, first: int, last: int) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Impressions and conversions by bin of the predicted rate, for levels of single fields and, under ("", ""), all traffic."""
+    table = result.tables["scores"]
+    window = np.asarray(table["start_us"]) // watch.cells.window
+    fields, field = result.coded("scores", "field")
+    levels, level = result.coded("scores", "level")
+    chosen = (window >= first) & (window < last)
+    box, wins, converted = (np.asarray(table[name]) for name in ("bin", "wins", "converted"))
+    bins = int(box.max()) + 1 if len(box) else 0
+    found: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    for f, v in sorted(set(zip(field[chosen].tolist(), level[chosen].tolist(), strict=True))):
+        rows = chosen & (field == f) & (level == v)
+        found[fields[f], levels[v]] = (np.bincount(box[rows], wins[rows], bins).astype(np.float64), np.bincount(box[rows], converted[rows], bins).astype(np.float64))
+    first_field = [pair for key, pair in found.items() if key[0] == (fields[0] if fields else "")]
+    if first_field:
+        found["", ""] = (np.sum([w for w, _ in first_field], axis=0), np.sum([c for _, c in first_field], axis=0))
+    return found

@@ -1,0 +1,251 @@
+"""The operator's page and table: incidents, slices over time, calibration, the log of alarms."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bidsim.core.units import DAY
+from bidsim.monitoring.signals import CONVERSIONS
+from bidsim.monitoring.table import score_bins, slice_table
+from bidsim.monitoring.words import advice, headline, label, moment, noticed, others
+from bidsim.monitoring.worst import worst_slices
+from bidsim.reports import charts
+from bidsim.reports.files import write_page
+from bidsim.reports.html import environment, whole_run
+from bidsim.reports.sentences import figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bidsim.core.result import Result
+    from bidsim.monitoring.monitor import Watch
+
+_ROWS, _HEAT, _SERIES, _LOG, _WORST = 400, 48, 6, 200, 12
+_FEWEST = 20.0
+"""Conversions below which a bin of the calibration plot is joined with the next."""
+
+
+def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
+    """All that the page says, JSON-ready.
+
+    Returns:
+        ``run``; ``open``, how many incidents are; ``incidents``; ``signals``; ``worst`` slices of the whole run; ``slices``, columns over the
+        watched windows; ``alarms``.
+
+    """
+    first, last = watch.quiet, watch.cells.windows
+    length = watch.cells.window
+    table = slice_table(result, watch, first, last)
+    return {
+        "run": {
+            "scenario": result.manifest["scenario"]["name"],
+            "seed": result.manifest["scenario"]["seed"],
+            "hash": result.manifest["scenario_hash"],
+            "windows": last,
+            "quiet": first,
+            "hours": length / 3_600_000_000,
+            "from": moment(first, length),
+            "slices": len(watch.slicing.slices),
+        },
+        "open": len(watch.open),
+        "incidents": [
+            {
+                "headline": headline(page, watch),
+                "advice": advice(page),
+                "others": others(page, watch),
+                "kind": page.what,
+                "signal": page.signal.kind,
+                "slice": page.about.name,
+                "since": moment(page.since, length),
+                "noticed": moment(page.noticed, length),
+                "delay_windows": page.noticed - page.since,
+                "until": None if page.until is None else moment(page.until, length),
+                "multiplier": page.multiplier,
+                "low": page.low,
+                "high": page.high,
+                "evidence": page.evidence,
+                "alarms": len(page.alarms),
+            }
+            for page in watch.pages
+        ],
+        "signals": [
+            {
+                "signal": label(kind),
+                "slices": len(signal.slices),
+                "expected": _told(float(np.array(watch.detectors[kind].means)[:, 0].sum())) if kind == CONVERSIONS else None,
+                "came": _told(float(np.array(watch.detectors[kind].came)[:, 0].sum())) if kind == CONVERSIONS else None,
+                "overdispersion": _told(float(np.median(watch.detectors[kind].baseline.overdispersion))),
+                "threshold": watch.detectors[kind].threshold,
+                "alarms": sum(a.signal.kind == kind for page in watch.pages for a in page.alarms),
+                "open": len(watch.detectors[kind].open),
+            }
+            for kind, signal in watch.signals.items()
+        ],
+        "worst": [
+            {"slice": w.name, "impressions": w.impressions, "predicted": w.predicted, "converted": w.converted, "ratio": w.ratio, "p_value": w.p_value}
+            for w in worst_slices(result)[:_WORST]
+        ],
+        "slices": {name: [_told(v) if isinstance(v, float) else v for v in (column if isinstance(column, list) else column.tolist())] for name, column in table.items()},
+        "alarms": [
+            {
+                "window": noticed(a, watch),
+                "signal": label(a.signal.kind),
+                "slice": a.slice.name,
+                "since": moment(a.alarm.since, length),
+                "multiplier": a.alarm.multiplier,
+                "strength": a.alarm.strength,
+                "until": None if a.until is None else moment(a.until, length),
+                "incident": n + 1,
+            }
+            for n, page in enumerate(watch.pages)
+            for a in page.alarms
+        ],
+    }
+
+
+def _told(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def write_watch(content: dict[str, Any], result: Result, watch: Watch, path: Path) -> Path:
+    """Write the operator's page from what `describe_watch` made.
+
+    Raises:
+        UsageError: The place cannot be written.
+
+    """
+    with whole_run(result):
+        text = render_watch(content, result, watch)
+    write_page(path, text)
+    return path
+
+
+def render_watch(content: dict[str, Any], result: Result, watch: Watch) -> str:
+    """Return the page as HTML; the same run gives the same bytes."""
+    table = content["slices"]
+    order = _worst_first(watch, table)
+    rows = [{name: column[k] for name, column in table.items()} for k in order[:_ROWS]]
+    return str(
+        environment(figure=figure, clip=charts.short)
+        .get_template("monitor.html")
+        .render(
+            **{k: v for k, v in content.items() if k not in ("slices", "alarms")},
+            rows=rows,
+            all_rows=len(table["slice"]),
+            alarms=content["alarms"][:_LOG],
+            all_alarms=len(content["alarms"]),
+            pictures={
+                "overall": _series(watch, 0),
+                "slices": [_series(watch, s) for s in _shown(watch, order)],
+                "heat": _heat(watch),
+                "calibration": _calibration(result, watch),
+            },
+        )
+    )
+
+
+def _worst_first(watch: Watch, table: dict[str, list[Any]]) -> list[int]:
+    """Slices in the order in which an operator wants them: all traffic, then the furthest from normal."""
+    detector = watch.detectors[CONVERSIONS]
+    mean, came = np.array(detector.means).sum(axis=0), np.array(detector.came).sum(axis=0)
+    scatter = np.sqrt(mean + detector.baseline.overdispersion * mean**2 / max(len(detector.means), 1) + 1e-9)
+    far = np.abs(came - mean) / scatter
+    far[0] = np.inf
+    return [int(k) for k in np.argsort(-far, kind="stable") if table["impressions"][k]]
+
+
+def _shown(watch: Watch, order: list[int]) -> list[int]:
+    """Slices of which a picture is drawn: those that incidents are about, then owners, then the furthest from normal."""
+    kind = watch.slicing.kind
+    about = [watch.slicing.slices.index(p.about) for p in watch.pages if p.about in watch.slicing.slices]
+    owners = [k for k in order if kind[k] == 2]  # noqa: PLR2004
+    return [k for k in dict.fromkeys([*about, *owners, *order]) if k != 0][:_SERIES]
+
+
+def _days(watch: Watch) -> NDArray[np.float64]:
+    return (np.arange(watch.quiet, watch.cells.windows) + 0.5) * watch.cells.window / DAY
+
+
+def _series(watch: Watch, s: int) -> str:
+    """Conversions reported in each window beside those expected, with the band in which 95% of quiet windows lie."""
+    detector, days = watch.detectors[CONVERSIONS], _days(watch)
+    mean, came = np.array(detector.means)[:, s], np.array(detector.came)[:, s]
+    half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
+    name = watch.slicing.slices[s].name
+    since = [p.since * watch.cells.window / DAY for p in watch.pages]
+    return charts.band_over_days(days.tolist(), came.tolist(), mean.tolist(), half.tolist(), since, charts.short(name, 50), f"Conversions reported in each window: {name}")
+
+
+def _heat(watch: Watch) -> str:
+    """How far counts of levels and owners are from normal, window by window."""
+    detector, kind = watch.detectors[CONVERSIONS], watch.slicing.kind
+    mean, came = np.array(detector.means), np.array(detector.came)
+    score = (came - mean) / np.sqrt(mean + detector.baseline.overdispersion * mean**2 + 1e-9)
+    plain = np.flatnonzero((kind < 3) & (mean.sum(axis=0) > 0))  # noqa: PLR2004
+    chosen = np.sort(plain[np.argsort(-mean[:, plain].sum(axis=0), kind="stable")][:_HEAT])
+    names = [charts.short(watch.slicing.slices[s].name, 34) for s in chosen]
+    return charts.heat_map(names, _days(watch).tolist(), np.clip(score[:, chosen].T, -5, 5), "Standard deviations from normal, by slice and window")
+
+
+def _calibration(result: Result, watch: Watch) -> str:
+    """Predicted and reported rates of all impressions, before the watch began and since, over bins of the predicted rate."""
+    lines = {}
+    for name, (first, last) in {"quiet": (0, watch.quiet), "watched": (watch.quiet, watch.cells.windows)}.items():
+        wins, converted = score_bins(result, watch, first, last).get(("", ""), (np.zeros(0), np.zeros(0)))
+        lines[name] = _joined(wins, converted)
+    return charts.rates_by_bin(lines, "Conversions for an impression, by bin of the predicted rate")
+
+
+def _joined(wins: NDArray[np.float64], converted: NDArray[np.float64]) -> list[tuple[float, float, float]]:
+    """(middle of the predicted rates, rate, standard error) of bins with enough conversions, small ones joined."""
+    found, n, c, weighted = [], 0.0, 0.0, 0.0
+    for box in range(len(wins)):
+        n, c, weighted = n + wins[box], c + converted[box], weighted + wins[box] * middle_of_bin(box)
+        if c >= _FEWEST:
+            found.append((weighted / n, c / n, math.sqrt(c) / n))
+            n, c, weighted = 0.0, 0.0, 0.0
+    return found
+
+
+def middle_of_bin(box: int) -> float:
+    """Predicted rate in the middle of a bin of odds, see `bidsim.observers.slices.score_bin`."""
+    odds = float(2.0 ** ((box - 31 + 0.5) / 2.25))
+    return odds / (1.0 + odds)
+
+
+def prometheus(content: dict[str, Any]) -> str:
+    """Figures as Prometheus reads them from a text file (exposition format 0.0.4)."""
+    lines = []
+
+    def metric(name: str, text: str, rows: list[tuple[dict[str, Any], float | None]]) -> None:
+        lines.append(f"# HELP bidsim_{name} {text}")
+        lines.append(f"# TYPE bidsim_{name} gauge")
+        for labels, value in rows:
+            told = ",".join(f'{key}="{_escaped(str(v))}"' for key, v in labels.items())
+            lines.append(f"bidsim_{name}{{{told}}} {'NaN' if value is None else repr(float(value))}")
+
+    run = {"scenario": content["run"]["scenario"], "seed": content["run"]["seed"]}
+    metric("incidents_open", "Incidents that are not over.", [(run, content["open"])])
+    metric("incident_multiplier", "What came over what was expected since an incident began.", [
+        ({**run, "incident": n + 1, "kind": p["kind"], "slice": p["slice"], "open": str(p["until"] is None).lower()}, p["multiplier"]) for n, p in enumerate(content["incidents"])
+    ])  # fmt: skip
+    metric("alarms_open", "Slices in alarm.", [({**run, "signal": s["signal"]}, s["open"]) for s in content["signals"]])
+    table = content["slices"]
+    plain = [k for k, name in enumerate(table["slice"]) if ", " not in name]
+    for name, text in (
+        ("ratio", "Conversions over those due, shrunk to normal."),
+        ("impressions", "Won impressions."),
+        ("share", "Share of won impressions."),
+        ("cpm", "Paid for 1,000."),
+    ):
+        metric(f"slice_{name}", text, [({**run, "slice": table["slice"][k]}, table[name][k]) for k in plain])
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,103 @@
+"""What `bidsim monitor` prints, and what `bidsim run --watch` shows while a run goes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bidsim.reports.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PIPE_WIDTH = 120
+_FEWEST_ROWS, _MOST_ROWS = 3, 10
+
+
+def print_watch(content: dict[str, Any]) -> None:
+    """Print incidents, then the slices that matter most."""
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    run = content["run"]
+    console.print(
+        f"Watched {run['windows'] - run['quiet']} windows of {run['hours']:g} h in {run['slices']:,} slices, from {run['from']}; the {run['quiet']} before are taken for normal.",
+        markup=False,
+    )
+    if not content["incidents"]:
+        console.print(Text("Quiet: nothing is wrong.", style="green"))
+    for n, page in enumerate(content["incidents"]):
+        state = Text("OPEN", style="bold red") if page["until"] is None else Text("over", style="dim")
+        console.print()
+        console.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
+        console.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarms. {printable(page['advice'])}"))
+        for told in page["others"][:5]:
+            console.print(Text(f"   - {printable(told)}", style="dim"))
+    console.print()
+    console.print(signal_table(content))
+    console.print()
+    console.print(slice_rows(content))
+
+
+def signal_table(content: dict[str, Any]) -> Table:
+    """What was watched, and how many alarms it gave."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("watched")
+    for name in ("slices", "alarms", "open", "scatter beyond Poisson's"):
+        table.add_column(name, justify="right")
+    for row in content["signals"]:
+        table.add_row(row["signal"], f"{row['slices']:,}", f"{row['alarms']:,}", f"{row['open']:,}", f"{100 * (row['overdispersion'] or 0) ** 0.5:.0f}%")
+    return table
+
+
+def slice_rows(content: dict[str, Any]) -> Table:
+    """All traffic, and its owners or else its largest levels."""
+    slices = content["slices"]
+    names = slices["slice"]
+    owners = [k for k, name in enumerate(names) if " = " not in name and k > 0][:_MOST_ROWS]
+    chosen = [0, *(owners if len(owners) >= _FEWEST_ROWS else range(1, min(len(names), _MOST_ROWS)))]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("slice", no_wrap=True, overflow="ellipsis", max_width=32)
+    for name in ("impressions", "predicted", "due", "came", "came / due (95%)", "entropy", "AUC", "CPM"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for k in chosen:
+        told = [slices[key][k] for key in ("predicted", "due", "converted")]
+        ratio = f"{slices['ratio'][k]:.2f} ({slices['low'][k]:.2f}-{slices['high'][k]:.2f})"
+        table.add_row(
+            printable(names[k]), f"{slices['impressions'][k]:,}", *(f"{v:,.0f}" for v in told), ratio, *(_or_dash(slices[key][k]) for key in ("normalised_entropy", "auc", "cpm"))
+        )
+    return table
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def live_view(done: int, total: int, rows: list[dict[str, Any]], incidents: list[str], when: str) -> RenderableType:
+    """One frame of the live view: how far the run is, advertisers so far, incidents."""
+    table = Table(title=f"{when}, {done:,} of {total:,} requests", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("advertiser", no_wrap=True, overflow="ellipsis", max_width=28)
+    for name in ("wins", "paid", "clicks", "predicted", "reported", "reported by window"):
+        table.add_column(name, justify="right" if name != "reported by window" else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            printable(row["advertiser"]),
+            f"{row['wins']:,}",
+            f"{row['paid']:,.2f}",
+            f"{row['clicks']:,}",
+            f"{row['predicted']:,.0f}",
+            f"{row['reported']:,}",
+            sparkline(row["by_window"]),
+        )
+    table.caption_justify = "left"
+    table.caption = Text("\n".join(incidents), style="bold red") if incidents else Text("no incident", style="green")
+    return table
+
+
+def sparkline(values: list[int]) -> str:
+    """The last values as blocks."""
+    shown = values[-24:]
+    most = max([*shown, 1])
+    return "".join(" ▁▂▃▄▅▆▇█"[round(8 * v / most)] for v in shown)
