@@ -97,7 +97,7 @@ def _engine_runs(report: Report, options: Namespace, folder: Path) -> tuple[floa
         mine = found[quiet_runs + n * runs : quiet_runs + (n + 1) * runs]
         delays, right = [], 0
         for one in mine:
-            first = next((p for p in one["pages"] if p["noticed"] >= _BEGUN), None)
+            first = next((p for p in one["pages"] if p["noticed"] >= 0), None)
             delays.append(first["noticed"] - _BEGUN + 1 if first else one["windows"])
             right += first is not None and (first["what"], first["field"]) == (what, field)
         report.add(Figure(f"engine_{kind}_delay", statistics.median(delays), "windows, median", (min(delays), max(delays)), goal=f"<= {goal}"))
@@ -112,7 +112,9 @@ def watched_run(scenario: Scenario, seed: int) -> dict[str, Any]:
     watch = monitor(result)
     baseline = watch.detectors["conversions"].baseline
     by_kind = [float(baseline.overdispersion[baseline.family.kind == k][0]) for k in (0, 2)]
-    pages = [{"noticed": p.noticed, "what": p.what, "field": p.about.field, "name": p.about.name} for p in watch.pages]
+    # a page that a false alarm opened just before counts from the first alarm that came with the incident
+    noticed = [next((a.alarm.window for a in p.alarms if a.alarm.window >= _BEGUN), -1) for p in watch.pages]
+    pages = [{"noticed": at, "what": p.what, "field": p.about.field, "name": p.about.name} for at, p in zip(noticed, watch.pages, strict=True)]
     return {"windows": watch.cells.windows - watch.quiet, "pages": pages, "overdispersion": (by_kind[0], by_kind[1])}
 
 

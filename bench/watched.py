@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEARNED = 60
 """Quiet windows from which the baseline is learned."""
 _BLOCK = 500
-_HALF_LIFE, _GAP = 10.0, 4
+_HALF_LIFE, _GAP = 10.0, 6
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
 @kernel(inner=True)
 def _watch(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     """Count what the model saw and, where that is asked for, all that it was asked."""
-    window = chunk.requests.time[i] // sim.rules.slice_window
-    population.count_request(sim.counters.seen, sim.scratch.head, window)
+    window = population.window_at(sim.counters.seen, chunk.requests.time[i], sim.rules.slice_window)
+    population.count_request(sim.counters.seen, sim.scratch.head, window, chunk.requests.number[i])
     if sim.rules.watch_offers > 0.0 and sampled(sim, chunk.requests.number[i], _WATCHED, sim.rules.watch_offers):
         slices.count_offer(sim.counters.slices, chunk.requests.categories[i], sim.scratch.offers.campaign, sim.scratch.offers.pcvr, count, window)
 

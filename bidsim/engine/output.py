@@ -115,7 +115,7 @@ def _slices(sim: Simulated, names: Names) -> Columns:
     counted = sim.counters.slices
     levels = _single(names) + [(f"{a} x {b}", f"{x} x {y}") for a, b in names.pairs for x in names.vocabulary[a] for y in names.vocabulary[b]]
     asked = counted.offers.shape[0] > 0
-    held = counted.counts.any(axis=3) | (counted.offers > 0 if asked else False)
+    held = counted.cells.any(axis=3) | (counted.arrived > 0) | (counted.offers > 0 if asked else False)
     windows, level, group = np.nonzero(held)
     columns: Columns = {
         "field": _names(level, [field for field, _ in levels]),
@@ -123,11 +123,12 @@ def _slices(sim: Simulated, names: Names) -> Columns:
         "advertiser": _names(group, [advertiser for advertiser, _ in names.groups]),
         "product": _names(group, [product for _, product in names.groups]),
         "start_us": windows * sim.rules.slice_window,
-        **{name: counted.counts[windows, level, group, j] for j, name in enumerate(slices.COUNTS)},
-        **{f"{name}_sum": counted.sums[windows, level, group, j] for j, name in enumerate(slices.SUMS)},
+        **{name: counted.cells[windows, level, group, j] for j, name in enumerate(slices.COUNTS)},
+        "arrived": counted.arrived[windows, level, group],
+        **{f"{name}_sum": counted.cells[windows, level, group, len(slices.COUNTS) + j] * slices.UNIT for j, name in enumerate(slices.SUMS)},
     }
     if asked:
-        columns |= {"offers": counted.offers[windows, level, group], "offered_pcvr_sum": counted.offered[windows, level, group]}
+        columns |= {"offers": counted.offers[windows, level, group], "offered_pcvr_sum": counted.offered[windows, level, group] * slices.UNIT}
     return columns
 
 
@@ -140,8 +141,8 @@ def _scores(sim: Simulated, names: Names) -> Columns:
         "level": _names(level, [name for _, name in levels]),
         "start_us": windows * sim.rules.slice_window,
         "bin": box,
-        "wins": counted[windows, level, box, 0],
-        "converted": counted[windows, level, box, 1],
+        "wins": counted[windows, level, box, 0].astype(np.int64),
+        "converted": counted[windows, level, box, 1].astype(np.int64),
     }
 
 

@@ -142,10 +142,10 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
 def _watch_win(sim: Simulated, chunk: Chunk, i: int, k: int, events: Events, payment: int, effect: float, rates: Rates) -> int:
     """Count a won impression in its slices; return its levels as a conversion will need them."""
     counted, categories = sim.counters.slices, chunk.requests.categories[i]
-    window, offers = chunk.requests.time[i] // sim.rules.slice_window, sim.scratch.offers
+    window, offers = sim.counters.seen.now[0], sim.scratch.offers
     slices.count_win(counted, categories, offers.campaign[k], window, events.viewed, events.clicked, payment, offers.pcvr[k] * effect, rates.attributed)
-    population.count_impression(sim.counters.seen, sim.scratch.head, sim.scratch.features[k], window)
-    return slices.packed(counted, categories)
+    population.count_impression(sim.counters.seen, sim.scratch.features[k], window, chunk.requests.number[i])
+    return slices.packed(counted, categories) if events.clicked or not sim.truth.by_click else 0
 
 
 @kernel(inner=True)

@@ -59,6 +59,13 @@ class Baseline:
     came: NDArray[np.float64]
     _waiting: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]] = field(default_factory=list)
 
+    def part(self, slices: NDArray[np.int64]) -> Baseline:
+        """Some slices only, their parents among them."""
+        place = np.full(len(self.told), -1)
+        place[slices] = np.arange(len(slices))
+        family = Family(place[self.family.parent[slices]], self.family.kind[slices])
+        return Baseline(family, self.overdispersion[slices], self.spread[slices], self.keep, self.gap, self.told[slices], self.came[slices])
+
     def level(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Level of each slice, observed over expected, and the relative variance with which it is known; float64[slices] each."""
         told, came, parent = self.told, self.came, self.family.parent

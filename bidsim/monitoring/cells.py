@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
 
 ALL = "all traffic"
+_OF_ALL_ROWS = ("offers", "offered_pcvr_sum")
 _COLUMNS = ("wins", "views", "clicks", "payment_nanos", "arrived", "converted", "pcvr_sum", "true_rate_sum", "log_likelihood_sum")
 
 
@@ -85,7 +86,7 @@ def read_cells(result: Result) -> Cells:
     at = np.asarray(table["start_us"]) // window
     shape = (-(-duration // window), len(levels), len(groups))
     columns = {}
-    for name in _COLUMNS:
+    for name in (*_COLUMNS, *(extra for extra in _OF_ALL_ROWS if extra in table)):
         columns[name] = np.zeros(shape)
         columns[name][at, level, group] = table[name]
     return Cells(window, levels, groups, columns)

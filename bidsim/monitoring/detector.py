@@ -20,7 +20,7 @@ from bidsim.core.kernel import kernel
 if TYPE_CHECKING:
     from bidsim.monitoring.baseline import Baseline
 
-MULTIPLIERS = (0.03, 0.25, 0.4, 0.55, 0.7, 0.8, 0.88, 0.94, 1.06, 1.13, 1.25, 1.43, 1.8, 2.5, 4.0, 12.0)
+MULTIPLIERS = (0.03, 0.3, 0.5, 0.68, 0.82, 0.93, 1.07, 1.2, 1.45, 2.0, 4.0, 12.0)
 """Changes that are looked for, in counts; each is as likely as the others."""
 _MOST = 1e200
 _AGAIN = 0.1
@@ -192,18 +192,20 @@ def advance(
     return total
 
 
-def calibrate_threshold(largest: NDArray[np.float64], rate: float) -> float:
+def calibrate_threshold(largest: NDArray[np.float64], rate: float, stands_for: NDArray[np.float64] | None = None) -> float:
     """Threshold that quiet windows pass ``rate`` times a window, over all slices together.
 
     Args:
         largest: float64[windows, slices], weighted statistics of replayed quiet windows that nothing set back.
         rate: Promised false alarms a window.
+        stands_for: float64[slices], how many slices each of them stands for; by default itself.
 
     """
+    many = np.ones(largest.shape[1]) if stands_for is None else stands_for
     low, high = 0.0, math.log(max(float(largest.max()), 1.0)) + 1.0
     for _ in range(50):
         middle = 0.5 * (low + high)
-        if count_alarms(largest, math.exp(middle)) > rate * len(largest):
+        if count_alarms(largest, math.exp(middle), many) > rate * len(largest):
             low = middle
         else:
             high = middle
@@ -211,15 +213,15 @@ def calibrate_threshold(largest: NDArray[np.float64], rate: float) -> float:
 
 
 @kernel()
-def count_alarms(largest: NDArray[np.float64], threshold: float) -> int:
+def count_alarms(largest: NDArray[np.float64], threshold: float, stands_for: NDArray[np.float64]) -> float:
     """How often slices pass the threshold, each counted again only after it fell to a tenth of it."""
-    found = 0
+    found = 0.0
     for s in range(largest.shape[1]):
         armed = True
         for t in range(largest.shape[0]):
             value = largest[t, s]
             if armed and value >= threshold:
-                found += 1
+                found += stands_for[s]
                 armed = False
             elif value < _AGAIN * threshold:
                 armed = True

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from bidsim.monitoring.baseline import Baseline
     from bidsim.monitoring.cells import Slicing
 
-_PROBED = 0.04
+_PROBED = 0.015
 """False alarms a window at which a short replay is read; the threshold for fewer is inversely proportional to the rate (Pollak 1987)."""
-_SLICE_WINDOWS, _FEWEST, _MOST, _BLOCK = 4_000_000, 500, 6_000, 500
+_WINDOWS, _SETTLED, _BLOCK = 5_000, 1_000, 500
+"""Windows that are replayed, and those of them in which statistics settle first: small slices take long."""
+_MOST_SLICES = 1_500
+"""Slices that are replayed; of more a part of the smallest is drawn, each standing for several."""
 
 
 def quiet_windows(
@@ -53,14 +56,16 @@ def quiet_windows(
     return slicing.total(cells)
 
 
-def replayed(baseline: Baseline, weight: NDArray[np.float64], windows: Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """Weighted statistics of quiet windows that nothing sets back, float64[windows, slices]; the baseline is left as it is."""
+def replayed(baseline: Baseline, weight: NDArray[np.float64], windows: Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]], settled: int = 0) -> NDArray[np.float64]:
+    """Weighted statistics of quiet windows that nothing sets back, float64[windows, slices], the first ``settled`` left out; the baseline stays as it is."""
     learning = deepcopy(baseline)
     statistics, found = np.zeros((len(weight), len(MULTIPLIERS))), []
     nothing = np.zeros(len(weight), np.bool_)
-    for expected, came in windows:
+    for t, (expected, came) in enumerate(windows):
         level, left = learning.level()
-        found.append(weight * advance(statistics, level * expected, came, learning.sizes(left), np.array(MULTIPLIERS)))
+        total = weight * advance(statistics, level * expected, came, learning.sizes(left), np.array(MULTIPLIERS))
+        if t >= settled:
+            found.append(total)
         learning.learn(expected, came, nothing.copy())
     return np.array(found)
 
@@ -81,18 +86,30 @@ def replay_threshold(
 
     """
     dice = np.random.default_rng(seed)
-    windows = int(np.clip(_SLICE_WINDOWS // len(weight), _FEWEST, _MOST))
-    expected = slicing.total(mean[None])[0]
+    chosen, stands_for = _drawn(slicing.kind, dice)
+    expected = slicing.total(mean[None])[0][chosen]
     level, _ = baseline.level()
     scale = float(level[0])
     common = float(baseline.overdispersion[0])
     owners = np.flatnonzero(slicing.kind == 2)  # noqa: PLR2004
     own = max(float(baseline.overdispersion[owners[0]]) - common, 0.0) if len(owners) else 0.0
 
-    def drawn() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        for first in range(0, windows, _BLOCK):
-            for came in quiet_windows(scale * mean, fields, slicing, common, own, min(_BLOCK, windows - first), dice):
+    def windows() -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        for _ in range(0, _WINDOWS, _BLOCK):
+            for came in quiet_windows(scale * mean, fields, slicing, common, own, _BLOCK, dice)[:, chosen]:
                 yield expected, came
 
     probe = max(_PROBED, rate)
-    return calibrate_threshold(replayed(baseline, weight, drawn()), probe) * probe / rate
+    statistics = replayed(baseline.part(chosen), weight[chosen], windows(), _SETTLED)
+    return calibrate_threshold(statistics, probe, stands_for) * probe / rate
+
+
+def _drawn(kind: NDArray[np.int64], dice: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Slices that are replayed, and how many each stands for: all but owners' parts of levels, and of these as many as there is room for."""
+    parts = np.flatnonzero(kind == 3)  # noqa: PLR2004
+    whole = np.flatnonzero(kind != 3)  # noqa: PLR2004
+    room = max(_MOST_SLICES - len(whole), 200)
+    if len(parts) <= room:
+        return np.arange(len(kind)), np.ones(len(kind))
+    some = np.sort(dice.choice(parts, room, replace=False))
+    return np.concatenate([whole, some]), np.concatenate([np.ones(len(whole)), np.full(room, len(parts) / room)])

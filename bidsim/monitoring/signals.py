@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
 
 CONVERSIONS, TRAFFIC, DELAY, PRICE, WINS, CLICKS = "conversions", "traffic", "delay", "price", "wins", "clicks"
-SHARES = {CONVERSIONS: 0.5, TRAFFIC: 0.2, DELAY: 0.05, PRICE: 0.1, WINS: 0.1, CLICKS: 0.05}
+SHARES = {CONVERSIONS: 0.8, TRAFFIC: 0.08, DELAY: 0.02, PRICE: 0.04, WINS: 0.04, CLICKS: 0.02}
 """How the false alarms that are allowed are shared out."""
 MISSING, FULLEST = "missing", "its fullest range"
 _NEARLY_ALL = 0.9
 _CALM = 100.0
 """Conversions that speak for a day without a rhythm."""
-_SLOW, _FAST = (10.0, 4), (8.0, 3)
+_SLOW, _FAST = (10.0, 6), (8.0, 3)
 """Half-life and gap of levels that should stay, and of those that drift with the market."""
 _LAG_CLASSES = ("in the same window", "one or two windows later", "later still")
 

@@ -10,6 +10,7 @@ from scipy.special import gammaincinv
 
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.monitoring.arrivals import development
+from bidsim.monitoring.signals import MISSING
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result
@@ -29,7 +30,9 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
         Columns of equal length: ``slice``; ``impressions``, ``share`` of all impressions; ``win_rate``, of its requests (NaN where requests are
         not counted by it); ``cpm``, paid for 1,000; ``ctr``; ``predicted``, conversions; ``due``, those whose report should have come by the
         end; ``converted``; ``ratio`` of converted to due, shrunk to what is normal, with ``low`` and ``high`` (95%); ``ripe``, due over
-        predicted; ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows.
+        predicted; ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows;
+        where all rows were counted ``offers``, campaigns that were eligible, ``offered_rate``, what was predicted for them, and ``won_rate``, for
+        impressions: what is won is what was predicted high.
 
     """
     cells, slicing = watch.cells, watch.slicing
@@ -57,7 +60,29 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
             "normalised_entropy": _entropy(columns, due),
             "auc": _auc(result, watch, first, last),
             "true_rate": columns["true_rate_sum"] / wins,
+            **_selection(columns, wins),
         }
+
+
+def _selection(columns: dict[str, NDArray[np.float64]], wins: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    if "offers" not in columns:
+        return {}
+    return {"offers": columns["offers"].astype(np.int64), "offered_rate": columns["offered_pcvr_sum"] / columns["offers"], "won_rate": columns["pcvr_sum"] / wins}
+
+
+def missing_rates(result: Result, watch: Watch, first: int, last: int) -> dict[str, dict[str, float | None]]:
+    """Share of missing values by feature over windows ``first`` to before ``last``, of requests and of impressions; None where none is counted."""
+    table = result.tables["population"]
+    rows = (np.asarray(table["start_us"]) // watch.cells.window >= first) & (np.asarray(table["start_us"]) // watch.cells.window < last)
+    features, feature = result.coded("population", "feature")
+    levels, level = result.coded("population", "level")
+    missing = level == levels.index(MISSING) if MISSING in levels else np.zeros(len(level), np.bool_)
+    found: dict[str, dict[str, float | None]] = {}
+    for f, name in enumerate(features):
+        mine = rows & (feature == f)
+        whole = {of: float(np.asarray(table[of])[mine].sum()) for of in ("requests", "wins")}
+        found[name] = {of: float(np.asarray(table[of])[mine & missing].sum()) / total if total else None for of, total in whole.items()}
+    return found
 
 
 def _ripeness(curve: NDArray[np.float64], windows: int) -> NDArray[np.float64]:

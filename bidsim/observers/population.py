@@ -1,4 +1,8 @@
-"""What the model saw: by window of time, how often each feature took a level, fell into a range, or was missing."""
+"""What the model saw: by window of time, how often each feature took a level, fell into a range, or was missing.
+
+Levels of fields are counted for every request, ranges of numbers for every fourth; features of user and campaign for the won impressions of every
+fourth request.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +36,24 @@ EDGES: dict[str, tuple[float, ...]] = {
 WATCHED = (*CATEGORIES, *EDGES)
 """Features that are counted; hour and weekday are the clock's."""
 _N_WATCHED, _N_LEVELS, _N_EDGES = len(WATCHED), len(CATEGORIES), 8
+_FIRST_LEVEL = 2
+"""Column of the first field in a feature row, behind hour and weekday."""
+_FOURTH = 3
 
 
 class Seen(NamedTuple):
     """What is counted.
 
     Fields: ``counts`` int64[windows, bins, counts]; ``first`` [features], bin of missing values; ``column`` [features] of a feature row; ``own``
-    [features], 1 where it belongs to user and campaign; ``edges`` float64[features, bounds].
+    [features], 1 where it belongs to user and campaign; ``edges`` float32[features, bounds];
+    ``now`` int64[2], the window that requests come in and when it ends.
     """
 
     first: NDArray[np.int64]
     column: NDArray[np.int64]
     own: NDArray[np.int64]
-    edges: NDArray[np.float64]
+    edges: NDArray[np.float32]
+    now: NDArray[np.int64]
     counts: NDArray[np.int64]
 
 
@@ -73,36 +82,49 @@ def empty_seen(levels: list[int], windows: int, features: Sequence[str], first_o
     """
     sizes = [1 + n for n in levels] + [2 + _N_EDGES] * len(EDGES)
     first = np.cumsum([0, *sizes])
-    edges = np.array([EDGES.get(name, (math.inf,) * _N_EDGES) for name in WATCHED])
+    edges = np.array([EDGES.get(name, (math.inf,) * _N_EDGES) for name in WATCHED], np.float32)
     column = np.array([features.index(name) for name in WATCHED], np.int64)
-    return Seen(first[:-1].astype(np.int64), column, (column >= first_own).astype(np.int64), edges, np.zeros((windows, int(first[-1]), len(COUNTS)), np.int64))
+    if list(column[:_N_LEVELS]) != list(range(_FIRST_LEVEL, _FIRST_LEVEL + _N_LEVELS)):
+        raise ValueError(f"fields stand in columns {column[:_N_LEVELS]} of a feature row, and not behind hour and weekday")
+    return Seen(
+        first[:-1].astype(np.int64), column, (column >= first_own).astype(np.int64), edges, np.zeros(2, np.int64), np.zeros((windows, int(first[-1]), len(COUNTS)), np.int64)
+    )
 
 
 @kernel(inner=True)
-def _bin_of(seen: Seen, feature: int, row: NDArray[np.float32]) -> int:
-    value = row[seen.column[feature]]
-    if math.isnan(value):
-        return seen.first[feature] + MISSING
-    if feature < _N_LEVELS:
-        return seen.first[feature] + (1 + int(value) if value >= 0.0 else MISSING)
-    place = 1
+def _range_of(seen: Seen, feature: int, value: float) -> int:
+    """Bin of a number."""
+    place = MISSING if math.isnan(value) else 1
     for e in range(_N_EDGES):
-        if value >= seen.edges[feature, e]:
-            place += 1
+        place += 1 if value >= seen.edges[feature, e] else 0
     return seen.first[feature] + place
 
 
 @kernel(inner=True)
-def count_request(seen: Seen, head: NDArray[np.float32], window: int) -> None:
-    """Count what the request's features are."""
-    for feature in range(_N_WATCHED):
-        if not seen.own[feature]:
-            seen.counts[window, _bin_of(seen, feature, head), REQUESTS] += 1
+def window_at(seen: Seen, time: int, length: int) -> int:
+    """Window of a request; they come in order of time, so a division is rarely needed."""
+    if time >= seen.now[1]:
+        seen.now[0] = time // length
+        seen.now[1] = (seen.now[0] + 1) * length
+    return seen.now[0]
 
 
 @kernel(inner=True)
-def count_impression(seen: Seen, head: NDArray[np.float32], own: NDArray[np.float32], window: int) -> None:
-    """Count what the features of a won impression are; ``own`` holds those of user and campaign."""
-    for feature in range(_N_WATCHED):
-        row = own if seen.own[feature] else head
-        seen.counts[window, _bin_of(seen, feature, row), WINS] += 1
+def count_request(seen: Seen, head: NDArray[np.float32], window: int, request: int) -> None:
+    """Count the levels of a request and, of every fourth one, the ranges of its numbers."""
+    counts = seen.counts[window]
+    for feature in range(_N_LEVELS):
+        counts[seen.first[feature] + 1 + max(int(head[_FIRST_LEVEL + feature]), -1), REQUESTS] += 1
+    if request & _FOURTH == 0:
+        for feature in range(_N_LEVELS, _N_WATCHED):
+            if not seen.own[feature]:
+                counts[_range_of(seen, feature, head[seen.column[feature]]), REQUESTS] += 1
+
+
+@kernel(inner=True)
+def count_impression(seen: Seen, own: NDArray[np.float32], window: int, request: int) -> None:
+    """Count the features of user and campaign of a won impression, of every fourth request."""
+    if request & _FOURTH == 0:
+        for feature in range(_N_LEVELS, _N_WATCHED):
+            if seen.own[feature]:
+                seen.counts[window, _range_of(seen, feature, own[seen.column[feature]]), WINS] += 1

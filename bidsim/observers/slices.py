@@ -12,38 +12,44 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.aligned import aligned
 from bidsim.core.kernel import kernel
 
-COUNTS = ("wins", "views", "clicks", "payment_nanos", "arrived", "converted")
-WINS, VIEWS, CLICKS, PAYMENT, ARRIVED, CONVERTED = range(len(COUNTS))
+COUNTS = ("wins", "views", "clicks", "payment_nanos", "converted")
+WINS, VIEWS, CLICKS, PAYMENT, CONVERTED = range(len(COUNTS))
 SUMS = ("pcvr", "true_rate", "log_likelihood")
-PCVR, TRUE_RATE, LOG_LIKELIHOOD = range(len(SUMS))
+PCVR, TRUE_RATE, LOG_LIKELIHOOD = range(len(COUNTS), len(COUNTS) + len(SUMS))
+"""Columns of `Slices.cells`, counts first; a cell is one line of the cache."""
 FIRST, FIELD, OTHER, WIDTH = range(4)
 """Columns of `Slices.keys`: its first level, its field, the second field of a pair or -1, and how many levels that has."""
 BINS = 32
 """Bins of predicted rates by their odds, 2.25 an octave; the last is from one in two upwards, the first below one in 14,000."""
-_PER_OCTAVE, _HIGHEST = 2.25, 0.5
+_PER_OCTAVE = 2.25
 _LEAST = 1e-12
 _SCALE = 2.0**60
+UNIT = 2.0**-40
+"""Sums are kept as whole multiples of this, so that they do not depend on their order."""
 
 
 class Slices(NamedTuple):
     """Counters.
 
     Fields: ``keys`` int64[keys, 4]; ``radix`` int64[fields], levels of each; ``group`` int64[campaigns], product line, or product, or 0;
-    ``counts`` int64[windows, levels, groups, counts] and ``sums`` float64[windows, levels, groups, sums]; ``offers`` int64 and ``offered``
-    float64[windows, levels, groups], eligible campaigns and their predicted rates, empty where only won rows are counted; ``scores``
-    int64[windows, levels of single fields, bins, 2], impressions by predicted rate, and those that were credited.
+    ``cells`` int64[windows, levels, groups, 8], counts, then sums in `UNIT`; ``arrived`` int64[windows, levels, groups], conversions reported; ``offers``
+    and ``offered`` int64[windows, levels, groups], eligible campaigns and their predicted rates in `UNIT`, empty where only won rows are counted;
+    ``scores`` int32[windows, levels of single fields, bins, 2], impressions by predicted rate, and those that were credited; ``edges``
+    float64[bins - 1], predicted rates at which bins begin.
     """
 
     keys: NDArray[np.int64]
     radix: NDArray[np.int64]
     group: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    sums: NDArray[np.float64]
+    cells: NDArray[np.int64]
+    arrived: NDArray[np.int64]
     offers: NDArray[np.int64]
-    offered: NDArray[np.float64]
-    scores: NDArray[np.int64]
+    offered: NDArray[np.int64]
+    scores: NDArray[np.int32]
+    edges: NDArray[np.float64]
 
 
 def empty_slices(levels: list[int], pairs: list[tuple[int, int]], group: NDArray[np.int64], windows: int, *, offers: bool) -> Slices:
@@ -67,11 +73,12 @@ def empty_slices(levels: list[int], pairs: list[tuple[int, int]], group: NDArray
         keys=np.array([(first[k], *fields[k]) for k in range(len(fields))], np.int64),
         radix=np.array(levels, np.int64),
         group=np.ascontiguousarray(group, np.int64),
-        counts=np.zeros((*shape, len(COUNTS)), np.int64),
-        sums=np.zeros((*shape, len(SUMS))),
+        cells=aligned(np.zeros((*shape, len(COUNTS) + len(SUMS)), np.int64)),
+        arrived=np.zeros(shape, np.int64),
         offers=np.zeros(kept, np.int64),
-        offered=np.zeros(kept),
-        scores=np.zeros((windows, sum(levels), BINS, 2), np.int64),
+        offered=np.zeros(kept, np.int64),
+        scores=np.zeros((windows, sum(levels), BINS, 2), np.int32),
+        edges=bin_edges(),
     )
 
 
@@ -84,34 +91,44 @@ def level_of(slices: Slices, key: int, categories: NDArray[np.int32]) -> int:
     return row[FIRST] + categories[row[FIELD]] * row[WIDTH] + categories[row[OTHER]]
 
 
+def bin_edges() -> NDArray[np.float64]:
+    """Predicted rates at which bins begin, the first bin left out, float64[bins - 1]."""
+    odds = 2.0 ** (np.arange(2 - BINS, 1) / _PER_OCTAVE)
+    return np.asarray(odds / (1.0 + odds))
+
+
 @kernel()
-def score_bin(pcvr: float) -> int:
-    """Bin of a predicted rate."""
-    if pcvr >= _HIGHEST:
-        return BINS - 1
-    octaves = math.log2(max(pcvr, _LEAST) / (1.0 - pcvr))
-    return min(max(BINS - 1 + math.floor(_PER_OCTAVE * octaves), 0), BINS - 1)
+def score_bin(edges: NDArray[np.float64], pcvr: float) -> int:
+    """Bin of a predicted rate, among the ``edges`` of `bin_edges`."""
+    low, high = 0, edges.shape[0]
+    while low < high:
+        middle = (low + high) >> 1
+        if pcvr >= edges[middle]:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel(inner=True)
 def count_win(slices: Slices, categories: NDArray[np.int32], campaign: int, window: int, viewed: int, clicked: int, payment: int, pcvr: float, true_rate: float) -> None:
     """Count one won impression in every key."""
     group, chance = slices.group[campaign], min(max(pcvr, _LEAST), 1.0 - _LEAST)
-    likelihood = math.log1p(-chance)
-    box = score_bin(pcvr)
+    predicted, true, likelihood = int(pcvr / UNIT), int(true_rate / UNIT), int(math.log1p(-chance) / UNIT)
+    box = score_bin(slices.edges, pcvr)
+    cells, scores = slices.cells[window], slices.scores[window]
     for key in range(slices.keys.shape[0]):
         level = level_of(slices, key, categories)
-        cell = slices.counts[window, level, group]
+        cell = cells[level, group]
         cell[WINS] += 1
         cell[VIEWS] += viewed
         cell[CLICKS] += clicked
         cell[PAYMENT] += payment
-        total = slices.sums[window, level, group]
-        total[PCVR] += pcvr
-        total[TRUE_RATE] += true_rate
-        total[LOG_LIKELIHOOD] += likelihood
+        cell[PCVR] += predicted
+        cell[TRUE_RATE] += true
+        cell[LOG_LIKELIHOOD] += likelihood
         if slices.keys[key, OTHER] < 0:
-            slices.scores[window, level, box, 0] += 1
+            scores[level, box, 0] += 1
 
 
 @kernel(inner=True)
@@ -123,7 +140,7 @@ def count_offer(slices: Slices, categories: NDArray[np.int32], campaigns: NDArra
         for k in range(count):
             group = slices.group[campaigns[k]]
             offers[group] += 1
-            offered[group] += pcvr[k]
+            offered[group] += int(pcvr[k] / UNIT)
 
 
 @kernel(inner=True)
@@ -161,19 +178,19 @@ def count_conversion(slices: Slices, code: int, rate: int, campaign: int, credit
         arrived: Window of the report; past the last one where the run does not see it.
 
     """
-    windows = slices.counts.shape[0]
+    windows = slices.cells.shape[0]
     if arrived >= windows or credited < 0:
         return
     group, pcvr = slices.group[campaign], rate / _SCALE
     chance = min(max(pcvr, _LEAST), 1.0 - _LEAST)
-    odds = math.log(chance / (1.0 - chance))
+    odds = int(math.log(chance / (1.0 - chance)) / UNIT)
     for key in range(slices.keys.shape[0]):
         row = slices.keys[key]
         level = row[FIRST] + _unpacked(slices, code, row[FIELD])
         if row[OTHER] >= 0:
             level = row[FIRST] + _unpacked(slices, code, row[FIELD]) * row[WIDTH] + _unpacked(slices, code, row[OTHER])
-        slices.counts[arrived, level, group, ARRIVED] += 1
-        slices.counts[credited, level, group, CONVERTED] += 1
-        slices.sums[credited, level, group, LOG_LIKELIHOOD] += odds
+        slices.arrived[arrived, level, group] += 1
+        slices.cells[credited, level, group, CONVERTED] += 1
+        slices.cells[credited, level, group, LOG_LIKELIHOOD] += odds
         if row[OTHER] < 0:
-            slices.scores[credited, level, score_bin(pcvr), 1] += 1
+            slices.scores[credited, level, score_bin(slices.edges, pcvr), 1] += 1

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.units import DAY
+from bidsim.explain.drift import attribution_shift
 from bidsim.monitoring.signals import CONVERSIONS
-from bidsim.monitoring.table import score_bins, slice_table
+from bidsim.monitoring.table import missing_rates, score_bins, slice_table
 from bidsim.monitoring.words import advice, headline, label, moment, noticed, others
 from bidsim.monitoring.worst import worst_slices
 from bidsim.reports import charts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
     from bidsim.monitoring.monitor import Watch
 
-_ROWS, _HEAT, _SERIES, _LOG, _WORST = 400, 48, 6, 200, 12
+_ROWS, _HEAT, _SERIES, _LOG, _WORST, _FEATURES = 400, 48, 6, 200, 12, 8
 _FEWEST = 20.0
 """Conversions below which a bin of the calibration plot is joined with the next."""
 
@@ -34,7 +35,8 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
     """All that the page says, JSON-ready.
 
     Returns:
-        ``run``; ``open``, how many incidents are; ``incidents``; ``signals``; ``worst`` slices of the whole run; ``slices``, columns over the
+        ``run``; ``open``, how many incidents are; ``incidents``; ``signals``; ``worst`` slices of the whole run; ``missing`` values by feature;
+        ``attributions``, what the model leans on before and after the first incident (else before and since the watch began); ``slices``, columns over the
         watched windows; ``alarms``.
 
     """
@@ -90,6 +92,12 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
             {"slice": w.name, "impressions": w.impressions, "predicted": w.predicted, "converted": w.converted, "ratio": w.ratio, "p_value": w.p_value}
             for w in worst_slices(result)[:_WORST]
         ],
+        "missing": [
+            {"feature": name, "quiet": _either(before[name]), "watched": _either(now)}
+            for before in [missing_rates(result, watch, 0, first)]
+            for name, now in missing_rates(result, watch, first, last).items()
+        ],
+        "attributions": attribution_shift(result, _moment(watch))[:_FEATURES],
         "slices": {name: [_told(v) if isinstance(v, float) else v for v in (column if isinstance(column, list) else column.tolist())] for name, column in table.items()},
         "alarms": [
             {
@@ -106,6 +114,16 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
             for a in page.alarms
         ],
     }
+
+
+def _either(rates: dict[str, float | None]) -> float | None:
+    """Of requests, and of impressions where a feature belongs to user and campaign."""
+    return rates["requests"] if rates["requests"] is not None else rates["wins"]
+
+
+def _moment(watch: Watch) -> int:
+    """Time that is looked at from both sides: when the first incident began, else when the watch did."""
+    return (watch.pages[0].since if watch.pages else watch.quiet) * watch.cells.window
 
 
 def _told(value: float) -> float | None:

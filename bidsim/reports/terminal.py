@@ -121,7 +121,10 @@ def _closing(result: Result) -> list[str]:
     if times := manifest.get("stage_nanoseconds", {}).get("decision"):
         lines.append(f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine")
     if result.folder is not None:
-        lines += ["", f"Run directory    {result.folder}", f"Next             {_own_command()} report {shlex.quote(str(result.folder))} --open"]
+        command, place = _own_command(), shlex.quote(str(result.folder))
+        lines += ["", f"Run directory    {result.folder}", f"Next             {command} report {place} --open"]
+        if manifest["scenario"]["incidents"]:
+            lines.append(f"                 {command} monitor {place} --open")
     return lines
 
 

@@ -140,8 +140,8 @@ def test_detector__keeps_its_promise_and_finds_what_broke() -> None:
 
     largest = replayed(learned(), weight, zip(*_windows(dice, 3_000, mean, 0.01), strict=True))
     threshold = calibrate_threshold(largest, 1 / 300)
-    assert count_alarms(largest, threshold) <= 10
-    assert count_alarms(largest, 0.5 * threshold) >= 10
+    assert count_alarms(largest, threshold, np.ones(slices)) <= 10
+    assert count_alarms(largest, 0.5 * threshold, np.ones(slices)) >= 10
     quiet = Detector(learned(), weight, threshold)
     false_alarms = sum(len(quiet.watch(e, o)) for e, o in zip(*_windows(dice, 1_500, mean, 0.01), strict=True))
     assert false_alarms <= 15, "5 are promised"
@@ -166,12 +166,28 @@ def test_detector__keeps_its_promise_and_finds_what_broke() -> None:
 
 def test_count_alarms__counts_once_until_it_fell() -> None:
     path = np.array([[0.0, 5.0, 9.0, 4.0, 6.0, 0.3, 7.0]]).T
-    assert count_alarms(path, 5.0) == 2
-    assert count_alarms(path, 8.0) == 1
-    assert count_alarms(path, 20.0) == 0
+    assert count_alarms(path, 5.0, np.ones(1)) == 2
+    assert count_alarms(path, 8.0, np.ones(1)) == 1
+    assert count_alarms(path, 20.0, np.ones(1)) == 0
 
 
 def test_deviance__is_scipys_likelihood_ratio() -> None:
     mean, came = np.array([4.0, 10.0, 3.0]), np.array([9.0, 10.0, 0.0])
     told = [stats.poisson.logpmf(y, max(y, 1e-12)) - stats.poisson.logpmf(y, m) if y else m for m, y in zip(mean, came, strict=True)]
     np.testing.assert_allclose(deviance(mean, came), told, atol=1e-9)
+
+
+def test_calibration__counts_slices_that_stand_for_others() -> None:
+    largest = np.random.default_rng(1).pareto(1.0, (4_000, 6))
+    many = np.array([1.0, 1.0, 1.0, 3.0, 3.0, 3.0])
+    whole = np.concatenate([largest, largest[:, 3:], largest[:, 3:]], axis=1)
+    assert calibrate_threshold(largest, 0.02, many) == pytest.approx(calibrate_threshold(whole, 0.02), rel=1e-6)
+
+
+def test_part__of_a_baseline_is_that_of_its_slices() -> None:
+    dice = np.random.default_rng(2)
+    expected = dice.gamma(5, 1, (30, 6))
+    family = Family(np.array([0, 0, 0, 2, 2, 1]), np.array([0, 1, 1, 2, 2, 2]))
+    whole = fit_baseline(expected, dice.poisson(expected).astype(float), family)
+    part = whole.part(np.array([0, 2, 4]))
+    np.testing.assert_allclose(part.level()[0], whole.level()[0][[0, 2, 4]])

@@ -23,13 +23,14 @@ from bidsim.monitoring.cells import Slice, read_cells, slicing_of
 from bidsim.monitoring.monitor import Watch, monitor
 from bidsim.monitoring.pages import BOTS, FEWER, LATE, MORE, OUTAGE, SHIFT, STUCK
 from bidsim.monitoring.replay import quiet_windows
-from bidsim.monitoring.table import score_bins, slice_table
+from bidsim.monitoring.table import missing_rates, score_bins, slice_table
 from bidsim.monitoring.words import advice, headline, moment, others
-from bidsim.observers.slices import score_bin
-from bidsim.reports.monitoring import describe_watch, middle_of_bin, prometheus, render_watch
+from bidsim.observers.slices import bin_edges, score_bin
+from bidsim.reports.monitoring import describe_watch, middle_of_bin, prometheus, render_watch, write_watch
 from bidsim.scenario.load import scenario_of
 from bidsim.watching import Looker, until
 from tests.conftest import ROOT, SCENARIOS
+from tests.reports.test_advertiser import CHROMIUM, _visited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ def test_table__of_one_window_by_pandas(quiet: bidsim.Result, watch: Watch) -> N
         else:
             assert math.isnan(told["normalised_entropy"])
         if converted >= 20 and not one.advertiser and " x " not in one.field and one.field:
-            box = mine["pcvr"].map(score_bin)
+            box = mine["pcvr"].map(lambda p: score_bin(bin_edges(), p))
             hit, miss = box[mine["converted"] == 1].to_numpy(), box[mine["converted"] == 0].to_numpy()
             wins = (hit[:, None] > miss[None, :]).mean() + 0.5 * (hit[:, None] == miss[None, :]).mean()
             assert told["auc"] == pytest.approx(wins)
@@ -263,7 +264,7 @@ def test_page__json_and_prometheus_say_the_same(quiet: bidsim.Result, watch: Wat
 
 def test_middle_of_bin__lies_in_its_bin() -> None:
     for box in range(1, 31):
-        assert score_bin(middle_of_bin(box)) == box
+        assert score_bin(bin_edges(), middle_of_bin(box)) == box
 
 
 def test_score_bins__of_all_traffic_is_the_sum_of_a_field(quiet: bidsim.Result, watch: Watch) -> None:
@@ -328,3 +329,49 @@ def test_command__exit_code_page_and_files(tmp_path: Path, quiet: bidsim.Result,
     )
     assert json.loads(again.stdout)["open"] == int(broken)
     assert (tmp_path / "p.html").read_text() == page
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_page__in_a_browser_and_small(tmp_path: Path, quiet: bidsim.Result, many: bool) -> None:
+    """Ten thousand slices still make a page under 3 MB; no error on the console, and no request but for the page itself."""
+    result = _run(**{"requests": 150_000, "traffic.sites": 1_600, "monitoring.most": 100_000, "campaigns.softly.advertiser": "<script>alert(1)</script>"}) if many else quiet
+    found = monitor(result)
+    assert len(found.slicing.slices) > (10_000 if many else 500)
+    path = write_watch(describe_watch(result, found), result, found, tmp_path / "p.html")
+    text = path.read_text()
+    assert len(text.encode()) < 3_000_000
+    assert "<script" not in text
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: the page is not opened in a browser")
+    plain = tmp_path / "plain.html"
+    plain.write_text("<!doctype html><title>x</title>")
+    browsers_own, _ = _visited(plain, tmp_path)
+    asked, opened = _visited(path, tmp_path)
+    assert "CONSOLE" not in opened.stderr
+    assert "</html>" in opened.stdout
+    assert asked - browsers_own == set()
+
+
+def test_missing_rates__by_pandas(quiet: bidsim.Result, watch: Watch) -> None:
+    found = missing_rates(quiet, watch, 10, 20)
+    rows = quiet.frame("population")
+    rows = rows[(rows["start_us"] >= 10 * WINDOW) & (rows["start_us"] < 20 * WINDOW)]
+    for feature, told in found.items():
+        mine = rows[rows["feature"] == feature]
+        for of in ("requests", "wins"):
+            whole = mine[of].sum()
+            assert told[of] == (pytest.approx(mine.loc[mine["level"] == "missing", of].sum() / whole) if whole else None)
+    assert found["engagement"]["requests"] is not None
+    assert found["price"]["requests"] is None
+    assert 0.5 < float(found["days_since_purchase"]["wins"] or 0.0) < 1.0
+
+
+def test_selection__shows_where_all_rows_are_counted() -> None:
+    result = _run(**{"requests": 150_000, "monitoring.rows": "all"})
+    found = monitor(result)
+    table = slice_table(result, found, 0, found.cells.windows)
+    rows = result.slices.query("field == 'geo'")
+    assert table["offers"][0] == rows["offers"].sum()
+    assert table["offered_rate"][0] == pytest.approx(rows["offered_pcvr_sum"].sum() / rows["offers"].sum())
+    assert table["won_rate"][0] == pytest.approx(rows["pcvr_sum"].sum() / rows["wins"].sum())
+    assert table["won_rate"][0] > table["offered_rate"][0], "what is won is what was predicted high"
