@@ -67,6 +67,8 @@ def monitor(result: Result, quiet: int | None = None, *, replay: bool = True, pr
 
     """
     cells = read_cells(result)
+    if quiet is not None and not 2 <= quiet < cells.windows:  # noqa: PLR2004
+        raise UsageError(f"--quiet {quiet}: the run has {cells.windows} windows, so 2 to {cells.windows - 1} of them can be taken for normal")
     quiet = _quiet_windows(result, cells) if quiet is None else quiet
     if cells.windows < FEWEST_WINDOWS or not 2 <= quiet < cells.windows:  # noqa: PLR2004
         raise UsageError(f"{cells.windows} windows, {quiet} of them taken for normal, are too few to watch; shorten monitoring.window so that there are {FEWEST_WINDOWS} or more")

@@ -240,8 +240,11 @@ def test_keys__that_the_watch_reads(quiet: bidsim.Result) -> None:
 
 
 def test_watch__needs_windows_and_slices(quiet: bidsim.Result) -> None:
+    for wrong in (-5, 0, 1, 48, 9999):
+        with pytest.raises(UsageError, match=f"--quiet {wrong}: the run has 48 windows"):
+            monitor(quiet, wrong)
     with pytest.raises(UsageError, match="too few to watch"):
-        monitor(quiet, 48)
+        monitor(_run(**{"requests": 3_000, "monitoring.window": "3d", "monitoring.baseline": "3d"}))
     drawn = bidsim.run(
         scenario_of({"name": "d", "requests": 50, "duration": "2d", "market": {"kind": "distribution"}, "values": {"kind": "independent"}, "campaigns": {"a": {"budget": 1.0}}})
     )
