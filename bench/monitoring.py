@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 _PEERS = Path(__file__).resolve().parent / "peers"
 _LEVELS = [5, 36, 3, 3, 4, 20, 7, 6, 60]
-_MANY_LEVELS = [6, 90, 4, 4, 8, 24, 8, 8, 90]
+_MANY_LEVELS = [6, 90, 4, 4, 8, 24, 8, 8, 92]
 _CONVERSIONS, _IMPRESSIONS = 4_000.0, 200_000.0
 _FIRST_SEED = 301_000
 """Seeds that nothing was tuned on."""
@@ -195,7 +195,7 @@ def _share_shift(report: Report, options: Namespace, world: World, dice: np.rand
         delays.append(first or 40)
         calibration += _calibration_alarms(world, dice, field, grown)
     report.add(measured("delay_share_up_10", delays, "windows, of the population's alarm", "<= 2"))
-    report.add(Figure("share_up_10_calibration_alarms", calibration, f"calibration alarms in {repeats} such shifts of 20 windows", goal="<= 1"))
+    report.add(Figure("share_up_10_calibration_alarms", calibration, f"calibration alarms in {repeats} such shifts of 10 windows", goal="<= 1"))
 
 
 _KNOWN: dict[int, Detector] = {}
@@ -208,8 +208,9 @@ def _calibration_alarms(world: World, dice: np.random.Generator, field: NDArray[
     watching = deepcopy(_KNOWN[id(world)])
     mean = world.mean.copy()
     mean[field[grown]] *= 1.1
+    mean[field] *= world.mean[field].sum(axis=0) / mean[field].sum(axis=0)  # a share grows at the cost of the others
     shifted = World(mean, world.fields, world.slicing, world.common, world.own, world.factor)
-    return sum(len(watching.watch(e, c)) for e, c in shifted.quiet(20, dice))
+    return sum(len(watching.watch(e, c)) for e, c in shifted.quiet(10, dice))
 
 
 def _late(report: Report, options: Namespace, dice: np.random.Generator, common: float) -> None:
@@ -404,8 +405,8 @@ def _cost(report: Report, options: Namespace) -> None:
     base = {"requests": requests, "history.requests": 200_000, "history.duration": "30d", "seats.main.model": {"name": "lightgbm", "trees": 100}}
     pairs = [["geo", "device"], ["placement", "device"], ["segment", "age"]]
     cases = {
-        "won_2000": ({"monitoring.pairs": pairs[:1], "monitoring.most": 100_000, "traffic.sites": 72}, "<= 0.03"),
-        "all_10000": ({"monitoring.pairs": pairs, "monitoring.most": 100_000, "traffic.sites": 560, "monitoring.rows": "all"}, "<= 0.12"),
+        "won_2000": ({"monitoring.pairs": pairs[:1], "monitoring.most": 100_000, "traffic.sites": 108}, "<= 0.03"),
+        "all_10000": ({"monitoring.pairs": pairs, "monitoring.most": 100_000, "traffic.sites": 690, "monitoring.rows": "all"}, "<= 0.12"),
     }
     for name, (changes, goal) in cases.items():
         seconds: dict[bool, list[float]] = {True: [], False: []}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import pdtr, pdtrc
 
-from bidsim.monitoring.baseline import fit_baseline
+from bidsim.monitoring.baseline import SURE, fit_baseline
 from bidsim.monitoring.cells import Cells, Slicing, slicing_of
 from bidsim.monitoring.detector import Alarm, Detector, deviance
 from bidsim.monitoring.replay import quiet_windows, replay_threshold
@@ -19,7 +19,7 @@ from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, family_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LEARNED = 60
+LEARNED = 200
 """Quiet windows from which the baseline is learned."""
 _BLOCK = 500
 _HALF_LIFE, _GAP = 10.0, 6
@@ -81,7 +81,7 @@ def learned(world: World, dice: np.random.Generator, seed: int) -> Detector:
     expected, came = (np.array(x) for x in zip(*rows, strict=True))
     family = family_of(world.slicing)
     signal = Signal(CONVERSIONS, world.slicing.slices, expected, came, family, _HALF_LIFE, _GAP)
-    baseline = fit_baseline(expected, came, family, half_life=_HALF_LIFE, gap=_GAP)
+    baseline = fit_baseline(expected, came, family, half_life=_HALF_LIFE, gap=_GAP, independent=LEARNED - 1, sure=SURE)
     threshold = replay_threshold(baseline, signal.weight, world.mean / world.factor, world.fields, world.slicing, SHARES[CONVERSIONS] / 1000.0, seed)
     return Detector(baseline, signal.weight, threshold)
 

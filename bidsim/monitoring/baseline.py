@@ -17,6 +17,8 @@ from scipy.stats import chi2
 _LARGEST_SIZE = 1e9
 _LEAST_SPREAD = 0.0025
 _STRETCH = 12
+SURE = 0.8
+"""Level of the upper bound of conversions' scatter: one that is thought smaller than it is alarms again and again."""
 _WEAK = 2.0
 """Counts that a slice without a parent begins with."""
 
@@ -102,7 +104,7 @@ class Baseline:
 
 
 def fit_baseline(
-    expected: NDArray[np.float64], observed: NDArray[np.float64], family: Family, *, half_life: float = np.inf, gap: int = 0, independent: int | None = None
+    expected: NDArray[np.float64], observed: NDArray[np.float64], family: Family, *, half_life: float = np.inf, gap: int = 0, independent: int | None = None, sure: float = 0.95
 ) -> Baseline:
     """Learn what is normal from quiet windows.
 
@@ -112,7 +114,8 @@ def fit_baseline(
         family: How slices hang together.
         half_life: Windows after which a window counts half.
         gap: Latest windows that are not learned from.
-        independent: Stretches of time that are independent of each other, from which the scatter is known; then its upper 95% bound is taken.
+        independent: Stretches of time that are independent of each other, from which the scatter is known; then its upper bound is taken,
+        sure: at this level.
 
     Raises:
         ValueError: There are fewer than two windows.
@@ -128,7 +131,7 @@ def fit_baseline(
         mine = family.kind == kind
         overdispersion[mine] = local_overdispersion(expected[:, mine], observed[:, mine])
     if independent is not None:
-        overdispersion *= independent / chi2.ppf(0.05, independent)
+        overdispersion *= independent / chi2.ppf(1.0 - sure, independent)
     above = np.divide(came, told, out=np.ones_like(told), where=told > 0)[family.parent]
     for kind in np.unique(family.kind):
         mine = family.kind == kind

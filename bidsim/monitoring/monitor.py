@@ -9,7 +9,7 @@ import numpy as np
 
 from bidsim.core.errors import UsageError
 from bidsim.core.units import DAY
-from bidsim.monitoring.baseline import fit_baseline
+from bidsim.monitoring.baseline import SURE, fit_baseline
 from bidsim.monitoring.cells import Cells, Slicing, read_cells, slicing_of
 from bidsim.monitoring.detector import Alarm, Detector
 from bidsim.monitoring.pages import Page, Sounded, pages_of
@@ -94,11 +94,14 @@ def _quiet_windows(result: Result, cells: Cells) -> int:
 
 def _detector(signal: Signal, cells: Cells, slicing: Slicing, quiet: int, rate: float, *, replay: bool) -> Detector:
     """Learn what is normal, and find the threshold: by replay for conversions, elsewhere the one that theory promises."""
-    days = None if signal.kind == CONVERSIONS else max(round(quiet * cells.window / max(DAY, cells.window)), 2) - 1
-    baseline = fit_baseline(signal.base[:quiet], signal.came[:quiet], signal.family, half_life=signal.half_life, gap=signal.gap, independent=days)
+    conversions = signal.kind == CONVERSIONS
+    apart = quiet - 1 if conversions else max(round(quiet * cells.window / max(DAY, cells.window)), 2) - 1
+    baseline = fit_baseline(
+        signal.base[:quiet], signal.came[:quiet], signal.family, half_life=signal.half_life, gap=signal.gap, independent=apart, sure=SURE if conversions else 0.95
+    )
     known = Signal(signal.kind, signal.slices, signal.base[:quiet], signal.came[:quiet], signal.family, signal.half_life, signal.gap)
     threshold = 1.0 / rate
-    if replay and signal.kind == CONVERSIONS and signal.came[:quiet].any():
+    if replay and conversions and signal.came[:quiet].any():
         fields = [np.flatnonzero([f == name for f, _ in cells.levels]) for name in dict.fromkeys(f for f, _ in cells.levels)]
         mean = cells.columns["pcvr_sum"][:quiet].mean(axis=0)
         threshold = replay_threshold(baseline, known.weight, mean, fields, slicing, rate, seed=0)

@@ -20,6 +20,8 @@ _PROBED = 0.015
 """False alarms a window at which a short replay is read; the threshold for fewer is inversely proportional to the rate (Pollak 1987)."""
 _WINDOWS, _SETTLED, _BLOCK = 5_000, 1_000, 500
 """Windows that are replayed, and those of them in which statistics settle first: small slices take long."""
+_BELIEVED, _FEW = 0.28, 2_000
+"""Least part of the threshold that theory promises, with so many slices: those that are hardly ever in alarm are not heard in a short replay."""
 _MOST_SLICES = 1_500
 """Slices that are replayed; of more a part of the smallest is drawn, each standing for several."""
 
@@ -101,7 +103,8 @@ def replay_threshold(
 
     probe = max(_PROBED, rate)
     statistics = replayed(baseline.part(chosen), weight[chosen], windows(), _SETTLED)
-    return calibrate_threshold(statistics, probe, stands_for) * probe / rate
+    least = min(_BELIEVED * max(len(weight) / _FEW, 1.0) ** 0.5, 1.0)
+    return max(calibrate_threshold(statistics, probe, stands_for) * probe, least) / rate
 
 
 def _drawn(kind: NDArray[np.int64], dice: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

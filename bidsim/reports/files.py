@@ -22,23 +22,18 @@ def write_page(path: Path, text: str) -> None:
         UsageError: The place cannot be written, or holds something that bidsim did not write.
 
     """
-    if not path.name or path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
-    temporary = path.with_name(f".{path.name[:100]}.part-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.name or path.is_dir():
+            raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
         if path.exists() and not _is_ours(path):
             raise UsageError(f"{path} exists and is not a page that bidsim wrote; choose another place with --out")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
+    write_text(path, text)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that other programs read, whole or not at all.
+    """Write a file whole, or leave what was there.
 
     Raises:
         UsageError: The place cannot be written.
@@ -49,10 +44,10 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+        raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose another place") from None
 
 
 def _is_ours(path: Path) -> bool:
