@@ -19,7 +19,7 @@ from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, family_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LEARNED = 200
+LEARNED = 60
 """Quiet windows from which the baseline is learned."""
 _BLOCK = 500
 _HALF_LIFE, _GAP = 10.0, 6

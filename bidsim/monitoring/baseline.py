@@ -17,8 +17,8 @@ from scipy.stats import chi2
 _LARGEST_SIZE = 1e9
 _LEAST_SPREAD = 0.0025
 _STRETCH = 12
-SURE = 0.8
-"""Level of the upper bound of conversions' scatter: one that is thought smaller than it is alarms again and again."""
+SURE = 0.5
+"""Level of the upper bound of conversions' scatter: the median, for a higher one costs delay."""
 _WEAK = 2.0
 """Counts that a slice without a parent begins with."""
 
