@@ -78,7 +78,7 @@ def test_open_loop__latency_grows_without_bound_beyond_capacity() -> None:
     mean = float(market.stages(market.ours, requests).sum(axis=1).mean())
     calm = market.open_loop(market.ours, requests, 0.05e9 / mean, 1)
     flooded = market.open_loop(market.ours, requests, 20e9 / mean, 1)
-    assert np.median(flooded[-100:]) > 20 * np.median(calm)
+    assert np.median(flooded[-100:]) > 5 * np.median(calm)
     assert np.median(flooded[-100:]) > 3 * np.median(flooded[:100])
 
 
