@@ -43,6 +43,10 @@ def run(pacing, requests=40_000, budget=0.08):
     return bidsim.run(scenario_of(world))
 
 
+# %% [markdown]
+# Traffic is flat here, so the ideal is a straight line that ends at the last minute. *none* bids its value until the money is gone; *throttle* and *even* stay near the
+# line by sitting out; *adaptive* and *pid* by bidding less. Two lines may look alike and yet have bought very different things: what counts is below the picture.
+
 # %%
 results = {pacing: run(pacing) for pacing in PACERS}
 figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
@@ -53,6 +57,10 @@ axes.set_xlabel("hour")
 axes.set_ylabel("part of the budget that is spent")
 axes.legend(frameon=False)
 figure.suptitle("Without a pacer the money is gone early", x=0.02, ha="left")
+
+# %% [markdown]
+# How much value each could have bought with the same money is the best in hindsight: all impressions sorted by value for money, bought from the top until the
+# budget is spent (a knapsack, and with many small items the greedy solution is the optimum).
 
 # %%
 rows = {}

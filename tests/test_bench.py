@@ -78,7 +78,9 @@ def test_open_loop__latency_grows_without_bound_beyond_capacity() -> None:
     mean = float(market.stages(market.ours, requests).sum(axis=1).mean())
     calm = market.open_loop(market.ours, requests, 0.05e9 / mean, 1)
     flooded = market.open_loop(market.ours, requests, 20e9 / mean, 1)
-    assert np.median(flooded[-100:]) > 5 * np.median(calm)
+    # a machine with other work takes the core away for milliseconds, so what is calm is a stretch in which it did not
+    undisturbed = np.median(calm.reshape(-1, 10), axis=1).min()
+    assert np.median(flooded[-100:]) > 20 * undisturbed
     assert np.median(flooded[-100:]) > 3 * np.median(flooded[:100])
 
 

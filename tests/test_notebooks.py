@@ -29,8 +29,8 @@ def test_notebook__is_percent_format_with_prose_and_references(path: Path) -> No
     assert text.startswith("# ---\n# jupyter:\n#   jupytext:\n#     formats: py:percent\n")
     cells = re.split(r"^# %%", text, flags=re.MULTILINE)[1:]
     prose = [c for c in cells if c.startswith(" [markdown]")]
-    assert len(prose) >= 3
-    assert len(cells) - len(prose) >= 3
+    assert len(prose) >= 4
+    assert len(cells) - len(prose) >= 4
     assert all(line.startswith("#") or not line for c in prose for line in c.split("\n")[1:])
     assert prose[0].lstrip(" [markdown]\n").startswith("# # ")
 

@@ -21,6 +21,12 @@ SURE = 0.5
 """Level of the upper bound of conversions' scatter: the median, for a higher one costs delay."""
 _WEAK = 2.0
 """Counts that a slice without a parent begins with."""
+PAST = 200.0
+"""Windows after which one counts half in how a slice differs from its parent."""
+_DRIFT = 400.0
+"""Counts that say as much of a slice now as what it was and how its parent drifted: slices drift apart by one part in twenty."""
+_REMEMBERED = 0.5 ** (1.0 / 400.0)
+"""Weight in the scatter of a window after the next one has come."""
 
 
 @dataclass(frozen=True)
@@ -38,48 +44,133 @@ class Family:
 
 
 @dataclass
-class Baseline:
-    """What is normal now.
+class Memory:
+    """Counts of the windows seen, of which what came long ago counts less.
 
     Attributes:
-        family: How slices hang together.
-        overdispersion: float64[slices], relative variance of a window's mean around what is expected.
-        spread: float64[slices], relative variance of true levels around the parent's.
-        keep: Weight of a window after the next one has come; below 1 levels are followed.
-        gap: Latest windows that are not learned from yet, so that a fault is not learned before it is found.
+        keep: Weight of a window after the next one has come.
         told: float64[slices], counts expected in the windows seen, discounted.
         came: float64[slices], counts that came in them.
 
     """
 
-    family: Family
-    overdispersion: NDArray[np.float64]
-    spread: NDArray[np.float64]
     keep: float
-    gap: int
     told: NDArray[np.float64]
     came: NDArray[np.float64]
-    _waiting: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]] = field(default_factory=list)
+
+    def take(self, expected: NDArray[np.float64], observed: NDArray[np.float64], open_now: NDArray[np.bool_]) -> None:
+        """Take in a window for the slices that are open; what is known of the others stays as it is."""
+        keep = np.where(open_now, self.keep, 1.0)
+        self.told = keep * self.told + np.where(open_now, expected, 0.0)
+        self.came = keep * self.came + np.where(open_now, observed, 0.0)
+
+    def part(self, slices: NDArray[np.int64]) -> Memory:
+        """Some slices only."""
+        return Memory(self.keep, self.told[slices], self.came[slices])
+
+
+def memory_of(expected: NDArray[np.float64], observed: NDArray[np.float64], half_life: float) -> Memory:
+    """What is remembered of windows [windows, slices], each of which counts half after ``half_life`` more."""
+    keep = 0.5 ** (1.0 / half_life)
+    age = keep ** np.arange(len(expected) - 1, -1, -1)[:, None]
+    return Memory(keep, (age * expected).sum(axis=0), (age * observed).sum(axis=0))
+
+
+@dataclass
+class Scatter:
+    """Relative variance of windows' means around what is expected, by kind of slice, learned on as windows come.
+
+    Attributes:
+        excess: float64[kinds], squared residuals beyond Poisson's and the level's.
+        scale: float64[kinds], squared means.
+        known_from: Stretches of time that are independent of each other, from which it is known.
+        each: Such stretches that a window adds.
+        sure: Level of the upper bound that is taken; None for the estimate itself.
+
+    """
+
+    excess: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    known_from: float
+    each: float
+    sure: float | None
+
+    def by_kind(self) -> NDArray[np.float64]:
+        """float64[kinds]."""
+        found = np.maximum(np.divide(self.excess, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0), 0.0)
+        return found if self.sure is None else found * self.known_from / float(chi2.ppf(1.0 - self.sure, self.known_from))
+
+    def take(self, kind: NDArray[np.int64], mean: NDArray[np.float64], observed: NDArray[np.float64], left: NDArray[np.float64]) -> None:
+        """Take in a window; ``mean`` counts were expected at levels known with relative variance ``left``, float64[slices] each."""
+        over = (observed - mean) ** 2 - mean - left * mean**2
+        kinds = len(self.scale)
+        self.excess = _REMEMBERED * self.excess + np.bincount(kind, over, kinds)
+        self.scale = _REMEMBERED * self.scale + np.bincount(kind, mean**2, kinds)
+        self.known_from = _REMEMBERED * self.known_from + self.each
+
+
+@dataclass
+class _Waiting:
+    """A window that is not learned from yet."""
+
+    expected: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    level: NDArray[np.float64]
+    left: NDArray[np.float64]
+    frozen: NDArray[np.bool_]
+
+
+@dataclass
+class Baseline:
+    """What is normal now.
+
+    Attributes:
+        family: How slices hang together.
+        spread: float64[slices], relative variance of true levels around the parent's.
+        scatter: How counts scatter.
+        recent: What came lately; it follows a drift.
+        past: What came in a longer time; how a slice differs from its parent.
+        gap: Latest windows that are not learned from yet, so that a fault is not learned before it is found.
+
+    """
+
+    family: Family
+    spread: NDArray[np.float64]
+    scatter: Scatter
+    recent: Memory
+    past: Memory
+    gap: int
+    _waiting: list[_Waiting] = field(default_factory=list)
+
+    @property
+    def overdispersion(self) -> NDArray[np.float64]:
+        """Relative variance of a window's mean around what is expected, float64[slices]."""
+        return self.scatter.by_kind()[self.family.kind]
 
     def part(self, slices: NDArray[np.int64]) -> Baseline:
         """Some slices only, their parents among them."""
-        place = np.full(len(self.told), -1)
+        place = np.full(len(self.spread), -1)
         place[slices] = np.arange(len(slices))
         family = Family(place[self.family.parent[slices]], self.family.kind[slices])
-        return Baseline(family, self.overdispersion[slices], self.spread[slices], self.keep, self.gap, self.told[slices], self.came[slices])
+        return Baseline(family, self.spread[slices], self.scatter, self.recent.part(slices), self.past.part(slices), self.gap)
 
     def level(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Level of each slice, observed over expected, and the relative variance with which it is known; float64[slices] each."""
-        told, came, parent = self.told, self.came, self.family.parent
-        level, left = np.ones_like(told), np.ones_like(told)
-        alone = parent == np.arange(len(parent))
-        level[alone] = (came[alone] + _WEAK * 1e-3) / (told[alone] + _WEAK * 1e-3)
-        left[alone] = 1.0 / (came[alone] + _WEAK)
-        for kind in np.unique(self.family.kind[~alone]):
-            mine = np.flatnonzero((self.family.kind == kind) & ~alone)
-            above, prior = level[parent[mine]], 1.0 / self.spread[mine]
-            level[mine] = (prior + came[mine]) / (prior / above + told[mine])
-            left[mine] = 1.0 / (prior + came[mine])
+        """Level of each slice, observed over expected, and the relative variance with which it is known; float64[slices] each.
+
+        What was long ago tells how a slice differs from its parent, with the parent's own level as a prior; that, times the parent's level now, is
+        the prior for what came lately, which may have drifted from it.
+        """
+        old_told, old_came = self.past.told - self.recent.told, self.past.came - self.recent.came
+        differs, unsure = shrunk_levels(self.family, self.spread, np.maximum(old_told, 0.0), np.maximum(old_came, 0.0))
+        parent = self.family.parent
+        prior = 1.0 / (1.0 / _DRIFT + unsure)
+        told, came = self.recent.told, self.recent.came
+        level = (came + _WEAK * 1e-3) / (told + _WEAK * 1e-3)
+        left = 1.0 / (came + _WEAK)
+        for mine in _generations(self.family):
+            above = level[parent[mine]] * differs[mine] / differs[parent[mine]]
+            level[mine] = (prior[mine] + came[mine]) / (prior[mine] / above + told[mine])
+            left[mine] = 1.0 / (prior[mine] + came[mine])
         return level, left
 
     def sizes(self, left: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,23 +179,51 @@ class Baseline:
 
     def learn(self, expected: NDArray[np.float64], observed: NDArray[np.float64], frozen: NDArray[np.bool_]) -> None:
         """Take in a window that has been judged; slices that are ``frozen``, now or by the time it counts, do not learn from it."""
-        self._waiting.append((expected, observed, frozen))
+        self._waiting.append(_Waiting(expected, observed, *self.level(), frozen))
         if len(self._waiting) <= self.gap:
             return
-        then_expected, then_observed, then_frozen = self._waiting.pop(0)
-        open_now = ~(frozen | then_frozen)
-        keep = np.where(open_now, self.keep, 1.0)
-        self.told = keep * self.told + np.where(open_now, then_expected, 0.0)
-        self.came = keep * self.came + np.where(open_now, then_observed, 0.0)
+        then = self._waiting.pop(0)
+        open_now = ~(frozen | then.frozen)
+        for memory in (self.recent, self.past):
+            memory.take(then.expected, then.observed, open_now)
+        kept = np.flatnonzero(open_now)
+        self.scatter.take(self.family.kind[kept], (then.level * then.expected)[kept], then.observed[kept], then.left[kept])
 
     def forget_waiting(self, slices: NDArray[np.int64]) -> None:
         """Leave windows that wait out of what is learned of some slices."""
-        for _, _, frozen in self._waiting:
-            frozen[slices] = True
+        for window in self._waiting:
+            window.frozen[slices] = True
+
+
+def _generations(family: Family) -> list[NDArray[np.int64]]:
+    """Slices that are parts of others, kind by kind: parents come before their parts."""
+    parts = family.parent != np.arange(len(family.parent))
+    return [np.flatnonzero((family.kind == kind) & parts) for kind in np.unique(family.kind[parts])]
+
+
+def shrunk_levels(family: Family, spread: NDArray[np.float64], told: NDArray[np.float64], came: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levels drawn to those of the parents, and the relative variance with which they are known, float64[slices] each.
+
+    Given its parent's level, a slice's is Gamma with relative variance ``spread`` and counts are Poisson, so that the posterior is Gamma, too.
+    """
+    level, left = (came + _WEAK * 1e-3) / (told + _WEAK * 1e-3), 1.0 / (came + _WEAK)
+    for mine in _generations(family):
+        above, prior = level[family.parent[mine]], 1.0 / spread[mine]
+        level[mine] = (prior + came[mine]) / (prior / above + told[mine])
+        left[mine] = 1.0 / (prior + came[mine])
+    return level, left
 
 
 def fit_baseline(
-    expected: NDArray[np.float64], observed: NDArray[np.float64], family: Family, *, half_life: float = np.inf, gap: int = 0, independent: int | None = None, sure: float = 0.95
+    expected: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    family: Family,
+    *,
+    half_life: float = np.inf,
+    gap: int = 0,
+    past: float = PAST,
+    independent: int | None = None,
+    sure: float = 0.95,
 ) -> Baseline:
     """Learn what is normal from quiet windows.
 
@@ -112,8 +231,9 @@ def fit_baseline(
         expected: float64[windows, slices], counts that should have come.
         observed: float64[windows, slices], counts that came.
         family: How slices hang together.
-        half_life: Windows after which a window counts half.
+        half_life: Windows after which a window counts half in what a drift is followed by.
         gap: Latest windows that are not learned from.
+        past: Windows after which a window counts half in how a slice differs from its parent.
         independent: Stretches of time that are independent of each other, from which the scatter is known; then its upper bound is taken,
         sure: at this level.
 
@@ -123,22 +243,31 @@ def fit_baseline(
     """
     if len(expected) < 2:  # noqa: PLR2004
         raise ValueError(f"{len(expected)} quiet windows are too few to learn what is normal; two are the least")
-    keep = 0.5 ** (1.0 / half_life)
-    age = keep ** np.arange(len(expected) - 1, -1, -1)[:, None]
-    told, came = (age * expected).sum(axis=0), (age * observed).sum(axis=0)
-    overdispersion, spread = np.zeros(expected.shape[1]), np.full(expected.shape[1], _LEAST_SPREAD)
+    recent, past = (memory_of(expected, observed, life) for life in (half_life, max(half_life, past)))
+    kinds = int(family.kind.max()) + 1
+    excess, scale = np.zeros(kinds), np.zeros(kinds)
     for kind in np.unique(family.kind):
         mine = family.kind == kind
-        overdispersion[mine] = local_overdispersion(expected[:, mine], observed[:, mine])
-    if independent is not None:
-        overdispersion *= independent / chi2.ppf(1.0 - sure, independent)
-    above = np.divide(came, told, out=np.ones_like(told), where=told > 0)[family.parent]
+        level = np.divide(past.came, past.told, out=np.zeros_like(past.told), where=past.told > 0)[mine]
+        scale[kind] = ((level * expected[:, mine]) ** 2).sum()
+        excess[kind] = local_overdispersion(expected[:, mine], observed[:, mine]) * scale[kind]
+    stretches = len(expected) - 1 if independent is None else independent
+    scatter = Scatter(excess, scale, stretches, stretches / len(expected), None if independent is None else sure)
+    spread = _spread(expected, past, family, scatter.by_kind())
+    return Baseline(family, spread, scatter, recent, past, gap)
+
+
+def _spread(expected: NDArray[np.float64], past: Memory, family: Family, overdispersion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How levels of each kind are spread around those of their parents, by moments, float64[slices]."""
+    spread = np.full(len(family.kind), _LEAST_SPREAD)
+    age = past.keep ** np.arange(len(expected) - 1, -1, -1)[:, None]
+    above = np.divide(past.came, past.told, out=np.ones_like(past.told), where=past.told > 0)[family.parent]
     for kind in np.unique(family.kind):
         mine = family.kind == kind
-        mean = above[mine] * told[mine]
-        noise = mean + overdispersion[mine] * above[mine] ** 2 * ((age * expected[:, mine]) ** 2).sum(axis=0)
-        spread[mine] = max(float(((came[mine] - mean) ** 2 - noise).sum() / max((mean**2).sum(), 1e-12)), _LEAST_SPREAD)
-    return Baseline(family, overdispersion, spread, keep, gap, told, came)
+        mean = above[mine] * past.told[mine]
+        noise = mean + overdispersion[kind] * above[mine] ** 2 * ((age * expected[:, mine]) ** 2).sum(axis=0)
+        spread[mine] = max(float(((past.came[mine] - mean) ** 2 - noise).sum() / max((mean**2).sum(), 1e-12)), _LEAST_SPREAD)
+    return spread
 
 
 def local_overdispersion(expected: NDArray[np.float64], observed: NDArray[np.float64]) -> float:

@@ -20,7 +20,7 @@ _PROBED = 0.015
 """False alarms a window at which a short replay is read; the threshold for fewer is inversely proportional to the rate (Pollak 1987)."""
 _WINDOWS, _SETTLED, _BLOCK = 5_000, 1_000, 500
 """Windows that are replayed, and those of them in which statistics settle first: small slices take long."""
-_BELIEVED, _FEW = 0.5, 2_000
+_BELIEVED, _FEW = 0.25, 2_000
 """Least part of the threshold that theory promises, with so many slices: those that are hardly ever in alarm are not heard in a short replay."""
 _MOST_SLICES = 1_500
 """Slices that are replayed; of more a part of the smallest is drawn, each standing for several."""

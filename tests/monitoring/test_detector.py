@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bidsim.monitoring import baseline as baseline_module
 from bidsim.monitoring.baseline import Baseline, Family, fit_baseline, window_overdispersion
 from bidsim.monitoring.detector import MULTIPLIERS, Detector, advance, calibrate_threshold, change_point, count_alarms, deviance
 from bidsim.monitoring.replay import replayed
@@ -76,8 +77,9 @@ def test_baseline__shrinks_towards_the_parent_and_finds_the_scatter() -> None:
     plain = observed.sum(axis=0) / expected.sum(axis=0)
     parts = slice(1, None)
     assert np.abs(level - 0.9 * true)[parts].mean() < 0.9 * np.abs(plain - 0.9 * true)[parts].mean()
-    # posterior by the textbook: Gamma(1/v, 1/(v parent)) and a Poisson count
-    k, v = 17, found.spread[17]
+    # without a past there is the posterior by the textbook, Gamma(1/v, 1/(v parent)) and a Poisson count, v the spread and what drifts
+    k = 17
+    v = found.spread[17] + 1 / 400
     assert level[k] == pytest.approx((1 / v + observed[:, k].sum()) / (1 / (v * level[0]) + expected[:, k].sum()))
     assert left[k] == pytest.approx(1 / (1 / v + observed[:, k].sum()))
     assert (found.sizes(left) <= 1 / found.overdispersion + 1e-9).all()
@@ -98,13 +100,54 @@ def test_baseline__follows_a_drift_but_not_what_is_frozen_or_too_fresh() -> None
         baseline.learn(ones, 2 * ones, frozen.copy())
     level, _ = baseline.level()
     assert level[0] == pytest.approx(2.0, rel=0.01)
-    assert baseline.came[1] / baseline.told[1] == pytest.approx(1.0)
+    assert baseline.recent.came[1] / baseline.recent.told[1] == pytest.approx(1.0)
     baseline.learn(ones, 2 * ones, free.copy())
     baseline.forget_waiting(np.array([0]))
-    told = baseline.told[0]
+    told = baseline.recent.told[0]
     for _ in range(3):
         baseline.learn(ones, 2 * ones, free.copy())
-    assert baseline.told[0] <= told
+    assert baseline.recent.told[0] <= told
+
+
+def test_baseline__remembers_how_a_slice_differs_while_all_drift() -> None:
+    """Slices of 2 conversions a window that come to 0.8 or 1.2 of what is predicted, and a market that sinks by a third in 300 windows."""
+    dice, slices = np.random.default_rng(5), 600
+    differs = np.where(np.arange(slices) % 2, 0.8, 1.2)
+    mean = np.full(slices, 2.0)
+    mean[0], differs[0] = mean[1:].sum(), 1.0
+
+    def windows(drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        came = dice.poisson(drift[:, None] * differs * mean).astype(float)
+        came[:, 0] = came[:, 1:].sum(axis=1)
+        return np.tile(mean, (len(drift), 1)), came
+
+    errors = {}
+    for name, past in (("one memory", 10.0), ("two memories", baseline_module.PAST)):
+        baseline = fit_baseline(*windows(np.ones(60)), _apart(slices), half_life=10.0, gap=6, past=past)
+        drift = np.linspace(1.0, 2 / 3, 300)
+        for expected, came in zip(*windows(drift), strict=True):
+            baseline.learn(expected, came, np.zeros(slices, np.bool_))
+        level, _ = baseline.level()
+        assert level[0] == pytest.approx(2 / 3, rel=0.05)
+        for sort in (1, 2):
+            errors[name, sort] = level[sort::2].mean() / (level[0] * differs[sort]) - 1
+    # levels are drawn to the parent's for good where what is known is forgotten as fast as the drift is followed
+    assert min(abs(errors["one memory", sort]) for sort in (1, 2)) > 0.05
+    assert max(abs(errors["two memories", sort]) for sort in (1, 2)) < 0.02
+
+
+def test_scatter__is_learned_on_and_known_better() -> None:
+    dice = np.random.default_rng(9)
+    expected, alone = np.full((3_000, 5), 800.0), Family(np.arange(5), np.zeros(5, np.int64))
+    observed = dice.poisson(expected * dice.gamma(1 / 0.01, 0.01, (3_000, 1))).astype(float)
+    observed[:12] = dice.poisson(expected[:12])
+    baseline = fit_baseline(expected[:12], observed[:12], alone, half_life=20, gap=2, independent=11, sure=0.8)
+    begun = baseline.overdispersion[0]
+    for e, o in zip(expected[12:], observed[12:], strict=True):
+        baseline.learn(e, o, np.zeros(5, np.bool_))
+    assert baseline.overdispersion[0] == pytest.approx(0.01, rel=0.25)
+    assert begun < 0.002
+    assert baseline.scatter.known_from == pytest.approx(11 / 12 / (1 - 0.5 ** (1 / 400)), rel=0.01)
 
 
 def test_baseline__takes_the_upper_bound_of_a_scatter_known_from_few_days() -> None:

@@ -1,4 +1,4 @@
-"""Windows in which the truth is known: quiet ones by the thousand, and faults of known size; and the rules that are usually watched by."""
+"""Windows in which the truth is known: quiet ones by the thousand, and faults of known size."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import pdtr, pdtrc
 
+from bidsim.monitoring import signals
 from bidsim.monitoring.baseline import SURE, fit_baseline
 from bidsim.monitoring.cells import Cells, Slicing, slicing_of
 from bidsim.monitoring.detector import Alarm, Detector, deviance
 from bidsim.monitoring.replay import quiet_windows, replay_threshold
-from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-LEARNED = 60
+CONVERSIONS, IMPRESSIONS = 4_000.0, 200_000.0
+"""Of all traffic in a window."""
+LEARNED = 120
 """Quiet windows from which the baseline is learned."""
 _BLOCK = 500
 _HALF_LIFE, _GAP = 10.0, 6
@@ -79,10 +80,10 @@ def learned(world: World, dice: np.random.Generator, seed: int) -> Detector:
     """Return a detector as `bidsim monitor` makes it: learned from quiet windows, its threshold found by replay."""
     rows = list(world.quiet(LEARNED, dice))
     expected, came = (np.array(x) for x in zip(*rows, strict=True))
-    family = family_of(world.slicing)
-    signal = Signal(CONVERSIONS, world.slicing.slices, expected, came, family, _HALF_LIFE, _GAP)
+    family = signals.family_of(world.slicing)
+    signal = signals.Signal(signals.CONVERSIONS, world.slicing.slices, expected, came, family, _HALF_LIFE, _GAP)
     baseline = fit_baseline(expected, came, family, half_life=_HALF_LIFE, gap=_GAP, independent=LEARNED - 1, sure=SURE)
-    threshold = replay_threshold(baseline, signal.weight, world.mean / world.factor, world.fields, world.slicing, SHARES[CONVERSIONS] / 1000.0, seed)
+    threshold = replay_threshold(baseline, signal.weight, world.mean / world.factor, world.fields, world.slicing, signals.SHARES[signals.CONVERSIONS] / 1000.0, seed)
     return Detector(baseline, signal.weight, threshold)
 
 
@@ -148,29 +149,20 @@ def named(detector: Detector, alarms: list[Alarm]) -> int:
     return int(np.argmax(deviance(mean, came)))
 
 
-def usual_rules() -> dict[str, tuple[list[float], Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.bool_]]]]:
-    """Rules by name: settings, and for counts expected and counted [windows, slices] which slices alarm."""
-    return {"plus or minus a part": ([0.2, 0.5, 1.0], _part), "Bonferroni": ([1e-3, 1e-5, 1e-7], _bonferroni), "Benjamini-Hochberg": ([0.05, 1e-3, 1e-5], _hochberg)}
+def faults_of(world: World) -> list[Fault]:
+    """Faults, each of the slice whose expected conversions are nearest to the size that its name says."""
+    mean, kind = world.slicing.total(world.mean[None])[0], world.slicing.kind
 
+    def nearest(size: float, kinds: tuple[int, ...]) -> int:
+        possible = np.flatnonzero(np.isin(kind, kinds))
+        return int(possible[np.argmin(np.abs(mean[possible] - size))])
 
-def _part(expected: NDArray[np.float64], came: NDArray[np.float64], setting: float) -> NDArray[np.bool_]:
-    return (expected >= 10.0) & (np.abs(came / np.maximum(expected, 1e-9) - 1.0) > setting)
-
-
-def two_sided(expected: NDArray[np.float64], came: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two-sided Poisson p-values."""
-    low, high = pdtr(came, expected), np.where(came > 0, pdtrc(np.maximum(came - 1, 0), expected), 1.0)
-    return np.minimum(2.0 * np.minimum(low, high), 1.0)
-
-
-def _bonferroni(expected: NDArray[np.float64], came: NDArray[np.float64], setting: float) -> NDArray[np.bool_]:
-    return two_sided(expected, came) < setting / expected.shape[1]
-
-
-def _hochberg(expected: NDArray[np.float64], came: NDArray[np.float64], setting: float) -> NDArray[np.bool_]:
-    p = two_sided(expected, came)
-    ordered = np.sort(p, axis=1)
-    passed = ordered <= setting * (1 + np.arange(p.shape[1])) / p.shape[1]
-    last = np.where(passed.any(axis=1), p.shape[1] - 1 - np.argmax(passed[:, ::-1], axis=1), -1)
-    bound = np.where(last >= 0, np.take_along_axis(ordered, np.maximum(last, 0)[:, None], axis=1)[:, 0], -1.0)
-    return p <= bound[:, None]
+    biggest = int(np.flatnonzero(kind == 2)[np.argmax(mean[kind == 2])])
+    return [
+        Fault("outage", biggest, 0.0),
+        Fault("all_less_7", 0, 0.93),
+        Fault("30_half", nearest(30.0, (1, 3)), 0.5),
+        Fault("10_zero", nearest(10.0, (1, 3)), 0.0),
+        Fault("3_zero", nearest(3.0, (1, 3)), 0.0),
+        Fault("100_less_20", nearest(100.0, (1, 2, 3)), 0.8),
+    ]
