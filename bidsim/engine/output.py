@@ -115,7 +115,7 @@ def _slices(sim: Simulated, names: Names) -> Columns:
     counted = sim.counters.slices
     levels = _single(names) + [(f"{a} x {b}", f"{x} x {y}") for a, b in names.pairs for x in names.vocabulary[a] for y in names.vocabulary[b]]
     asked = counted.offers.shape[0] > 0
-    held = counted.cells.any(axis=3) | (counted.arrived > 0) | (counted.offers > 0 if asked else False)
+    held = counted.cells.any(axis=3) | (counted.arrived > 0) | (counted.offers[..., 0] > 0 if asked else False)
     windows, level, group = np.nonzero(held)
     columns: Columns = {
         "field": _names(level, [field for field, _ in levels]),
@@ -128,7 +128,7 @@ def _slices(sim: Simulated, names: Names) -> Columns:
         **{f"{name}_sum": counted.cells[windows, level, group, len(slices.COUNTS) + j] * slices.UNIT for j, name in enumerate(slices.SUMS)},
     }
     if asked:
-        columns |= {"offers": counted.offers[windows, level, group], "offered_pcvr_sum": counted.offered[windows, level, group] * slices.UNIT}
+        columns |= {"offers": counted.offers[windows, level, group, 0], "offered_pcvr_sum": counted.offers[windows, level, group, 1] * slices.UNIT}
     return columns
 
 

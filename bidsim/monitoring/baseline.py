@@ -243,18 +243,18 @@ def fit_baseline(
     """
     if len(expected) < 2:  # noqa: PLR2004
         raise ValueError(f"{len(expected)} quiet windows are too few to learn what is normal; two are the least")
-    recent, past = (memory_of(expected, observed, life) for life in (half_life, max(half_life, past)))
+    recent, whole = (memory_of(expected, observed, life) for life in (half_life, max(half_life, past)))
     kinds = int(family.kind.max()) + 1
     excess, scale = np.zeros(kinds), np.zeros(kinds)
     for kind in np.unique(family.kind):
         mine = family.kind == kind
-        level = np.divide(past.came, past.told, out=np.zeros_like(past.told), where=past.told > 0)[mine]
+        level = np.divide(whole.came, whole.told, out=np.zeros_like(whole.told), where=whole.told > 0)[mine]
         scale[kind] = ((level * expected[:, mine]) ** 2).sum()
         excess[kind] = local_overdispersion(expected[:, mine], observed[:, mine]) * scale[kind]
     stretches = len(expected) - 1 if independent is None else independent
     scatter = Scatter(excess, scale, stretches, stretches / len(expected), None if independent is None else sure)
-    spread = _spread(expected, past, family, scatter.by_kind())
-    return Baseline(family, spread, scatter, recent, past, gap)
+    spread = _spread(expected, whole, family, scatter.by_kind())
+    return Baseline(family, spread, scatter, recent, whole, gap)
 
 
 def _spread(expected: NDArray[np.float64], past: Memory, family: Family, overdispersion: NDArray[np.float64]) -> NDArray[np.float64]:

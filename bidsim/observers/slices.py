@@ -36,7 +36,8 @@ class Slices(NamedTuple):
 
     Fields: ``keys`` int64[keys, 4]; ``radix`` int64[fields], levels of each; ``group`` int64[campaigns], product line, or product, or 0;
     ``cells`` int64[windows, levels, groups, 8], counts, then sums in `UNIT`; ``arrived`` int64[windows, levels, groups], conversions reported; ``offers``
-    and ``offered`` int64[windows, levels, groups], eligible campaigns and their predicted rates in `UNIT`, empty where only won rows are counted;
+    int64[windows, levels, groups, 2], eligible campaigns and their predicted rates in `UNIT`, empty where only won rows are counted; ``asked``
+    int64[campaigns, 2], group and rate of the campaigns of the request that is counted;
     ``scores`` int32[windows, levels of single fields, bins, 2], impressions by predicted rate, and those that were credited; ``edges``
     float64[bins - 1], predicted rates at which bins begin.
     """
@@ -47,7 +48,7 @@ class Slices(NamedTuple):
     cells: NDArray[np.int64]
     arrived: NDArray[np.int64]
     offers: NDArray[np.int64]
-    offered: NDArray[np.int64]
+    asked: NDArray[np.int64]
     scores: NDArray[np.int32]
     edges: NDArray[np.float64]
 
@@ -68,15 +69,15 @@ def empty_slices(levels: list[int], pairs: list[tuple[int, int]], group: NDArray
     first = np.cumsum([0, *sizes])
     groups = int(group.max()) + 1
     shape = (windows, int(first[-1]), groups)
-    kept = shape if offers else (0, 1, 1)
+    kept = (*shape, 2) if offers else (0, 1, 1, 2)
     return Slices(
         keys=np.array([(first[k], *fields[k]) for k in range(len(fields))], np.int64),
         radix=np.array(levels, np.int64),
         group=np.ascontiguousarray(group, np.int64),
         cells=aligned(np.zeros((*shape, len(COUNTS) + len(SUMS)), np.int64)),
         arrived=np.zeros(shape, np.int64),
-        offers=np.zeros(kept, np.int64),
-        offered=np.zeros(kept, np.int64),
+        offers=aligned(np.zeros(kept, np.int64)),
+        asked=np.zeros((len(group), 2), np.int64),
         scores=np.zeros((windows, sum(levels), BINS, 2), np.int32),
         edges=bin_edges(),
     )
@@ -100,14 +101,12 @@ def bin_edges() -> NDArray[np.float64]:
 @kernel()
 def score_bin(edges: NDArray[np.float64], pcvr: float) -> int:
     """Bin of a predicted rate, among the ``edges`` of `bin_edges`."""
-    low, high = 0, edges.shape[0]
-    while low < high:
-        middle = (low + high) >> 1
-        if pcvr >= edges[middle]:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    # steps of a fixed number without branches: where a rate falls cannot be foretold
+    at, step = 0, BINS >> 1
+    while step > 0:
+        at += step if pcvr >= edges[at + step - 1] else 0
+        step >>= 1
+    return at
 
 
 @kernel(inner=True)
@@ -134,13 +133,16 @@ def count_win(slices: Slices, categories: NDArray[np.int32], campaign: int, wind
 @kernel(inner=True)
 def count_offer(slices: Slices, categories: NDArray[np.int32], campaigns: NDArray[np.int64], pcvr: NDArray[np.float64], count: int, window: int) -> None:
     """Count the first ``count`` eligible campaigns of a request, won or not."""
+    asked = slices.asked
+    for k in range(count):
+        asked[k, 0] = slices.group[campaigns[k]]
+        asked[k, 1] = int(pcvr[k] / UNIT)
     for key in range(slices.keys.shape[0]):
-        level = level_of(slices, key, categories)
-        offers, offered = slices.offers[window, level], slices.offered[window, level]
+        offers = slices.offers[window, level_of(slices, key, categories)]
         for k in range(count):
-            group = slices.group[campaigns[k]]
-            offers[group] += 1
-            offered[group] += int(pcvr[k] / UNIT)
+            cell = offers[asked[k, 0]]
+            cell[0] += 1
+            cell[1] += asked[k, 1]
 
 
 @kernel(inner=True)
