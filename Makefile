@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check docs gallery lock clean
 
 demo: .venv/.run-ready
 	$(PY) -m bidsim demo $(ARGS)
@@ -15,6 +15,15 @@ check: .venv/.dev-ready
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+# the site, into build/site; warnings are errors
+docs: .venv/.dev-ready
+	$(PY) -m mkdocs build --strict --quiet
+
+# pages and pictures that are made by running bidsim: ten minutes
+gallery: .venv/.dev-ready
+	$(PY) docs/generate.py
+	$(PY) docs/gallery.py
 
 .venv/bin/python:
 	@sh setup/venv.sh "$(PYTHON)"
@@ -30,7 +39,7 @@ check: .venv/.dev-ready
 # needs uv; run after changing the dependencies in pyproject.toml
 lock:
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements.lock
-	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements-dev.lock
+	uv pip compile pyproject.toml --extra build --extra dev --extra docs --extra completion --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements-dev.lock
 
 clean:
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

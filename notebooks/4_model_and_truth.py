@@ -26,7 +26,7 @@ import bidsim
 
 # %%
 small = {"requests": 300_000, "history.requests": 1_000_000, "exploration.share": 0.5, "log.decisions": 8_000}
-result = bidsim.run(bidsim.load_scenario("scenarios/quickstart.toml", small))
+result = bidsim.run(bidsim.load_scenario("quickstart", small))
 figures = result.manifest["evaluation"]["main"]
 for name in ("model", "oracle", "base_rate"):
     print(f"{name:<10} AUC {figures[name]['auc']:.3f}   log-loss {figures[name]['log_loss']:.5f}")

@@ -21,7 +21,7 @@ import bidsim
 from bidsim.explain.advertiser import describe_advertiser
 
 small = {"requests": 300_000, "history.requests": 800_000, "exploration.share": 0.5}
-result = bidsim.run(bidsim.load_scenario("scenarios/quickstart.toml", small))
+result = bidsim.run(bidsim.load_scenario("quickstart", small))
 page = describe_advertiser(result, "gloss")
 head = page["headline"]
 print(f"spend {head['spend']:.2f}, conversions {head['conversions']['value']:.0f} ({head['conversions']['low']:.0f} to {head['conversions']['high']:.0f})")

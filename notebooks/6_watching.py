@@ -29,7 +29,7 @@ BUDGETS = {f"campaigns.{name}.budget": 150.0 for name in ("softly", "morning", "
 
 def run(*incidents):
     """Run the quiet market, with incidents where any are given."""
-    return bidsim.run(bidsim.load_scenario("scenarios/quiet_market.toml", {**SMALL, **BUDGETS, "incidents": list(incidents)}))
+    return bidsim.run(bidsim.load_scenario("quiet_market", {**SMALL, **BUDGETS, "incidents": list(incidents)}))
 
 
 # %% [markdown]

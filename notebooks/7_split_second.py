@@ -33,7 +33,7 @@ def run(trees, tmax):
     """Run with a model of so many trees; it is trained the first time, and used again afterwards."""
     trained = FOLDER / str(trees)
     model = {"seats.main.model.path": str(trained / "model" / "main")} if trained.exists() else {"seats.main.model.trees": trees, "seats.main.model.learning_rate": 0.04}
-    result = bidsim.run(bidsim.load_scenario("scenarios/slow_model.toml", {**SMALL, **model, "deadline.tmax": tmax}))
+    result = bidsim.run(bidsim.load_scenario("slow_model", {**SMALL, **model, "deadline.tmax": tmax}))
     if not trained.exists():
         result.save(trained)
     return result

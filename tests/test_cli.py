@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bidsim
-from bidsim.cli import main
+from bidsim.cli import main, make_parser, make_parsers
 from bidsim.interrupt import interruptible
 from bidsim.progress import terminal_progress
 from bidsim.reports.page import render_report
@@ -37,6 +38,62 @@ def test_help__is_printed(arguments: list[str], capsys: pytest.CaptureFixture[st
         main(arguments)
     assert stopped.value.code == 0
     assert "bidsim" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("one", list(make_parsers()[1]))
+def test_help__of_every_command_shows_examples_that_parse(one: str) -> None:
+    told = make_parsers()[1][one].format_help()
+    examples = [line.split("    (")[0].split(" > ")[0] for line in told.partition("examples:")[2].strip().splitlines()]
+    assert examples
+    for line in examples:
+        words = shlex.split(line.strip().removeprefix('eval "$(').removesuffix(')"'))
+        assert words[0] == "bidsim"
+        assert make_parser().parse_args(words[1:]).command
+    assert max(map(len, told.splitlines())) <= 130
+
+
+def test_flags__mean_the_same_everywhere() -> None:
+    seen: dict[str, set[tuple[object, object]]] = {}
+    for command in make_parsers()[1].values():
+        for action in command._actions:
+            for flag in action.option_strings:
+                seen.setdefault(flag, set()).add((type(action).__name__, action.type))
+    assert {flag: kinds for flag, kinds in seen.items() if len(kinds) > 1} == {}
+
+
+def test_scenarios__are_listed_with_their_questions_and_run_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["scenarios", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {p.relative_to(ROOT / "scenarios").with_suffix("").as_posix() for p in (ROOT / "scenarios").rglob("*.toml")}
+    assert all(question.endswith("?") for question in found.values())
+    assert main(["scenarios"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told and question in told for name, question in found.items())
+    for name in ("tight_budgets", "incidents/bots"):
+        assert main(["check", name]) == 0
+    (tmp_path / "mine.toml").write_text('extends = "tight_budgets"\nseed = 9\n')
+    assert main(["show", "mine.toml", "--resolved"]) == 0
+    assert json.loads(capsys.readouterr().out.split("expected.\n")[-1])["seed"] == 9
+    # a file of the user's own of that name comes first
+    (tmp_path / "tight_budgets").write_text("seed = [")
+    assert main(["check", "tight_budgets"]) == 2
+    capsys.readouterr()
+    assert main(["check", "tight_budgetz"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_completion__knows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("monitor", "--replications", "--allow-code"))
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_completion__says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "zsh"]) == 2
+    assert "pip install 'bidsim[completion]'" in capsys.readouterr().err
 
 
 def test_no_command__prints_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import bidsim
-from bidsim.cli import main
+from bench.__main__ import BENCHMARKS
+from bidsim.cli import main, make_parser
+from bidsim.experiments.truths.cases import load_cases
+from bidsim.scenario.shipped import find_scenario, shipped_scenarios
 from tests.conftest import ROOT, SMALL
 
 
@@ -25,7 +32,7 @@ def test_contributing__a_policy_is_one_file_and_one_test(tmp_path: Path) -> None
     """In a copy of the checkout: two files are added, nothing else is touched, and the suite that finds plug-ins passes."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for part in ("bidsim", "tests", "scenarios"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "bidsim/policies/ceiling.py").write_text(_block(text, "policy"))
     (tmp_path / "tests/test_ceiling.py").write_text(_block(text, "test"))
@@ -44,30 +51,121 @@ def test_contributing__a_policy_is_one_file_and_one_test(tmp_path: Path) -> None
     assert bidsim.load_result(tmp_path / "run").bids.query("campaign == 'soap-everyone'")["bid_nanos"].max() == 30_000_000
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs/howto").glob("*.md")), ids=lambda p: p.stem)
-def test_howto__code_runs(page: Path, tmp_path: Path) -> None:
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
-    if not code:
-        return
-    (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT), "HOME": str(Path.home()), "PATH": "/usr/bin:/bin"}
-    )
-    assert done.returncode == 0, done.stderr
-    if page.stem == "move-a-lever":
-        for name in ("realised difference", "expected direct effect", "expected total effect"):
-            assert name in done.stdout
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PLACEHOLDERS = {"mine.toml", "my_scenario.toml", "NAME", "bidsim.schema.json"}
+SET_UP = (". .venv/bin/activate", "python3 -m venv", ".venv/bin/python -m pip", ".venv/bin/python -m bidsim demo", "git clone", "cd ")
+NAMED = {page.relative_to(ROOT).as_posix(): page for page in PAGES}
 
 
-def test_readme__commands_are_those_of_the_makefile(capsys: pytest.CaptureFixture[str]) -> None:
+def _blocks(page: Path, language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [block for block in found if "--8<--" not in block]
+
+
+def _with(language: str) -> list[str]:
+    return [name for name, page in NAMED.items() if _blocks(page, language)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with what the pages speak of."""
+    for file in (ROOT / "docs/examples").glob("*.py"):
+        shutil.copy(file, tmp_path)
+    log = pd.DataFrame({"market_price": [10, 20, 30], "pctr": [0.1, 0.2, 0.3], "click": [0, 1, 0]})
+    log.to_parquet(tmp_path / "log.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", _with("python"))
+def test_page__its_python_runs(name: str, folder: Path) -> None:
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(Path.home()), "PATH": "/usr/bin:/bin", "MPLBACKEND": "Agg"}
+    environment |= {key: os.environ[key] for key in ("BIDSIM_CACHE",) if key in os.environ}
+    done = subprocess.run([sys.executable, "-c", "\n".join(_blocks(NAMED[name], "python"))], cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    if name.endswith("move-a-lever.md"):
+        for told in ("realised difference", "expected direct effect", "expected total effect"):
+            assert told in done.stdout
+
+
+@pytest.mark.parametrize("name", _with("toml"))
+def test_page__its_scenarios_are_understood(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in _blocks(NAMED[name], "toml"):
+        whole = re.search(r"^(name|extends) = ", block, re.MULTILINE)
+        base = "slow_model" if "deadline" in block else "quickstart"
+        (folder / "mine.toml").write_text(block if whole else f'extends = "{base}"\n{block}')
+        assert main(["check", "mine.toml", "--allow-code"]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", _with("sh"))
+def test_page__its_commands_are_understood(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in "\n".join(_blocks(NAMED[name], "sh")).splitlines():
+        words = shlex.split(line.split(" > ")[0].replace("...", "x"), comments=True)
+        if not words or line.startswith(SET_UP):
+            continue
+        if words[0] == "make":
+            assert f"\n{words[1]}:" in makefile
+        elif words[:3] == [".venv/bin/python", "-m", "bench"] or words[:3] == ["python", "-m", "bench"]:
+            assert words[3] in BENCHMARKS
+        elif words[0] == "python":
+            assert (ROOT / words[1]).is_file()
+        else:
+            assert words[0] == "bidsim", line
+            chosen = make_parser().parse_args(words[1:])
+            for scenario in np.atleast_1d(getattr(chosen, "scenario", [])):
+                assert str(scenario) in PLACEHOLDERS or find_scenario(scenario).is_file(), line
+
+
+@pytest.mark.parametrize("name", _with("json"))
+def test_page__its_cases_are_understood(name: str, tmp_path: Path) -> None:
+    for block in _blocks(NAMED[name], "json"):
+        (tmp_path / "cases.json").write_text(block)
+        assert load_cases(tmp_path / "cases.json")
+
+
+def test_format_of_ones_own__lies_between_first_and_second_price(folder: Path) -> None:
+    paid = {}
+    for own in (0.0, 0.5, 1.0):
+        scenario = f'extends = "first_price_shading"\nname = "b"\nrequests = 20_000\n[auction]\nformat = "my_format:Blended"\nown = {own}\n'
+        (folder / "b.toml").write_text(scenario)
+        rows = bidsim.run(bidsim.load_scenario("b.toml", allow_code=True)).auctions
+        assert (rows["payment_nanos"] <= rows["bid_nanos"]).all()
+        paid[own] = rows["payment_nanos"].sum(), rows["bid_nanos"].sum()
+    assert paid[0.0][0] < paid[0.5][0] < paid[1.0][0]
+    assert paid[1.0][0] == paid[1.0][1]
+
+
+def test_generated_pages__are_those_of_the_code() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import generate  # noqa: PLC0415
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    for file, make in {"command-line.md": generate.command_line, "scenario.md": generate.scenario_keys}.items():
+        assert (ROOT / "docs/reference" / file).read_text(encoding="utf-8") == make(), "run: python docs/generate.py"
+
+
+def test_gallery__has_every_scenario() -> None:
+    page = (ROOT / "docs/gallery.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(shipped_scenarios())
+    for name, question in shipped_scenarios().items():
+        assert f"*{question}*" in page
+        assert (ROOT / "docs/pictures/gallery" / f"{name.replace('/', '-')}.png").stat().st_size > 5_000
+
+
+def test_pages__are_all_in_the_navigation() -> None:
+    listed = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in listed + "\n", page
+
+
+def test_readme__commands_are_those_of_the_makefile() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     for command in ("make demo", "make test"):
         assert command in readme
         assert f"\n{command.split()[1]}:" in makefile
-    for line in re.findall(r"^\.venv/bin/bidsim (run|check) (scenarios/\S+)(.*?)(?:#.*)?$", readme, re.MULTILINE):
-        sets = line[2].split()
-        assert main(["check", str(ROOT / line[1]), *sets]) == 0
-    capsys.readouterr()
 
 
 def test_lock__has_hashes_and_no_address() -> None:

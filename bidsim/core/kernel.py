@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from numba.core.caching import UserProvidedCacheLocator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,13 +91,22 @@ def cache_root() -> Path:
 
 @contextmanager
 def _cache_directory(source: Path) -> Iterator[None]:
-    previous = numba.config.CACHE_DIR
+    previous = numba.config.CACHE_DIR, getattr(numba.config, "CACHE_LOCATOR_CLASSES", "")
     if source.is_file():
         numba.config.CACHE_DIR = str(_kernels_folder() / source_digest(source.resolve()))
+        numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{Locator.__name__}"
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = previous
+        numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES = previous
+
+
+class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
+    """Keeps kernels by what they are built from, wherever that lies: two checkouts of one version share what is compiled."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)
+        self._cache_path = str(Path(numba.config.CACHE_DIR) / _told(Path(file).resolve()).replace("/", "-"))
 
 
 @cache
@@ -136,9 +146,14 @@ def source_digest(file: Path) -> str:
             waiting.extend(_imported(current))
     digest = hashlib.sha256()
     for path in sorted(closure):
-        digest.update(str(path).encode())
+        digest.update(_told(path).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _told(path: Path) -> str:
+    """Path of a source from the package on, or its name alone."""
+    return path.relative_to(PACKAGE.parent).as_posix() if path.is_relative_to(PACKAGE.parent) else path.name
 
 
 @cache

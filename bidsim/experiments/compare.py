@@ -82,8 +82,10 @@ def compare(
         BidsimError: A world cannot be run, or workers keep dying.
 
     """
-    if len(scenarios) < 2 or replications < 2:  # noqa: PLR2004
-        raise UsageError("a comparison needs two scenarios and two replications at least")
+    if replications < 2:  # noqa: PLR2004
+        raise UsageError(f"--replications {replications}: an interval needs two at least")
+    if len(scenarios) < 2:  # noqa: PLR2004
+        raise UsageError(f"a comparison needs two scenarios at least, not {len(scenarios)}")
     for scenario in scenarios:
         if campaign is not None and campaign not in scenario.settings.campaigns:
             raise UsageError(f"--campaign {campaign}: {scenario.name} has no such campaign{did_you_mean(campaign, scenario.settings.campaigns)}")

@@ -20,6 +20,8 @@ _PROBED = 0.015
 """False alarms a window at which a short replay is read; the threshold for fewer is inversely proportional to the rate (Pollak 1987)."""
 _WINDOWS, _SETTLED, _BLOCK = 5_000, 1_000, 500
 """Windows that are replayed, and those of them in which statistics settle first: small slices take long."""
+_UNSURE = 24.0
+"""Windows from which normal must be known that a replay, which takes it for true, is half believed."""
 _BELIEVED, _FEW = 0.25, 2_000
 """Least part of the threshold that theory promises, with so many slices: those that are hardly ever in alarm are not heard in a short replay."""
 _MOST_SLICES = 1_500
@@ -103,7 +105,7 @@ def replay_threshold(
 
     probe = max(_PROBED, rate)
     statistics = replayed(baseline.part(chosen), weight[chosen], windows(), _SETTLED)
-    least = min(_BELIEVED * max(len(weight) / _FEW, 1.0) ** 0.5, 1.0)
+    least = min(_BELIEVED * (1.0 + _UNSURE / baseline.scatter.known_from) * max(len(weight) / _FEW, 1.0) ** 0.5, 1.0)
     return max(calibrate_threshold(statistics, probe, stands_for) * probe, least) / rate
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bidsim.core.errors import UsageError
 from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, short, svg
+from bidsim.reports.files import write_marked
 from bidsim.reports.terminal import printable
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PIPE_WIDTH = 150
+_SVG = '<?xml version="1.0" encoding="utf-8"?>\n'
 NOT_SHOWN = "no difference shown"
 
 
@@ -48,21 +48,15 @@ def _words(one: Any) -> str:
     return direction if one.base == 0 else f"{abs(one.interval.value / one.base):.1%} {direction}"
 
 
-def write_comparison(differences: Sequence[Any], path: Path) -> None:
-    """Write all differences as JSON.
-
-    Raises:
-        UsageError: The file cannot be written.
-
-    """
-    rows = [
+def comparison_rows(differences: Sequence[Any]) -> list[dict[str, Any]]:
+    """One row a difference, for JSON."""
+    return [
         {
             "metric": d.metric, "scenario": d.scenario, "first": d.base, "this": d.other, "difference": d.interval.value, "low": d.interval.low, "high": d.interval.high,
             "shown": d.shown, "pairing": d.pairing,
         }
         for d in differences
     ]  # fmt: skip
-    write_text(path, json.dumps(rows, indent=1) + "\n", "--json")
 
 
 def draw_comparison(base: str, differences: Sequence[Any]) -> str:
@@ -83,21 +77,7 @@ def write_picture(path: Path, picture: str) -> None:
     """Write an SVG file.
 
     Raises:
-        UsageError: The file cannot be written.
+        UsageError: The file cannot be written, or holds something that bidsim did not write.
 
     """
-    write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + picture, "--plot")
-
-
-def write_text(path: Path, text: str, option: str) -> None:
-    """Write a file that an option asked for.
-
-    Raises:
-        UsageError: It cannot be written.
-
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{option} {path}: {error.strerror}; choose another place") from None
+    write_marked(path, _SVG + picture, "--plot", _SVG)

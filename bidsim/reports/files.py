@@ -42,12 +42,31 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name[:100]}.part-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
+            path.write_text(text, encoding="utf-8")
+            return
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except (OSError, ValueError) as error:
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose another place") from None
+
+
+def write_marked(path: Path, text: str, option: str, mark: str) -> None:
+    """Write a file that an option asked for, in place of an older one that begins alike.
+
+    Raises:
+        UsageError: The place cannot be written, or holds something that bidsim did not write.
+
+    """
+    try:
+        other = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().startswith(mark.encode())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{option} {path}: {getattr(error, 'strerror', None) or error}; choose another place") from None
+    if other:
+        raise UsageError(f"{option} {path}: there is a file that bidsim did not write; choose another place")
+    write_text(path, text)
 
 
 def _is_ours(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure_of_two, short, svg
-from bidsim.reports.comparison import write_text
 from bidsim.reports.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _PIPE_WIDTH = 150
 
@@ -47,18 +44,12 @@ def _both(interval: Any) -> str:
     return f"{interval.value:,.1f} +- {(interval.high - interval.low) / 2:,.1f}"
 
 
-def write_sweep(points: Sequence[Any], path: Path) -> None:
-    """Write all points as JSON.
-
-    Raises:
-        UsageError: The file cannot be written.
-
-    """
-    rows = [
+def sweep_rows(points: Sequence[Any]) -> list[dict[str, Any]]:
+    """One row a point, for JSON."""
+    return [
         {"value": p.value, **{part: {m: i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost")}}
         for p in points
     ]  # fmt: skip
-    write_text(path, json.dumps(rows, indent=1) + "\n", "--json")
 
 
 def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:

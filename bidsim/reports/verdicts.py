@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -13,12 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bidsim.core.errors import UsageError
 from bidsim.reports.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _PIPE_WIDTH = 170
 
@@ -67,13 +64,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def write_verdicts(verdicts: Sequence[Any], path: Path) -> None:
-    """Write one row a metric.
-
-    Raises:
-        UsageError: The file cannot be written.
-
-    """
+def verdict_rows(verdicts: Sequence[Any]) -> dict[str, Any]:
+    """One row a metric, with the machine and the versions, for JSON."""
     figures = [
         {
             "id": f"{v.case}/{v.metric}", "value": v.simulated, "unit": "", "spread": None, "peer": v.expected, "ratio": None, "goal": f"within {v.tolerance:.3g} of {v.expected}",
@@ -83,10 +75,7 @@ def write_verdicts(verdicts: Sequence[Any], path: Path) -> None:
     ]  # fmt: skip
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
     versions = {"python": platform.python_version(), **{p: metadata.version(p) for p in ("bidsim", "numpy", "numba") if _installed(p)}}
-    try:
-        path.write_text(json.dumps({"name": "validate", "machine": machine, "versions": versions, "figures": figures}, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--json {path}: {error.strerror}; choose another place") from None
+    return {"name": "validate", "machine": machine, "versions": versions, "figures": figures}
 
 
 def _installed(package: str) -> bool:

@@ -16,6 +16,7 @@ from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.files import load_model
 from bidsim.scenario.incidents import check_incidents
+from bidsim.scenario.model import AuctionSettings
 from bidsim.scenario.problems import problems_of
 from bidsim.scenario.slices import cells_of
 
@@ -177,7 +178,7 @@ def _plugin(family: str, name: str, params: dict[str, Any], source: Source, besi
         yield source.problem(here, str(error))
     except ValidationError as error:
         model: type[BaseModel] = find(family, name, beside).Params
-        yield from problems_of(error, source, model, path)
+        yield from problems_of(error, source, model, path, AuctionSettings.model_fields if path == ("auction",) else ())
 
 
 def _seats(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:

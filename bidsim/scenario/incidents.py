@@ -141,7 +141,7 @@ def check_incidents(settings: ScenarioSettings, source: Source) -> Iterator[Prob
 def _keys(incident: IncidentSettings, source: Source, n: int) -> Iterator[Problem]:
     given = {key for key in incident.model_fields_set if getattr(incident, key) is not None}
     for key in sorted(_NEEDED[incident.kind] - given):
-        yield source.problem(("incidents", n), f"a {incident.kind} needs {key}; add it")
+        yield source.problem(("incidents", n), f"{incident.kind} needs {key}; add it")
     takes = _ALWAYS | _NEEDED[incident.kind] | _OPTIONAL[incident.kind]
     for key in sorted(given - takes):
         yield source.problem(("incidents", n, key), f"means nothing to a {incident.kind}, which takes {', '.join(sorted(takes - _ALWAYS))}")
@@ -154,7 +154,7 @@ def _names(settings: ScenarioSettings, incident: IncidentSettings, source: Sourc
     if incident.seat is not None and incident.seat not in settings.seats:
         yield source.problem(("incidents", n, "seat"), f"unknown seat {incident.seat!r}{did_you_mean(incident.seat, settings.seats)}")
     if incident.kind == "faulty_model" and incident.seat is None and len(settings.seats) > 1:
-        yield source.problem(("incidents", n), f"a faulty_model needs seat where there are several ({', '.join(settings.seats)}); add it")
+        yield source.problem(("incidents", n), f"faulty_model needs seat where there are several ({', '.join(settings.seats)}); add it")
     if incident.kind == "new_site" and incident.site in settings.traffic.vocabulary()["site"]:
         yield source.problem(("incidents", n, "site"), f"{incident.site!r} is not new; choose a name of no other site")
     yield from _levels(incident, source, n, vocabulary)

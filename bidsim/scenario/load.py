@@ -14,6 +14,7 @@ from bidsim.core.errors import ScenarioError
 from bidsim.scenario.check import check_scenario
 from bidsim.scenario.model import ScenarioSettings
 from bidsim.scenario.problems import problems_of
+from bidsim.scenario.shipped import find_scenario
 from bidsim.scenario.sources import Source, read_source
 
 
@@ -55,7 +56,7 @@ def load_scenario(path: str | Path, overrides: dict[str, Any] | None = None, *, 
     """Read and check a scenario file.
 
     Args:
-        path: A TOML file.
+        path: A TOML file, or the name of a scenario that comes with bidsim, such as ``quickstart``.
         overrides: Dotted keys laid over the file, such as ``{"seed": 7, "campaigns.a.budget": 500}``.
         allow_code: Whether to load plug-ins from Python files beside the scenario.
 
@@ -63,7 +64,7 @@ def load_scenario(path: str | Path, overrides: dict[str, Any] | None = None, *, 
         ScenarioError: With every mistake that was found, each with file, line and key.
 
     """
-    file = Path(path)
+    file = find_scenario(Path(path))
     return _checked(read_source(file, overrides), file.resolve().parent, allow_code)
 
 

@@ -9,23 +9,25 @@ from pydantic import BaseModel, ValidationError
 from bidsim.core.errors import Problem, did_you_mean, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bidsim.scenario.locate import Path as KeyPath
     from bidsim.scenario.sources import Source
 
 
-def problems_of(error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = ()) -> list[Problem]:
-    """Turn every error into a problem at the line of its key, unions told once."""
+def problems_of(error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = (), beside: Iterable[str] = ()) -> list[Problem]:
+    """Turn every error into a problem at the line of its key, unions told once; keys ``beside`` the model's may be meant, too."""
     found: dict[tuple[KeyPath, str], Problem] = {}
     for one in error.errors(include_url=False, include_context=True):
         path = _typed_path(source.data, prefix, one["loc"])
         kind = one["type"]
         if kind == "extra_forbidden":
-            message = f"unknown key{did_you_mean(str(path[-1]), _known_keys(model, one['loc'][:-1]))}"
+            message = f"unknown key{did_you_mean(str(path[-1]), [*_known_keys(model, one['loc'][:-1]), *beside])}"
         elif kind == "missing":
             path = path if path[-1:] == one["loc"][-1:] else (*path, one["loc"][-1])
             message = "is missing; add it"
         else:
-            text = one["msg"].removeprefix("Value error, ")
+            text = "Input should be a table" if kind == "model_type" else one["msg"].removeprefix("Value error, ")
             text = text[0].lower() + text[1:]
             message = text if kind == "value_error" else f"{text}, not {shown(one['input'])}"
         found.setdefault((path, "" if len(one["loc"]) > len(path) - len(prefix) else kind), source.problem(path, message))

@@ -11,6 +11,7 @@ from typing import Any
 from bidsim.core.errors import Problem, ScenarioError, shown
 from bidsim.scenario.locate import Path as KeyPath
 from bidsim.scenario.locate import locate_keys
+from bidsim.scenario.shipped import meant_name, shipped
 
 _CHOICE_KEYS = ("name", "kind")
 _MOST_BYTES = 20_000_000
@@ -118,7 +119,7 @@ def _read_text(path: Path) -> str:
             raise _fail(name, 0, "", f"is larger than {_MOST_BYTES // 1_000_000} MB; is it a scenario?")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise _fail(name, 0, "", "no such file") from None
+        raise _fail(name, 0, "", f"no such file{meant_name(name)}") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise _fail(name, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
@@ -160,13 +161,14 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> Source:
         raise _fail(str(path), line, "extends", f"{base!r} is not a file name")
     target = path.parent / base
     try:
+        target = target if target.is_file() else shipped(base) or target
         resolved, there = target.resolve(), target.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise _fail(str(path), line, "extends", f"{shown(base)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if resolved == path.resolve() or resolved in seen:
         raise _fail(str(path), line, "extends", f"{base!r} extends this file in turn: a loop")
     if not there:
-        raise _fail(str(path), line, "extends", f"{shown(base)}: no such file beside {path.name}")
+        raise _fail(str(path), line, "extends", f"{shown(base)}: no such file beside {path.name}{meant_name(base)}")
     if len(seen) >= _LONGEST_CHAIN:
         raise _fail(str(path), line, "extends", f"the chain of files is longer than {_LONGEST_CHAIN}")
     below = _read_chain(target, (*seen, path.resolve()))

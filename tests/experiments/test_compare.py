@@ -116,15 +116,16 @@ def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pyt
     (tmp_path / "w.toml").write_text(
         'name = "w"\nrequests = 1_000\nduration = "1d"\nvalues = { kind = "independent" }\nmarket = { kind = "distribution" }\n[campaigns.c]\nbudget = 1e6\npolicy = "shaded"\n'
     )
-    plot, data = tmp_path / "d" / "c.svg", tmp_path / "c.json"
-    command = ["compare", str(tmp_path / "w.toml"), "--replications", "2", "--workers", "1", "--plot", str(plot), "--json", str(data)]
+    plot = tmp_path / "d" / "c.svg"
+    command = ["compare", str(tmp_path / "w.toml"), "--replications", "2", "--workers", "1", "--plot", str(plot)]
     assert main(command) == 0
     out = capsys.readouterr().out
     assert out.count(NOT_SHOWN) == len(METRICS)
     assert "<svg" in plot.read_text()
     assert main([*command, "--set-last", "campaigns.c.policy.factor=0.2"]) == 0
     assert "less" in capsys.readouterr().out
-    assert len(json.loads(data.read_text())) == len(METRICS)
+    assert main([*command, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == len(METRICS)
 
 
 @pytest.mark.parametrize(

@@ -35,15 +35,16 @@ def test_sweep__what_is_lost_is_the_difference_to_the_world_beside(small: Path) 
 
 
 def test_sweep__command_prints_draws_and_writes(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plot, written = tmp_path / "s.svg", tmp_path / "s.json"
+    plot = tmp_path / "s.svg"
     set_all = [text for key, value in {**LATE, "deadline.network": "90ms"}.items() for text in ("--set", f"{key}={value}")]
     arguments = ["sweep", str(small), "--vary", "deadline.network=10ms,90ms", "--beside", "deadline.tmax=1h", "--replications", "2", "--workers", "1", *set_all]
-    assert main([*arguments, "--plot", str(plot), "--json", str(written)]) == 0
+    assert main([*arguments, "--plot", str(plot)]) == 0
     told = capsys.readouterr().out
     assert "profit lost" in told
     assert "Most profit" in told
     assert plot.read_text().startswith("<?xml")
-    rows = json.loads(written.read_text())
+    assert main([*arguments, "--plot", str(plot), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
     assert [row["value"] for row in rows] == ["10ms", "90ms"]
     assert rows[1]["figures"]["late_share"]["value"] > 0.2
 

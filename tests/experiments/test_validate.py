@@ -66,17 +66,19 @@ def test_grade__tolerates_what_it_says() -> None:
 
 def test_unknown_check__is_told_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.json").write_text(json.dumps({"cases": [{"id": "x1", "check": "astrology", "params": {}, "expected": {"luck": 1.0}}]}))
-    assert main(["validate", "--cases", str(tmp_path / "c.json"), "--workers", "1", "--json", str(tmp_path / "out.json")]) == 1
+    assert main(["validate", "--cases", str(tmp_path / "c.json"), "--workers", "1"]) == 1
     assert UNKNOWN in capsys.readouterr().out
-    figure = json.loads((tmp_path / "out.json").read_text())["figures"][0]
+    assert main(["validate", "--cases", str(tmp_path / "c.json"), "--workers", "1", "--json"]) == 1
+    figure = json.loads(capsys.readouterr().out)["figures"][0]
     assert (figure["id"], figure["holds"], figure["note"]) == ("x1/luck", False, UNKNOWN)
 
 
 def test_command__prints_and_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", "--only", "C1-eos", "--only", "knap", "--workers", "1", "--json", str(tmp_path / "v.json")]) == 0
+    assert main(["validate", "--only", "C1-eos", "--only", "knap", "--workers", "1"]) == 0
     out = capsys.readouterr().out
     assert "2 of 2 cases hold" in out
-    written = json.loads((tmp_path / "v.json").read_text())
+    assert main(["validate", "--only", "knap", "--workers", "1", "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
     assert set(written) == {"name", "machine", "versions", "figures"}
     assert all(f["holds"] and f["component"] for f in written["figures"])
 

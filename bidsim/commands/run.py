@@ -1,0 +1,87 @@
+"""`run` and `demo`: run a scenario and write a run directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, load
+from bidsim.core.errors import UsageError, cut
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bidsim.scenario.load import Scenario
+
+QUICKSTART = "quickstart"
+_LONGEST_NAME = 150
+
+
+def add(commands: Any) -> None:
+    """Declare ``demo`` and ``run``."""
+    demo = add_command(
+        commands, "demo", "run the quickstart scenario: a week of a market with twelve advertisers", _demo,
+        """bidsim demo
+        bidsim demo --seed 7 --set auction.format=second_price""",
+    )  # fmt: skip
+    _arguments(demo)
+    run = add_command(
+        commands, "run", "run a scenario and write a run directory", _run,
+        """bidsim run tight_budgets --seed 7
+        bidsim run my_scenario.toml --set campaigns.softly-always-on.budget=500
+        bidsim run my_scenario.toml --out runs/more-money --json
+        bidsim run incidents/tracker_outage --watch""",
+    )  # fmt: skip
+    add_scenario(run)
+    _arguments(run)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_changes(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="run directory; by default runs/<scenario>-<hash>")
+    add_json(parser)
+    parser.add_argument("--watch", action="store_true", help="show advertisers and incidents while the run goes, on a terminal")
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    return _run_and_print(chosen, load(chosen, Path(QUICKSTART)))
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    return _run_and_print(chosen, load(chosen))
+
+
+def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
+    from bidsim.experiments.run import run  # noqa: PLC0415
+    from bidsim.reports.terminal import print_result  # noqa: PLC0415
+    from bidsim.watching import run_watched  # noqa: PLC0415
+
+    out = chosen.out or Path("runs") / f"{scenario.name}-{scenario.digest()}"
+    _check_place(out)
+    result = run_watched(scenario) if chosen.watch else run(scenario)
+    result.save(out)
+    if chosen.json:
+        print(json.dumps(result.summary, indent=1, sort_keys=True))
+    else:
+        print_result(result)
+    return 0
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a place that could not be written to before any time is spent."""
+    from bidsim.core.result import is_run_directory  # noqa: PLC0415
+
+    try:
+        out = out.resolve()
+        if out == Path.cwd() or len(out.name) > _LONGEST_NAME:
+            name = str(out) if len(out.name) <= _LONGEST_NAME else cut(out.name, 60)
+            raise UsageError(f"{name} cannot be a run directory: it must be a folder of its own with a name of at most {_LONGEST_NAME} letters")
+        if out.exists() and not is_run_directory(out) and not (out.is_dir() and not any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not a run directory; choose another place with --out")
+        nearest = next(p for p in (out, *out.parents) if p.exists())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--out {cut(str(out), _LONGEST_NAME)}: {getattr(error, 'strerror', None) or error}") from None
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UsageError(f"{out} cannot be written: {nearest} is not a folder that you may write to; choose another place with --out")

@@ -1,0 +1,68 @@
+"""`scenarios`, `check`, `show` and `schema`: what there is to run, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, load, say_next
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(commands: Any) -> None:
+    """Declare the commands."""
+    listed = add_command(commands, "scenarios", "list the scenarios that come with bidsim, each with its question", _scenarios, "bidsim scenarios")
+    add_json(listed)
+    check = add_command(commands, "check", "say everything that is wrong with a scenario", _check, "bidsim check my_scenario.toml")
+    add_scenario(check)
+    add_changes(check)
+    show = add_command(
+        commands, "show", "print a scenario", _show,
+        """bidsim show tight_budgets > my_scenario.toml
+        bidsim show my_scenario.toml --resolved""",
+    )  # fmt: skip
+    add_scenario(show)
+    add_changes(show)
+    show.add_argument("--resolved", action="store_true", help="with every default filled in, as JSON")
+    add_command(commands, "schema", "print the JSON Schema of scenario files, for editors", _schema, "bidsim schema > bidsim.schema.json")
+
+
+def _scenarios(chosen: argparse.Namespace) -> int:
+    from bidsim.scenario.shipped import shipped_scenarios  # noqa: PLC0415
+
+    found = shipped_scenarios()
+    if chosen.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    width = max(map(len, found))
+    for name, question in found.items():
+        print(f"{name:<{width}}  {question}")
+    print()
+    say_next("bidsim run NAME", "bidsim show NAME > my_scenario.toml")
+    return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    settings = load(chosen).settings
+    print(f"{chosen.scenario}: fine. {len(settings.campaigns)} campaigns, {len(settings.seats)} seats, {settings.requests:,} requests expected.")
+    return 0
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    from bidsim.scenario.shipped import find_scenario  # noqa: PLC0415
+
+    scenario = load(chosen)
+    if chosen.resolved:
+        print(json.dumps(scenario.resolved(), indent=2))
+    else:
+        print(find_scenario(chosen.scenario).read_text(encoding="utf-8-sig"), end="")
+    return 0
+
+
+def _schema(chosen: argparse.Namespace) -> int:
+    from bidsim.scenario.schema import scenario_schema  # noqa: PLC0415
+
+    print(json.dumps(scenario_schema(), indent=1))
+    return 0

@@ -1,0 +1,228 @@
+"""A hundred things that go wrong: what a person does, and the words that the one clear block must hold.
+
+`docs/generate.py` makes the page of errors from it, and a test tries every entry and holds the page to what is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bidsim.cli import main
+from tests.conftest import SMALL
+from tests.scenario.test_broken import EDITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLUGIN_HEAD = "import numba\nfrom bidsim.core.contracts import *\nfrom bidsim.core.kernel import kernel\n"
+WORLD = 'name = "w"\nrequests = 500\nduration = "1d"\nvalues = { kind = "independent" }\n[campaigns.c]\nbudget = 1e6\n'
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that goes wrong.
+
+    Attributes:
+        title: What was done.
+        group: Where it stands on the page.
+        command: What is typed after ``bidsim``.
+        words: What the message must hold.
+        files: Files in the working directory, name -> text.
+        run: Whether a finished run lies in ``run``.
+        damage: What happens to the working directory first.
+        typed: Lines of the scenario that matter, where the command says nothing.
+        code: Exit code.
+
+    """
+
+    title: str
+    group: str
+    command: str
+    words: str
+    files: dict[str, str | bytes] | None = None
+    run: bool = False
+    damage: Callable[[Path], object] | None = None
+    typed: str = ""
+    code: int = 2
+
+
+def _manifest(**changes: object) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        path = folder / "run/manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def _truncate(name: str) -> Callable[[Path], object]:
+    return lambda folder: os.truncate(folder / "run" / name, (folder / "run" / name).stat().st_size // 2)
+
+
+def _without(module: str) -> Callable[[Path], object]:
+    """Nothing to do on disk; the runner hides the module."""
+    return lambda folder: (folder / f".hide-{module}").touch()
+
+
+S = {"s.toml": SMALL}
+COMMANDS = "Typed on the command line"
+SCENARIO_FILES = "Scenario files"
+SCENARIO_KEYS = "Keys of a scenario"
+RUNS = "Runs on disk"
+CODE = "Plug-ins and models"
+DATA = "Logs and cases"
+MACHINE = "The machine"
+
+OTHERS = [
+    Mistake("a command that is none", COMMANDS, "rnu s.toml", "invalid choice"),
+    Mistake("no scenario named", COMMANDS, "run", "required"),
+    Mistake("an option that is none", COMMANDS, "run s.toml --speed 3", "unrecognized arguments", S),
+    Mistake("a scenario misspelled", COMMANDS, "run quickstrt", "did you mean 'quickstart'"),
+    Mistake("a scenario of another folder", COMMANDS, "check scenarios/tight_budgets.toml", "write tight_budgets"),
+    Mistake("a seed in words", COMMANDS, "run s.toml --seed lucky", "a seed is a whole number", S),
+    Mistake("a negative seed", COMMANDS, "run s.toml --seed=-1", "a seed is a whole number", S),
+    Mistake("--set without a value", COMMANDS, "run s.toml --set campaigns.lamp.budget", "write key=value", S),
+    Mistake("--set of a key that is none", COMMANDS, "run s.toml --set campaigns.lamp.budegt=4", "did you mean 'budget'", S),
+    Mistake("--set with words for a number", COMMANDS, "run s.toml --set campaigns.lamp.budget=lots", "valid number", S),
+    Mistake("--set below a number", COMMANDS, "run s.toml --set campaigns.lamp.budget.x=4", "not a table", S),
+    Mistake("no process to work", COMMANDS, "compare s.toml --workers 0", "at least one process", S),
+    Mistake("one replication", COMMANDS, "compare s.toml --replications 1", "replications", S),
+    Mistake("a campaign of nobody", COMMANDS, "compare s.toml --campaign lmap --replications 2", "did you mean 'lamp'", S),
+    Mistake("nothing to vary", COMMANDS, "sweep s.toml --vary deadline.tmax", "write KEY=V1,V2", S),
+    Mistake("a key to vary that is none", COMMANDS, "sweep s.toml --vary deadline.tmxa=1ms,2ms", "did you mean", S),
+    Mistake("a case that is none", COMMANDS, "validate --only astrology", "no such case"),
+    Mistake("an advertiser of nobody", COMMANDS, "report run --advertiser claen", "did you mean 'clean'", run=True),
+    Mistake("more quiet windows than there are", COMMANDS, "monitor run --quiet 900", "can be taken for normal", run=True),
+    Mistake("a shell that is none", COMMANDS, "completion fish", "invalid choice"),
+    Mistake("the working directory as a place for a run", COMMANDS, "run s.toml --out .", "cannot be a run directory", S),
+    Mistake("a name too long", COMMANDS, f"run s.toml --out {'x' * 200}", "at most 150 letters", S),
+    Mistake("a folder of other things as a place for a run", COMMANDS, "run s.toml --out mine", "is not a run directory", {**S, "mine/thesis.tex": "precious"}),
+    Mistake("a page over a file of one's own", COMMANDS, "report run --out notes.txt", "not a page that bidsim wrote", {"notes.txt": "mine"}, run=True),
+    Mistake("no such file", SCENARIO_FILES, "run missing.toml", "no such file"),
+    Mistake("a folder for a file", SCENARIO_FILES, "run .", "is a directory"),
+    Mistake("a value forgotten", SCENARIO_FILES, "check s.toml", "not valid TOML", {"s.toml": "seed =\n"}),
+    Mistake("a quote not closed", SCENARIO_FILES, "check s.toml", "not valid TOML", {"s.toml": 'name = "x\nseed = 1\n'}),
+    Mistake("a key twice", SCENARIO_FILES, "check s.toml", "is there twice", {"s.toml": 'name = "x"\nname = "y"\n'}),
+    Mistake("a table twice", SCENARIO_FILES, "check s.toml", "not valid TOML", {"s.toml": 'name = "x"\n[traffic]\n[traffic]\n'}),
+    Mistake("YAML", SCENARIO_FILES, "check s.toml", "not valid TOML", {"s.toml": "name: x\n"}),
+    Mistake("saved as Latin-1", SCENARIO_FILES, "check s.toml", "save it as UTF-8", {"s.toml": b'name = "x"\n# caf\xe9\n'}),
+    Mistake("an empty file", SCENARIO_FILES, "check s.toml", "missing", {"s.toml": ""}),
+    Mistake("extends a file that is not there", SCENARIO_FILES, "check s.toml", "no such file beside", {"s.toml": 'extends = "base.toml"\n'}),
+    Mistake("extends itself in a circle", SCENARIO_FILES, "check s.toml", "a loop", {"s.toml": 'extends = "t.toml"\n', "t.toml": 'extends = "s.toml"\n'}),
+    Mistake("extends a number", SCENARIO_FILES, "check s.toml", "is not a file name", {"s.toml": "extends = 4\n"}),
+    Mistake("the wrong thing opened", SCENARIO_FILES, "check picture.png", "is not UTF-8", {"picture.png": b"\x89PNG\r\n\x1a\n\x00\xff"}),
+    Mistake("an incident that is none", SCENARIO_KEYS, "check s.toml", "incidents", {"s.toml": SMALL + '\n[[incidents]]\nkind = "earthquake"\nstart = "1d"\n'}),
+    Mistake("an incident of a feature that is none", SCENARIO_KEYS, "check s.toml", "did you mean 'engagement'", {"s.toml": SMALL + '\n[[incidents]]\nkind = "feature_outage"\nfeature = "engagment"\nstart = "1d"\n'}),
+    Mistake("an incident that ends before it starts", SCENARIO_KEYS, "check s.toml", "end", {"s.toml": SMALL + '\n[[incidents]]\nkind = "bots"\nshare = 0.2\nstart = "1d"\nend = "12h"\n'}),
+    Mistake("an incident of an advertiser that is none", SCENARIO_KEYS, "check s.toml", "did you mean 'clean'", {"s.toml": SMALL + '\n[[incidents]]\nkind = "tracker_outage"\nadvertiser = "claen"\nstart = "1d"\n'}),
+    Mistake("a pair of fields that are none", SCENARIO_KEYS, "check s.toml --set 'monitoring.pairs=[[\"geo\",\"devise\"]]'", "'devise'", S),
+    Mistake("an exploration of a lever that is none", SCENARIO_KEYS, "check s.toml --set 'exploration={share=0.1,levers=[\"prize\"]}'", "price", S),
+    Mistake("no such run", RUNS, "report runs/nothing", "no such run directory"),
+    Mistake("a folder that is no run", RUNS, "report photos", "not a complete run", {"photos/a.jpg": "x"}),
+    Mistake("a run of an older version", RUNS, "report run", "format", run=True, damage=_manifest(format=1)),
+    Mistake("a manifest cut short", RUNS, "report run", "manifest.json", run=True, damage=lambda folder: (folder / "run/manifest.json").write_text('{"format": 3, "sce')),
+    Mistake("a table cut short", RUNS, "report run", "cannot be read", run=True, damage=_truncate("campaigns.parquet")),
+    Mistake("a table that is gone", RUNS, "monitor run", "missing", run=True, damage=lambda folder: (folder / "run/slices.parquet").unlink()),
+    Mistake("a table that is another", RUNS, "report run", "damaged", run=True, damage=lambda folder: shutil.copy(folder / "run/campaigns.parquet", folder / "run/timeline.parquet")),
+    Mistake("a run that was not counted by slice", RUNS, "monitor run", "no slices to watch", run=True, damage=lambda folder: _made(folder, WORLD, "w")),
+    Mistake("code that was not allowed", CODE, "check s.toml", "--allow-code", {"s.toml": SMALL.replace('"truthful"', '"mine:Policy"')}),
+    Mistake("a module that is not there", CODE, "check s.toml --allow-code", "mine", {"s.toml": SMALL.replace('"truthful"', '"mine:Policy"')}),
+    Mistake("a class that is not there", CODE, "check s.toml --allow-code", "Policy", {"s.toml": SMALL.replace('"truthful"', '"mine:Polcy"'), "mine.py": "class Policy: pass\n"}),
+    Mistake("a module that does not parse", CODE, "check s.toml --allow-code", "mine", {"s.toml": SMALL.replace('"truthful"', '"mine:P"'), "mine.py": "def f(:\n"}),
+    Mistake("a policy without a kernel", CODE, "run s.toml --allow-code", "bid", {"s.toml": SMALL.replace('"truthful"', '"mine:P"'), "mine.py": PLUGIN_HEAD + "class P(Policy):\n    pass\n"}),
+    Mistake("a kernel that raises", CODE, "run s.toml --allow-code", "boo", {
+        "s.toml": SMALL.replace('"truthful"', '"mine:P"'),
+        "mine.py": PLUGIN_HEAD + "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    raise ValueError('boo')\nclass P(Policy):\n    bid = bid\n",
+    }, code=3),
+    Mistake("a model that is not there", CODE, "run s.toml", "nope", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "nope" }')}),
+    Mistake("a model file of nonsense", CODE, "run s.toml", "model", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "m" }'), "m/model.txt": "tree\nnonsense\n"}),
+    Mistake("a log without payments", DATA, "audit log.csv", "payment", {"log.csv": "bid,price\n1,2\n"}),
+    Mistake("a log with words for numbers", DATA, "audit log.csv", "log.csv", {"log.csv": "bid,payment\n1,free\n2,3\n"}),
+    Mistake("a log that is empty", DATA, "audit log.csv", "log.csv", {"log.csv": ""}),
+    Mistake("a log that is not there", DATA, "audit log.csv", "no such", {}),
+    Mistake("a replay of a log without prices", DATA, "run s.toml", "market_price", {
+        "s.toml": 'name = "r"\nduration = "1d"\nmarket = { kind = "replay", path = "log.csv" }\n[campaigns.c]\nbudget = 1.0\npolicy = { name = "fixed_bid", bid_cpm = 5 }\n', "log.csv": "pctr,click\n0.1,0\n",
+    }),
+    Mistake("a replay of negative prices", DATA, "run s.toml", "market_price", {
+        "s.toml": 'name = "r"\nduration = "1d"\nmarket = { kind = "replay", path = "log.csv" }\n[campaigns.c]\nbudget = 1.0\npolicy = { name = "fixed_bid", bid_cpm = 5 }\n', "log.csv": "market_price,pctr,click\n-4,0.1,0\n",
+    }),
+    Mistake("cases that are not JSON", DATA, "validate --cases c.json", "not valid JSON", {"c.json": "{"}),
+    Mistake("cases without cases", DATA, "validate --cases c.json", "no list of cases", {"c.json": "[]"}),
+    Mistake("the disk is full: a picture", MACHINE, "sweep w.toml --vary requests=100,200 --replications 2 --workers 1 --plot /dev/full", "No space left", {"w.toml": WORLD}),
+    Mistake("the disk is full: Prometheus' file", MACHINE, "monitor run --prometheus /dev/full", "No space left", run=True),
+    Mistake("Prometheus' file over another", MACHINE, "monitor run --prometheus notes.txt", "did not write", {"notes.txt": "mine"}, run=True),
+    Mistake("a picture over a scenario", MACHINE, "compare w.toml --replications 2 --workers 1 --plot w.toml", "did not write", {"w.toml": WORLD}),
+    Mistake("a run where a file is in the way", MACHINE, "run s.toml --out notes.txt/run", "choose another place", {**S, "notes.txt": "mine"}),
+    Mistake("a page where no folder is", MACHINE, "report run --out nowhere/else/page.html/x", "page", {"nowhere/else/page.html": "mine"}, run=True),
+    Mistake("an extra that is not installed", MACHINE, "completion bash", "pip install 'bidsim[completion]'", damage=_without("shtab")),
+]  # fmt: skip
+if os.getuid():
+    OTHERS += [
+        Mistake("no permission to read a scenario", MACHINE, "run s.toml", "cannot be read", S, damage=lambda folder: (folder / "s.toml").chmod(0)),
+        Mistake("no permission to write", MACHINE, "run s.toml --out locked/run", "may write to", {**S, "locked/x": ""}, damage=lambda folder: (folder / "locked").chmod(0o500)),
+    ]
+
+MISTAKES = [
+    *(m for m in OTHERS if m.group in (COMMANDS, SCENARIO_FILES)),
+    *(
+        Mistake(
+            title,
+            SCENARIO_KEYS,
+            "check s.toml",
+            words,
+            {"s.toml": ("traffic = [600]\n" if new == "traffic = [600]" else "") + SMALL.replace(old, "" if new == "traffic = [600]" else new, 1)},
+            typed=new or f"(without) {old}",
+        )
+        for title, old, new, _, words in EDITS
+    ),
+    *(m for m in OTHERS if m.group not in (COMMANDS, SCENARIO_FILES)),
+]
+
+
+def _made(folder: Path, text: str, name: str) -> None:
+    """Put a run of another scenario in the place of the run."""
+    (folder / f"{name}.toml").write_text(text)
+    shutil.rmtree(folder / "run")
+    with redirect_stdout(StringIO()):
+        main(["run", str(folder / f"{name}.toml"), "--out", str(folder / "run")])
+
+
+def tried(mistake: Mistake, folder: Path, finished: Path) -> tuple[int, str]:
+    """Make the mistake in an empty folder; exit code and all that was said."""
+    import shlex  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    for name, text in (mistake.files or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    if mistake.run:
+        shutil.copytree(finished, folder / "run")
+    if mistake.damage:
+        mistake.damage(folder)
+    hidden = [p.name.removeprefix(".hide-") for p in folder.glob(".hide-*")]
+    before, kept = Path.cwd(), {name: sys.modules.get(name) for name in hidden}
+    told = StringIO()
+    os.chdir(folder)
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        with redirect_stderr(told), redirect_stdout(StringIO()):
+            code = main(shlex.split(mistake.command))
+    except SystemExit as stopped:  # argparse
+        code = int(stopped.code or 0)
+    finally:
+        os.chdir(before)
+        for name, module in kept.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
+        sys.path[:] = [p for p in sys.path if p != str(folder)]
+        for name in ("mine",):
+            sys.modules.pop(name, None)
+    return code, re.sub(r"(?s)^usage:.*?\n(?=bidsim)", "", told.getvalue()).replace(str(folder.resolve()), "<folder>").strip()
