@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numba
 import numpy as np
 
 from bidsim.core.kernel import kernel
@@ -41,10 +42,23 @@ def mix(z: np.uint64) -> np.uint64:
 
 
 @kernel()
+def _converted(a: int) -> np.uint64:
+    return np.uint64(a)
+
+
+def _wrapped(a: int) -> np.uint64:
+    """As compiled code converts: Python's own refuses negative numbers."""
+    return np.uint64(int(a) & 0xFFFF_FFFF_FFFF_FFFF)
+
+
+_word = _wrapped if numba.config.DISABLE_JIT else _converted
+
+
+@kernel()
 def draw(key: np.uint64, a: int, b: int, c: int) -> np.uint64:
     """64 random bits for up to three ids in a stream."""
-    z = mix(key + np.uint64(a) * _A + _B)
-    return mix((z ^ (np.uint64(b) * _B)) + np.uint64(c) * _C)
+    z = mix(key + _word(a) * _A + _B)
+    return mix((z ^ (_word(b) * _B)) + _word(c) * _C)
 
 
 @kernel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types as numba_types
@@ -26,9 +27,7 @@ _LARGEST = 700.0
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def float_bits(typing_context: Any, value: Any) -> Any:
-    """Bits of a float64 as int64."""
-
+def _float_bits(typing_context: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
 
@@ -36,13 +35,25 @@ def float_bits(typing_context: Any, value: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def bits_float(typing_context: Any, bits: Any) -> Any:
-    """Float64 of the bits of an int64."""
-
+def _bits_float(typing_context: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+def _float_bits_slowly(value: Any) -> Any:
+    return np.float64(value).view(np.int64)
+
+
+def _bits_float_slowly(bits: Any) -> Any:
+    return np.int64(bits).view(np.float64)
+
+
+float_bits = _float_bits_slowly if numba.config.DISABLE_JIT else _float_bits
+"""``float_bits(value) -> int``: bits of a float64 as int64."""
+bits_float = _bits_float_slowly if numba.config.DISABLE_JIT else _bits_float
+"""``bits_float(bits) -> float``: float64 of the bits of an int64."""
 
 
 @kernel(fastmath={"contract"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.core.units import DAY
+from bidsim.core.units import DAY, HOUR
 from bidsim.explain.drift import attribution_shift
 from bidsim.monitoring.signals import CONVERSIONS
 from bidsim.monitoring.table import missing_rates, score_bins, slice_table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bidsim.core.result import Result
     from bidsim.monitoring.monitor import Watch
+    from bidsim.monitoring.pages import Page, Sounded
 
 _ROWS, _HEAT, _SERIES, _LOG, _WORST, _FEATURES = 400, 48, 6, 200, 12, 8
 _FEWEST = 20.0
@@ -41,78 +42,89 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
 
     """
     first, last = watch.quiet, watch.cells.windows
-    length = watch.cells.window
-    table = slice_table(result, watch, first, last)
     return {
-        "run": {
-            "scenario": result.manifest["scenario"]["name"],
-            "seed": result.manifest["scenario"]["seed"],
-            "hash": result.manifest["scenario_hash"],
-            "windows": last,
-            "quiet": first,
-            "hours": length / 3_600_000_000,
-            "from": moment(first, length),
-            "slices": len(watch.slicing.slices),
-        },
+        "run": _run(result, watch),
         "open": len(watch.open),
-        "incidents": [
-            {
-                "headline": headline(page, watch),
-                "advice": advice(page),
-                "others": others(page, watch),
-                "kind": page.what,
-                "signal": page.signal.kind,
-                "slice": page.about.name,
-                "since": moment(page.since, length),
-                "noticed": moment(page.noticed, length),
-                "delay_windows": page.noticed - page.since,
-                "until": None if page.until is None else moment(page.until, length),
-                "multiplier": page.multiplier,
-                "low": page.low,
-                "high": page.high,
-                "evidence": page.evidence,
-                "alarms": len(page.alarms),
-            }
-            for page in watch.pages
-        ],
-        "signals": [
-            {
-                "signal": label(kind),
-                "slices": len(signal.slices),
-                "expected": _told(float(np.array(watch.detectors[kind].means)[:, 0].sum())) if kind == CONVERSIONS else None,
-                "came": _told(float(np.array(watch.detectors[kind].came)[:, 0].sum())) if kind == CONVERSIONS else None,
-                "overdispersion": _told(float(np.median(watch.detectors[kind].baseline.overdispersion))),
-                "threshold": watch.detectors[kind].threshold,
-                "alarms": sum(a.signal.kind == kind for page in watch.pages for a in page.alarms),
-                "open": len(watch.detectors[kind].open),
-            }
-            for kind, signal in watch.signals.items()
-        ],
+        "incidents": [_incident(page, watch) for page in watch.pages],
+        "signals": [_signal(kind, watch) for kind in watch.signals],
         "worst": [
             {"slice": w.name, "impressions": w.impressions, "predicted": w.predicted, "converted": w.converted, "ratio": w.ratio, "p_value": w.p_value}
             for w in worst_slices(result)[:_WORST]
         ],
-        "missing": [
-            {"feature": name, "quiet": _either(before[name]), "watched": _either(now)}
-            for before in [missing_rates(result, watch, 0, first)]
-            for name, now in missing_rates(result, watch, first, last).items()
-        ],
+        "missing": _missing(result, watch),
         "attributions": attribution_shift(result, _moment(watch))[:_FEATURES],
-        "slices": {name: [_told(v) if isinstance(v, float) else v for v in (column if isinstance(column, list) else column.tolist())] for name, column in table.items()},
-        "alarms": [
-            {
-                "window": noticed(a, watch),
-                "signal": label(a.signal.kind),
-                "slice": a.slice.name,
-                "since": moment(a.alarm.since, length),
-                "multiplier": a.alarm.multiplier,
-                "strength": a.alarm.strength,
-                "until": None if a.until is None else moment(a.until, length),
-                "incident": n + 1,
-            }
-            for n, page in enumerate(watch.pages)
-            for a in page.alarms
-        ],
+        "slices": {
+            name: [_told(v) if isinstance(v, float) else v for v in (column if isinstance(column, list) else column.tolist())]
+            for name, column in slice_table(result, watch, first, last).items()
+        },
+        "alarms": [_alarm(sounded, n + 1, watch) for n, page in enumerate(watch.pages) for sounded in page.alarms],
+    }
+
+
+def _run(result: Result, watch: Watch) -> dict[str, Any]:
+    return {
+        "scenario": result.manifest["scenario"]["name"],
+        "seed": result.manifest["scenario"]["seed"],
+        "hash": result.manifest["scenario_hash"],
+        "windows": watch.cells.windows,
+        "quiet": watch.quiet,
+        "hours": watch.cells.window / HOUR,
+        "from": moment(watch.quiet, watch.cells.window),
+        "slices": len(watch.slicing.slices),
+    }
+
+
+def _incident(page: Page, watch: Watch) -> dict[str, Any]:
+    length = watch.cells.window
+    return {
+        "headline": headline(page, watch),
+        "advice": advice(page),
+        "others": others(page, watch),
+        "kind": page.what,
+        "signal": page.signal.kind,
+        "slice": page.about.name,
+        "since": moment(page.since, length),
+        "noticed": moment(page.noticed, length),
+        "delay_windows": page.noticed - page.since,
+        "until": None if page.until is None else moment(page.until, length),
+        "multiplier": page.multiplier,
+        "low": page.low,
+        "high": page.high,
+        "evidence": page.evidence,
+        "alarms": len(page.alarms),
+    }
+
+
+def _signal(kind: str, watch: Watch) -> dict[str, Any]:
+    detector, counted = watch.detectors[kind], kind == CONVERSIONS
+    return {
+        "signal": label(kind),
+        "slices": len(watch.signals[kind].slices),
+        "expected": _told(float(np.array(detector.means)[:, 0].sum())) if counted else None,
+        "came": _told(float(np.array(detector.came)[:, 0].sum())) if counted else None,
+        "overdispersion": _told(float(np.median(detector.baseline.overdispersion))),
+        "threshold": detector.threshold,
+        "alarms": sum(a.signal.kind == kind for page in watch.pages for a in page.alarms),
+        "open": len(detector.open),
+    }
+
+
+def _missing(result: Result, watch: Watch) -> list[dict[str, Any]]:
+    before = missing_rates(result, watch, 0, watch.quiet)
+    return [{"feature": name, "quiet": _either(before[name]), "watched": _either(now)} for name, now in missing_rates(result, watch, watch.quiet, watch.cells.windows).items()]
+
+
+def _alarm(sounded: Sounded, incident: int, watch: Watch) -> dict[str, Any]:
+    length = watch.cells.window
+    return {
+        "window": noticed(sounded, watch),
+        "signal": label(sounded.signal.kind),
+        "slice": sounded.slice.name,
+        "since": moment(sounded.alarm.since, length),
+        "multiplier": sounded.alarm.multiplier,
+        "strength": sounded.alarm.strength,
+        "until": None if sounded.until is None else moment(sounded.until, length),
+        "incident": incident,
     }
 
 

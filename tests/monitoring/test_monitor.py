@@ -29,8 +29,8 @@ from bidsim.observers.slices import bin_edges, score_bin
 from bidsim.reports.monitoring import describe_watch, middle_of_bin, prometheus, render_watch, write_watch
 from bidsim.scenario.load import scenario_of
 from bidsim.watching import Looker, until
+from tests.browser import CHROMIUM, assert_opens
 from tests.conftest import ROOT, SCENARIOS
-from tests.reports.test_advertiser import CHROMIUM, _visited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -346,13 +346,7 @@ def test_page__in_a_browser_and_small(tmp_path: Path, quiet: bidsim.Result, many
     assert "<script" not in text
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the page is not opened in a browser")
-    plain = tmp_path / "plain.html"
-    plain.write_text("<!doctype html><title>x</title>")
-    browsers_own, _ = _visited(plain, tmp_path)
-    asked, opened = _visited(path, tmp_path)
-    assert "CONSOLE" not in opened.stderr
-    assert "</html>" in opened.stdout
-    assert asked - browsers_own == set()
+    assert_opens(path, tmp_path)
 
 
 def test_missing_rates__by_pandas(quiet: bidsim.Result, watch: Watch) -> None:

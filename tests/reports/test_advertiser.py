@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
-import subprocess
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,9 +21,9 @@ from bidsim.metrics.advertiser import account_of, headline
 from bidsim.reports.advertiser import page_name, render_advertiser, write_advertiser, write_advertisers
 from bidsim.reports.sentences import figure
 from bidsim.scenario.load import scenario_of
+from tests.browser import CHROMIUM, assert_opens
 from tests.reports import naive_page as naive
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = [f"shop-{k}" for k in range(13)]
 
 
@@ -351,24 +349,5 @@ def test_page__in_a_browser(which: str, request: pytest.FixtureRequest, tmp_path
     """No error on the console, and no request but for the page itself."""
     folder: Path = request.getfixturevalue(which)
     pages = [write_advertiser(load_result(folder), "shop-4", tmp_path / "p.html")] if which == "many" else sorted((folder / "run" / "advertisers").glob("*.html"))[:6]
-    plain = tmp_path / "plain.html"
-    plain.write_text("<!doctype html><title>x</title>")
-    browsers_own, _ = _visited(plain, tmp_path)
     for page in pages:
-        asked, found = _visited(page, tmp_path)
-        assert "CONSOLE" not in found.stderr
-        assert "</html>" in found.stdout
-        assert asked - browsers_own == set()
-
-
-def _visited(page: Path, folder: Path) -> tuple[set[str], subprocess.CompletedProcess[str]]:
-    """Open a page; what was asked of the network, the browser's own errands included."""
-    log = folder / "net.json"
-    found = subprocess.run(
-        [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-            "--disable-default-apps", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", f"--log-net-log={log}", "--dump-dom", page.resolve().as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    return {url.partition("?")[0] for url in re.findall(r'"url":"((?:http|ws|ftp)[a-z]*://[^"]*)"', log.read_text())}, found
+        assert_opens(page, tmp_path)

@@ -1,0 +1,88 @@
+"""Small worlds that touch most of the engine; run as a program, writes each one's tables."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bidsim
+from bidsim.core.registry import names
+from bidsim.scenario.load import scenario_of
+from tests.conftest import SMALL
+
+EAGER = {"click_rate": 0.8, "conversion_rate": 0.6, "buyers": 0.9, "delay": "20m"}
+INCIDENTS: list[dict[str, Any]] = [
+    {"kind": "feature_outage", "feature": "engagement", "start": "4h"},
+    {"kind": "traffic_shift", "to": {"geo": ["CA"]}, "share": 0.5, "start": "8h"},
+    {"kind": "price_shift", "factor": 2.0, "start": "12h", "end": "20h"},
+    {"kind": "bots", "share": 0.3, "clicks": 0.5, "start": "6h"},
+    {"kind": "tracker_outage", "advertiser": "clean", "share": 0.5, "start": "4h"},
+    {"kind": "late_labels", "delay": "3h", "start": "5h"},
+    {"kind": "conversion_drop", "left": 0.5, "start": "3h"},
+    {"kind": "faulty_model", "factor": 3.0, "start": "16h"},
+    {"kind": "budget_change", "advertiser": "bright", "factor": 2.0, "start": "9h"},
+    {"kind": "new_site", "site": "brand-new", "share": 0.2, "left": 0.5, "start": "7h"},
+]
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for key, value in changes.items():
+        base[key] = _laid_over(base.get(key, {}), value) if isinstance(value, dict) and isinstance(base.get(key, {}), dict) else value
+    return base
+
+
+def _market(requests: int, **changes: Any) -> dict[str, Any]:
+    base = tomllib.loads(SMALL)
+    common = {
+        "requests": requests,
+        "history": {"requests": 100},
+        "traffic": {"users": 40},
+        "products": {"soap": EAGER, "lamp": EAGER},
+        "log": {"wins": 10_000, "decisions": 10_000},
+    }
+    return _laid_over(_laid_over(base, common), changes)
+
+
+def _drawn(campaigns: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    base = {"name": "d", "requests": 70, "count": "exact", "duration": "1d", "values": {"kind": "independent"}, "market": {"kind": "distribution"}}
+    return _laid_over(base, {"campaigns": {f"c{k}": {"budget": 4.0, **one} for k, one in enumerate(campaigns)}, **changes})
+
+
+def worlds() -> dict[str, dict[str, Any]]:
+    """Worlds by name."""
+    found = {
+        "market": _market(180),
+        "positions, clicks, hold-out, exploration": _market(
+            120, auction={"format": "gsp", "positions": [1.0, 0.6], "charge": "click", "reserve_cpm": 0.1}, holdout={"share": 0.3}, exploration={"share": 0.6},
+            monitoring={"window": "6h", "rows": "all", "pairs": [["geo", "device"]]},
+        ),
+        "deadline": _market(90, deadline={"tmax": "100ms", "network": "40ms", "volume": 90_000}, seats={"main": {"internal_auction": True, "decision": {"fixed": "55ms", "workers": 2}}}),
+        "incidents": _market(150, incidents=INCIDENTS, monitoring={"window": "6h"}),
+    }  # fmt: skip
+    for name in names("auction"):
+        positions = {"positions": [1.0, 0.5]} if name in ("gsp", "vcg", "laddered") else {"soft_floor_cpm": 600} if name == "soft_floor" else {}
+        found[f"format {name}"] = _drawn([{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}], auction={"format": name, "reserve_cpm": 100, **positions})
+    for name in names("pacing"):
+        found[f"pacing {name}"] = _drawn([{"pacing": name, "policy": "truthful"}], auction={"format": "second_price"})
+    learners = ("learned_shading", "logistic_shading", "bandit", "thompson", "ucb", "exp_weights", "target_cpa", "target_roas", "value_maximiser", "rlb", "best_response")
+    for name in learners:
+        found[f"policy {name}"] = _drawn([{"policy": name}])
+    return found
+
+
+def tables(folder: Path) -> None:
+    """Run every world, and write its tables to ``folder/<number>.npz``."""
+    for k, world in enumerate(worlds().values()):
+        result = bidsim.run(scenario_of(world), progress=lambda stage, done, total: None)
+        flat = {f"{table}/{name}": np.asarray(values) for table, columns in result.tables.items() if table != "latency" for name, values in columns.items()}
+        np.savez(folder / f"{k}.npz", **flat)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # plain integers of 64 bits warn where they wrap
+    tables(Path(sys.argv[1]))
