@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -85,8 +85,7 @@ def tried(seed: int, files: int) -> tuple[Counter[str], list[tuple[int, str, byt
     """Try some files; how they ended, and those that ended badly."""
     dice, begun, ended, bad = random.Random(seed), texts(), Counter[str](), []
     signal.signal(signal.SIGALRM, _late)
-    with tempfile.TemporaryDirectory() as name:
-        os.chdir(name)
+    with tempfile.TemporaryDirectory() as name, chdir(name):
         path = Path("s.toml")
         for k in range(files):
             content = broken(dice.choice(begun), dice)
