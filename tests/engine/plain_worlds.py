@@ -16,6 +16,7 @@ from bidsim.scenario.load import scenario_of
 from tests.conftest import SMALL
 
 EAGER = {"click_rate": 0.8, "conversion_rate": 0.6, "buyers": 0.9, "delay": "20m"}
+_TOGETHER = 6
 INCIDENTS: list[dict[str, Any]] = [
     {"kind": "feature_outage", "feature": "engagement", "start": "4h"},
     {"kind": "traffic_shift", "to": {"geo": ["CA"]}, "share": 0.5, "start": "8h"},
@@ -67,11 +68,16 @@ def worlds() -> dict[str, dict[str, Any]]:
     for name in names("auction"):
         positions = {"positions": [1.0, 0.5]} if name in ("gsp", "vcg", "laddered") else {"soft_floor_cpm": 600} if name == "soft_floor" else {}
         found[f"format {name}"] = _drawn([{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}], auction={"format": name, "reserve_cpm": 100, **positions})
-    for name in names("pacing"):
-        found[f"pacing {name}"] = _drawn([{"pacing": name, "policy": "truthful"}], auction={"format": "second_price"})
-    learners = ("learned_shading", "logistic_shading", "bandit", "thompson", "ucb", "exp_weights", "target_cpa", "target_roas", "value_maximiser", "rlb", "best_response")
-    for name in learners:
-        found[f"policy {name}"] = _drawn([{"policy": name}])
+    found["pacers"] = _drawn([{"pacing": name, "policy": "truthful"} for name in names("pacing")], auction={"format": "second_price"})
+    told: dict[str, dict[str, Any]] = {"equilibrium": {"bidders": 3}, "ortb": {"c_cpm": 300.0, "form": 2}, "max_ecpc": {"max_ecpc": 0.5}, "fixed_bid": {"bid_cpm": 400.0}}
+    policies = [{"policy": {"name": name, **told.get(name, {})}} for name in names("policy")]
+    for k in range(0, len(policies), _TOGETHER):
+        found[f"policies from {names('policy')[k]} on"] = _drawn(policies[k : k + _TOGETHER])
+    found["values of types"] = _drawn([{}, {}], values={"kind": "types", "worth": {"c0": [1.0, 0.2], "c1": [0.3, 0.9]}})
+    found["values of AuctionGym"] = _drawn([{}, {}, {}], requests=15, values={"kind": "auctiongym", "participants": 2}, market={"kind": "none"})
+    found["prices of iPinYou"] = _market(60)
+    found["prices of iPinYou"]["market"] = {"kind": "ipinyou", "win_rate": 0.3}
+    found["a line for a model"] = _market(100, seats={"main": {"model": {"name": "logistic"}}}, history={"requests": 250})
     return found
 
 
