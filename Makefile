@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: demo test check docs gallery lock clean
+.PHONY: demo test check docs gallery coverage lock clean
 
 demo: .venv/.run-ready
 	$(PY) -m bidsim demo $(ARGS)
@@ -18,12 +18,19 @@ check: .venv/.dev-ready
 
 # the site, into build/site; warnings are errors
 docs: .venv/.dev-ready
-	$(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 # pages and pictures that are made by running bidsim: ten minutes
 gallery: .venv/.dev-ready
 	$(PY) docs/generate.py
 	$(PY) docs/gallery.py
+
+# lines of the package that the tests reach, kernels by the tests that run them as plain Python; slow
+coverage: .venv/.dev-ready
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -q -n 0 $(ARGS)
+	$(PY) -m coverage combine -q
+	$(PY) -m coverage report --skip-covered --sort=miss
 
 .venv/bin/python:
 	@sh setup/venv.sh "$(PYTHON)"

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("stopped; nothing was written")
+        _complain(f"stopped; {getattr(chosen, 'left_behind', 'nothing was written')}")
         return EXIT_RUN_FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

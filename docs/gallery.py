@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import StrMethodFormatter
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -17,11 +18,11 @@ import bidsim  # noqa: E402  (the checkout is not installed)
 from bidsim.experiments.sweep import sweep  # noqa: E402
 from bidsim.monitoring.monitor import monitor  # noqa: E402
 from bidsim.monitoring.words import headline  # noqa: E402
-from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, figure_of_two  # noqa: E402
+from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure  # noqa: E402
 from bidsim.scenario.shipped import shipped_scenarios  # noqa: E402
 
-_ROUND = 100.0
-"""Amounts from here on have no decimals."""
+_ROUND, _NEW = 100.0, 1e-6
+"""Amounts from here on have no decimals; shares below that are none."""
 PICTURES = ROOT / "docs" / "pictures" / "gallery"
 Drawn = tuple[Any, str]
 
@@ -71,8 +72,10 @@ def _quickstart(name: str) -> Drawn:
     axes.scatter(spend, worth, color=ACCENT, s=28)
     for campaign in rows.index:
         axes.annotate(campaign, (spend[campaign], worth[campaign]), fontsize=7, xytext=(4, 2), textcoords="offset points", color=INK)
-    top = float(max(spend.max(), worth.max()))
-    axes.plot([0, top], [0, top], color=SOFT, lw=1)
+    ends = [float(min(spend.min(), worth.min())), float(max(spend.max(), worth.max()))]
+    axes.loglog(ends, ends, color=SOFT, lw=1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("paid")
     axes.set_ylabel("expected worth of what was bought")
     lost = int((worth < spend).sum())
@@ -83,15 +86,12 @@ def _quickstart(name: str) -> Drawn:
 
 def _calibrated(name: str) -> Drawn:
     rows = _run(name).auctions
-    drawn, (left, right) = figure_of_two(7.2, 4.6)
+    drawn, axes = figure(7.2, 2.8)
     paid = rows["payment_nanos"] / 1e6
-    left.hist(paid.clip(upper=300), bins=60, color=ACCENT)
-    left.set_ylabel("impressions")
-    left.set_xlabel("price paid, CPM in the unit of the data set")
+    axes.hist(paid.clip(upper=300), bins=60, color=ACCENT)
+    axes.set_ylabel("impressions")
+    axes.set_xlabel("price paid, CPM in the unit of the data set (300 and more together)")
     seen = rows.groupby("user").size().value_counts(normalize=True).sort_index()
-    right.bar(seen.index[:10], seen.iloc[:10], color=SECOND)
-    right.set_xlabel("impressions of a user")
-    right.set_ylabel("part of users")
     cost = f"Half of the impressions cost {paid.median():.0f} or less, one in ten more than {paid.quantile(0.9):.0f}"
     return drawn, f"{cost}; {100 * seen.iloc[0]:.0f}% of the users who are reached see one impression. `python -m bench realism` says how far these are from what was published."
 
@@ -137,7 +137,7 @@ def _models(name: str) -> Drawn:
 
 
 def _slow(name: str) -> Drawn:
-    trees = ["30", "100", "300", "500"]
+    trees = ["30", "100", "200", "300", "500"]
     listed = []
     for count in trees:
         own = {"seats.main.model.trees": int(count)}
@@ -165,12 +165,14 @@ def _watched(name: str) -> Drawn:
     base, came = signal.base[:, s], signal.came[:, s] if signal.seen is None else signal.seen[:, s]
     level = came[: watch.quiet].sum() / max(base[: watch.quiet].sum(), 1e-12)
     days = np.arange(len(base)) * watch.cells.window / 8.64e10
-    axes.plot(days, came / np.maximum(base * level, 1e-12), color=ACCENT, lw=1.6)
-    axes.axhline(1.0, color=SOFT, lw=1)
+    # what was never there has no normal; its share is drawn
+    new = level < _NEW
+    axes.plot(days, came / np.maximum(base, 1e-12) * (100.0 if new else 1.0 / max(level, 1e-12)), color=ACCENT, lw=1.6)
+    axes.axhline(0.0 if new else 1.0, color=SOFT, lw=1)
     if page is not None:
         axes.axvspan(page.since * watch.cells.window / 8.64e10, (page.until or len(base)) * watch.cells.window / 8.64e10, color=SECOND, alpha=0.15, lw=0)
     axes.set_xlabel("day")
-    axes.set_ylabel(f"{signal.kind}, over normal")
+    axes.set_ylabel(f"{signal.kind}, %" if new else f"{signal.kind}, over normal")
     axes.set_title(signal.slices[s].name, loc="left", fontsize=9)
     quiet = f"It stays quiet: {watch.cells.windows - watch.quiet} windows, {len(signal.slices):,} slices, no alarm."
     return drawn, (f"{headline(page, watch)} (noticed in window {page.noticed - page.since + 1})" if page else quiet)

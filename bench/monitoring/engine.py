@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from bench.figures import Figure, Report
 from bidsim.experiments.run import run
 from bidsim.experiments.worlds import run_all, share_models
+from bidsim.monitoring.baseline import local_overdispersion
 from bidsim.monitoring.monitor import monitor
 from bidsim.monitoring.pages import BOTS, FEWER, LATE, MORE, OUTAGE, SHIFT, STUCK
+from bidsim.monitoring.signals import CONVERSIONS
 from bidsim.scenario.load import Scenario, load_scenario
 
 if TYPE_CHECKING:
@@ -72,8 +74,8 @@ def watched_run(scenario: Scenario, seed: int) -> dict[str, Any]:
     changed = Scenario(scenario.settings.model_copy(update={"seed": seed}), scenario.folder)
     result = run(changed, progress=lambda *told: None)
     watch = monitor(result)
-    baseline = watch.detectors["conversions"].baseline
-    by_kind = [float(baseline.overdispersion[baseline.family.kind == k][0]) for k in (0, 2)]
+    signal, kind = watch.signals[CONVERSIONS], watch.slicing.kind
+    by_kind = [local_overdispersion(signal.base[:, kind == k], signal.came[:, kind == k]) for k in (0, 2)]
     # a page that a false alarm opened just before counts from the first alarm that came with the incident
     noticed = [next((a.alarm.window for a in p.alarms if a.alarm.window >= _BEGUN), -1) for p in watch.pages]
     pages = [{"noticed": at, "what": p.what, "field": p.about.field, "name": p.about.name} for at, p in zip(noticed, watch.pages, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.figures import machine
+from bench.monitoring.worlds import LEARNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +53,7 @@ Windows are those of a run in which faults are planted at a known moment.
 ## At scale
 
 Windows drawn with the scatter that engine runs have (relative variance of a window's mean {values["overdispersion"]:.5f} for all slices together,
-{values["overdispersion_by_owner"]:.5f} by advertiser): 200,000 impressions and 4,000 conversions a window, {values["slices"]:,.0f} slices, learned from 120 windows.
+{values["overdispersion_by_owner"]:.5f} by advertiser): 200,000 impressions and 4,000 conversions a window, {values["slices"]:,.0f} slices, learned from {LEARNED} windows.
 
 | figure | value | goal |
 |---|---|---|

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CONVERSIONS, IMPRESSIONS = 4_000.0, 200_000.0
 """Of all traffic in a window."""
-LEARNED = 120
+LEARNED = 200
 """Quiet windows from which the baseline is learned."""
 _BLOCK = 500
 _HALF_LIFE, _GAP = 10.0, 6

@@ -20,6 +20,7 @@ def add(commands: Any) -> None:
         """bidsim report runs/quickstart-1a2b3c4d5e6f --open
         bidsim report runs/quickstart-1a2b3c4d5e6f --advertiser Softly --out softly.html""",
     )  # fmt: skip
+    parser.set_defaults(left_behind="pages that were finished are in their place, the others are as they were")
     parser.add_argument("run", type=Path, metavar="RUN", help=RUN_HELP)
     parser.add_argument("--advertiser", metavar="NAME", help="write this advertiser's page only")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write one page, of the whole run or of --advertiser; by default all pages go into the run directory")

@@ -46,7 +46,8 @@ def _scenarios(chosen: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     settings = load(chosen).settings
-    print(f"{chosen.scenario}: fine. {len(settings.campaigns)} campaigns, {len(settings.seats)} seats, {settings.requests:,} requests expected.")
+    counts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((len(settings.campaigns), "campaign"), (len(settings.seats), "seat")))
+    print(f"{chosen.scenario}: fine. {counts}, {settings.requests:,} requests expected.")
     return 0
 
 

@@ -95,6 +95,11 @@ def test_loop__conversions_are_credited_to_the_last_click_in_the_window(run_smal
         assert 0 < row.time_us - row.credit_time_us <= 7 * 86_400_000_000
     assert result.campaigns["conversions"].sum() == result.conversions["observed"].sum()
     assert result.campaigns["conversions_eventual"].sum() == len(result.conversions)
+    end = result.manifest["scenario"]["duration"]
+    rows = result.conversions
+    assert (rows["observed"] == ((rows["reported_us"] >= 0) & (rows["reported_us"] < end))).all()
+    assert (result.auctions.loc[result.auctions["converted"] == 0, "conversion_time_us"] == -1).all()
+    assert (result.auctions.loc[result.auctions["converted"] == 1, "conversion_time_us"] > 0).all()
 
 
 def test_loop__frequency_cap_holds_in_every_sliding_window(run_small: Callable[..., bidsim.Result]) -> None:

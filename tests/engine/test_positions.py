@@ -35,6 +35,8 @@ def test_single_item_formats__sell_one_position_after_the_other(pricing: str) ->
     for row in result.auctions.itertuples():
         won[row.request].append(row)
     assert {row.position for rows in won.values() for row in rows} == {0, 1, 2}
+    table = result.auctions
+    assert (table.loc[table["converted"] == 0, "conversion_time_us"] == -1).all()
     for request, rows in won.items():
         assert len({row.campaign for row in rows}) == len(rows)
         rival = rows[0].rival_nanos

@@ -82,7 +82,7 @@ def test_compare__one_campaign_alone() -> None:
 def test_compare__says_what_it_needs() -> None:
     with pytest.raises(UsageError, match="two scenarios"):
         compare([_world(0.6)])
-    with pytest.raises(UsageError, match="two replications"):
+    with pytest.raises(UsageError, match="two at least"):
         compare([_world(0.6), _world(0.7)], replications=1)
     with pytest.raises(UsageError, match="no such campaign"):
         compare([_world(0.6), _world(0.7)], campaign="d")
@@ -130,7 +130,7 @@ def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     ("extra", "message"),
-    [(["--replications", "1"], "two replications"), (["--workers", "0"], "at least one process"), (["--campaign", "d"], "no such campaign"), (["--seed", "-3"], "whole number")],
+    [(["--replications", "1"], "two at least"), (["--workers", "0"], "at least one process"), (["--campaign", "d"], "no such campaign"), (["--seed", "-3"], "whole number")],
 )
 def test_command__says_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str) -> None:
     assert main(["compare", str(small), *extra]) == 2
