@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -17,6 +18,8 @@ from bidsim.cli import main, make_parser, make_parsers
 from bidsim.interrupt import interruptible
 from bidsim.progress import terminal_progress
 from bidsim.reports.page import render_report
+from bidsim.scenario.load import load_scenario
+from bidsim.scenario.sources import parse_set
 from tests.conftest import ROOT, SMALL
 
 HEAVY = ("shap", "lightgbm", "matplotlib", "pandas", "pyarrow", "numba", "rich", "jinja2", "sklearn", "scipy")
@@ -48,8 +51,25 @@ def test_help__of_every_command_shows_examples_that_parse(one: str) -> None:
     for line in examples:
         words = shlex.split(line.strip().removeprefix('eval "$(').removesuffix(')"'))
         assert words[0] == "bidsim"
-        assert make_parser().parse_args(words[1:]).command
+        chosen = make_parser().parse_args(words[1:])
+        assert chosen.command
+        _assert_understood(chosen)
     assert max(map(len, told.splitlines())) <= 130
+
+
+def _assert_understood(chosen: argparse.Namespace) -> None:
+    """Every key and name that is typed is one of the scenario's."""
+    scenarios = getattr(chosen, "scenario", [])
+    for scenario in scenarios if isinstance(scenarios, list) else [scenarios]:
+        if str(scenario) == "my_scenario.toml":
+            continue
+        changes = [*getattr(chosen, "set", []), *getattr(chosen, "set_last", [])]
+        key, _, values = (getattr(chosen, "vary", None) or "=").partition("=")
+        for change in [changes, *([*changes, f"{key}={value}"] for value in values.split(",") if key)]:
+            settings = load_scenario(scenario, dict(parse_set(text) for text in change)).settings
+        assert getattr(chosen, "campaign", None) in (None, *settings.campaigns)
+    if getattr(chosen, "advertiser", None):
+        assert chosen.advertiser in {campaign.advertiser for campaign in load_scenario("quickstart").settings.campaigns.values()}
 
 
 def test_flags__mean_the_same_everywhere() -> None:

@@ -28,9 +28,9 @@ def add_command(commands: Any, name: str, text: str, command: Callable[[argparse
     return parser
 
 
-def add_scenario(parser: argparse.ArgumentParser, *, where: str = "") -> None:
+def add_scenario(parser: argparse.ArgumentParser) -> None:
     """Add ``SCENARIO``."""
-    parser.add_argument("scenario", type=Path, metavar="SCENARIO", help=SCENARIO_HELP + where)
+    parser.add_argument("scenario", type=Path, metavar="SCENARIO", help=SCENARIO_HELP)
 
 
 def add_changes(parser: argparse.ArgumentParser, where: str = "") -> None:

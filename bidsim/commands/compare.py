@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
         commands, "compare", "compare scenarios on the same seeds, with intervals", _compare,
         """bidsim compare tight_budgets my_scenario.toml --replications 40
         bidsim compare tight_budgets --set-last auction.format=first_price
-        bidsim compare tight_budgets --set-last campaigns.adaptive.budget=900 --campaign adaptive""",
+        bidsim compare tight_budgets --set-last campaigns.by-the-price.budget=90 --campaign by-the-price""",
     )  # fmt: skip
     parser.add_argument("scenario", type=Path, nargs="+", metavar="SCENARIO", help=SCENARIO_HELP + "; of two or more, each is compared with the first")
     parser.add_argument("--replications", type=int, default=20, metavar="N", help="worlds for each scenario (20)")

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands, "report", "write HTML pages about a run: of the whole, and of each advertiser", _report,
         """bidsim report runs/quickstart-1a2b3c4d5e6f --open
-        bidsim report runs/quickstart-1a2b3c4d5e6f --advertiser Softly --out softly.html""",
+        bidsim report runs/quickstart-1a2b3c4d5e6f --advertiser softly --out softly.html""",
     )  # fmt: skip
     parser.set_defaults(left_behind="pages that were finished are in their place, the others are as they were")
     parser.add_argument("run", type=Path, metavar="RUN", help=RUN_HELP)

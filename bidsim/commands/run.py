@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     run = add_command(
         commands, "run", "run a scenario and write a run directory", _run,
         """bidsim run tight_budgets --seed 7
-        bidsim run my_scenario.toml --set campaigns.softly-always-on.budget=500
+        bidsim run quickstart --set campaigns.softly-always-on.budget=500
         bidsim run my_scenario.toml --out runs/more-money --json
         bidsim run incidents/tracker_outage --watch""",
     )  # fmt: skip

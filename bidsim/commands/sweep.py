@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands, "sweep", "run a scenario at several values of one key", _sweep,
         """bidsim sweep slow_model --vary seats.main.model.trees=10,100,1000 --beside deadline.tmax=1h
-        bidsim sweep tight_budgets --vary campaigns.adaptive.budget=100,300,900 --replications 10""",
+        bidsim sweep tight_budgets --vary campaigns.by-the-price.budget=30,60,120 --replications 10""",
     )  # fmt: skip
     add_scenario(parser)
     parser.add_argument("--vary", required=True, metavar="KEY=V1,V2,...", help="the key and its values, such as seats.main.model.trees=10,100,1000")

@@ -106,7 +106,7 @@ class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
 
     def __init__(self, function: Any, file: str) -> None:
         super().__init__(function, file)
-        self._cache_path = str(Path(numba.config.CACHE_DIR) / _told(Path(file).resolve()).replace("/", "-"))
+        self._cache_path = str(Path(numba.config.CACHE_DIR) / _from_package(Path(file).resolve()).replace("/", "-"))
 
 
 @cache
@@ -146,12 +146,12 @@ def source_digest(file: Path) -> str:
             waiting.extend(_imported(current))
     digest = hashlib.sha256()
     for path in sorted(closure):
-        digest.update(_told(path).encode())
+        digest.update(_from_package(path).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _told(path: Path) -> str:
+def _from_package(path: Path) -> str:
     """Path of a source from the package on, or its name alone."""
     return path.relative_to(PACKAGE.parent).as_posix() if path.is_relative_to(PACKAGE.parent) else path.name
 
