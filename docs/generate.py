@@ -117,11 +117,6 @@ def _type(spec: dict[str, Any]) -> str:
     return ", ".join([kind, *bounds])
 
 
-def _done(mistake: Any) -> str:
-    """What was typed: the command, or the line of the scenario."""
-    return f"`{' '.join(mistake.typed.split())}`" if mistake.typed else f"`bidsim {mistake.command[:90]}`"
-
-
 def errors() -> str:
     """Every mistake of the catalogue and what is said about it."""
     from tests.catalogue import MISTAKES, tried  # noqa: PLC0415
@@ -146,7 +141,7 @@ def errors() -> str:
             place = folder / f"m{k}"
             place.mkdir()
             _, told = tried(mistake, place, folder / "run")
-            parts += ["", f"**{mistake.title[0].upper()}{mistake.title[1:]}** {_done(mistake)}", "", "```text", told, "```"]
+            parts += ["", f"**{mistake.title[0].upper()}{mistake.title[1:]}** `{mistake.done}`", "", "```text", told, "```"]
     return "\n".join(parts) + "\n"
 
 

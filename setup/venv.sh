@@ -4,7 +4,8 @@ set -eu
 python=$1
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    echo "error: bidsim needs Python 3.11 or newer; '$python' is $("$python" --version 2>&1 || echo missing)." >&2
+    found=$("$python" --version 2>/dev/null) || found=missing
+    echo "error: bidsim needs Python 3.11 or newer; '$python' is $found." >&2
     echo "Name another one: make demo PYTHON=/path/to/python3.11" >&2
     exit 2
 fi

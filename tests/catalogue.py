@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
+import subprocess
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bidsim.cli import main
-from tests.conftest import SMALL
+from tests.conftest import ROOT, SMALL
 from tests.scenario.test_broken import EDITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PLUGIN_HEAD = "import numba\nfrom bidsim.core.contracts import *\nfrom bidsim.core.kernel import kernel\n"
 WORLD = 'name = "w"\nrequests = 500\nduration = "1d"\nvalues = { kind = "independent" }\n[campaigns.c]\nbudget = 1e6\n'
@@ -33,13 +35,14 @@ class Mistake:
     Attributes:
         title: What was done.
         group: Where it stands on the page.
-        command: What is typed after ``bidsim``.
+        command: What is typed after ``bidsim``, or ``make ...``.
         words: What the message must hold.
         files: Files in the working directory, name -> text.
         run: Whether a finished run lies in ``run``.
         damage: What happens to the working directory first.
         typed: Lines of the scenario that matter, where the command says nothing.
         code: Exit code.
+        memory: Megabytes that are left, 0 for as many as there are.
 
     """
 
@@ -52,6 +55,12 @@ class Mistake:
     damage: Callable[[Path], object] | None = None
     typed: str = ""
     code: int = 2
+    memory: int = 0
+
+    @property
+    def done(self) -> str:
+        """What was typed."""
+        return " ".join((self.typed or (self.command if self.command.startswith("make ") else f"bidsim {self.command[:90]}")).split())
 
 
 def _manifest(**changes: object) -> Callable[[Path], object]:
@@ -69,6 +78,15 @@ def _truncate(name: str) -> Callable[[Path], object]:
 def _without(module: str) -> Callable[[Path], object]:
     """Nothing to do on disk; the runner hides the module."""
     return lambda folder: (folder / f".hide-{module}").touch()
+
+
+def _python(checks: str) -> dict[str, str | bytes]:
+    """Something that answers as an interpreter would to what set-up asks."""
+    return {"python3.9": f'#!/bin/sh\ncase "$*" in {checks} esac\n'}
+
+
+def _executable(folder: Path) -> None:
+    (folder / "python3.9").chmod(0o755)
 
 
 S = {"s.toml": SMALL}
@@ -161,6 +179,10 @@ OTHERS = [
     Mistake("a picture over a scenario", MACHINE, "compare w.toml --replications 2 --workers 1 --plot w.toml", "did not write", {"w.toml": WORLD}),
     Mistake("a run where a file is in the way", MACHINE, "run s.toml --out notes.txt/run", "choose another place", {**S, "notes.txt": "mine"}),
     Mistake("a page where no folder is", MACHINE, "report run --out nowhere/else/page.html/x", "page", {"nowhere/else/page.html": "mine"}, run=True),
+    Mistake("out of memory", MACHINE, "run s.toml --set requests=1_000_000 --set log.decisions=1_000_000_000", "lower traffic.users, log.wins or log.decisions", S, code=3, memory=100),
+    Mistake("a Python that is too old", MACHINE, "make demo PYTHON=./python3.9", "needs Python 3.11 or newer", _python("--version) echo Python 3.9.2;; *) exit 1;;"), damage=_executable),
+    Mistake("a Python that is not there", MACHINE, "make demo PYTHON=./python3.99", "missing"),
+    Mistake("a system without OpenMP", MACHINE, "make demo PYTHON=./python3.9", "apt-get install libgomp1", _python("*ctypes*) exit 1;; *) exit 0;;"), damage=_executable),
     Mistake("an extra that is not installed", MACHINE, "completion bash", "pip install 'bidsim[completion]'", damage=_without("shtab")),
 ]  # fmt: skip
 if os.getuid():
@@ -194,6 +216,29 @@ def _made(folder: Path, text: str, name: str) -> None:
         main(["run", str(folder / f"{name}.toml"), "--out", str(folder / "run")])
 
 
+@contextmanager
+def _little_memory(megabytes: int) -> Iterator[None]:
+    """Leave the process no more than so much beyond what it has, 0 for as much as there is."""
+    if not megabytes:
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + megabytes * 2**20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _set_up(folder: Path, python: str) -> tuple[int, str]:
+    """Run the first step of set-up with another interpreter."""
+    done = subprocess.run(["sh", str(ROOT / "setup/venv.sh"), python], cwd=folder, capture_output=True, text=True, check=False)
+    assert not done.stdout
+    assert not (folder / ".venv").exists()
+    return done.returncode, done.stderr.strip()
+
+
 def tried(mistake: Mistake, folder: Path, finished: Path) -> tuple[int, str]:
     """Make the mistake in an empty folder; exit code and all that was said."""
     import shlex  # noqa: PLC0415
@@ -206,13 +251,15 @@ def tried(mistake: Mistake, folder: Path, finished: Path) -> tuple[int, str]:
         shutil.copytree(finished, folder / "run")
     if mistake.damage:
         mistake.damage(folder)
+    if mistake.command.startswith("make "):
+        return _set_up(folder, mistake.command.partition("PYTHON=")[2])
     hidden = [p.name.removeprefix(".hide-") for p in folder.glob(".hide-*")]
     before, kept = Path.cwd(), {name: sys.modules.get(name) for name in hidden}
     told = StringIO()
     os.chdir(folder)
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
-        with redirect_stderr(told), redirect_stdout(StringIO()):
+        with _little_memory(mistake.memory), redirect_stderr(told), redirect_stdout(StringIO()):
             code = main(shlex.split(mistake.command))
     except SystemExit as stopped:  # argparse
         code = int(stopped.code or 0)

@@ -22,12 +22,20 @@ def first_price(bids: list[int], reserves: list[int], ties: list[int]) -> tuple[
     return (order[0], bids[order[0]]) if order else (-1, 0)
 
 
-def second_price(bids: list[int], reserves: list[int], ties: list[int]) -> tuple[int, int]:
+def second_price(bids: list[int], reserves: list[int], ties: list[int], increment: int = 0) -> tuple[int, int]:
     """Winner (or -1) and payment."""
     order = rank(bids, reserves, ties)
     if not order:
         return -1, 0
-    return order[0], max([reserves[order[0]]] + [bids[k] for k in order[1:2]])
+    return order[0], max([reserves[order[0]]] + [min(bids[k] + increment, bids[order[0]]) for k in order[1:2]])
+
+
+def soft_floor(bids: list[int], reserves: list[int], ties: list[int], floor: int) -> tuple[int, int]:
+    """Winner (or -1) and payment."""
+    winner, payment = second_price(bids, reserves, ties)
+    if winner < 0 or bids[winner] < floor:
+        return first_price(bids, reserves, ties)
+    return winner, max(floor, payment)
 
 
 def rank_scores(bids: list[int], reserves: list[int], ties: list[int], quality: list[float]) -> list[int]:

@@ -32,6 +32,12 @@ def _clear_positions(name: str, entries: list[tuple[int, int]], ties: list[int],
 
 
 JOINT = [name for name in FORMATS if find("auction", name).joint]
+
+
+def test_joint_formats__are_those_that_sell_all_positions_at_once() -> None:
+    assert set(JOINT) == {"gsp", "vcg", "laddered"}
+
+
 positioned = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10), st.sampled_from([0.25, 0.5, 1.0])), min_size=1, max_size=6)
 
 
@@ -72,6 +78,49 @@ def test_learned_reserve__finds_the_monopoly_price_of_uniform_bids() -> None:
         plugin.clear(ref(book), 2, 1, numbers, ref(outcome))
         plugin.learn(ref(book), 2, 1, numbers, ref(outcome))
     assert numbers[0] == pytest.approx(5e8, rel=0.06)
+
+
+single = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30)), min_size=1, max_size=6)
+
+
+def _cleared(name: str, params: dict[str, Any], entries: list[tuple[int, int]], ties: list[int]) -> tuple[int, int]:
+    plugin: Any = find("auction", name)
+    book, outcome = empty_book(len(entries)), empty_outcome(len(entries), 1)
+    for k, (bid, reserve) in enumerate(entries):
+        book.bid[k], book.reserve[k], book.tie[k] = bid, reserve, ties[k]
+    plugin.clear(ref(book), len(entries), 1, np.array([*plugin.numbers(plugin.Params(**params)), 0.0]), ref(outcome))
+    return int(outcome.winner[0]), int(outcome.payment[0])
+
+
+@settings(max_examples=300)
+@given(single, st.sampled_from([0, 1, 5]), st.randoms(use_true_random=False))
+def test_single_item_formats__agree_with_their_naive_twins(entries: list[tuple[int, int]], increment: int, dice: Any) -> None:
+    bids, reserves = [b for b, _ in entries], [r for _, r in entries]
+    ties = dice.sample(range(1, 100), len(entries))
+    assert _cleared("first_price", {}, entries, ties) == naive.first_price(bids, reserves, ties)
+    assert _cleared("learned_reserve", {}, entries, ties) == naive.second_price(bids, reserves, ties)
+    assert _cleared("second_price", {"increment_cpm": increment / 1e6}, entries, ties) == naive.second_price(bids, reserves, ties, increment)
+    assert _cleared("soft_floor", {"soft_floor_cpm": 20 / 1e6}, entries, ties) == naive.soft_floor(bids, reserves, ties, 20)
+
+
+def test_learned_reserve__is_the_best_price_of_the_grid_for_all_bids_so_far() -> None:
+    plugin: Any = find("auction", "learned_reserve")
+    numbers = np.array([*plugin.numbers(plugin.Params(every=40)), 0.0])
+    dice, bids, reserve = np.random.default_rng(5), [], 0
+    book, outcome = empty_book(3), empty_outcome(3, 1)
+    for t in range(1, 201):
+        book.bid[:] = np.floor(np.exp(dice.normal(13, 1, 3))) * (dice.random(3) < 0.8)
+        book.reserve[:], own = 1_000_000, book.bid.tolist()
+        plugin.clear(ref(book), 3, 1, numbers, ref(outcome))
+        assert (int(outcome.winner[0]), int(outcome.payment[0])) == naive.second_price(own, [max(1_000_000, reserve)] * 3, [0, 0, 0])
+        plugin.learn(ref(book), 3, 1, numbers, ref(outcome))
+        bids += [b for b in own if b > 0]
+        if t % 40 == 0:
+            grid = [2 ** (10 + b / 16) for b in range(16 * 36)]
+            stepped = [max(g for g in grid[:400] if g <= bid or g == grid[0]) for bid in bids]
+            reserve = int(max(reversed(grid), key=lambda g: g * sum(s >= g for s in stepped)))
+        assert int(numbers[0]) == reserve
+    assert reserve > 1_000
 
 
 def clear(name: str, entries: list[tuple[int, int]], ties: list[int] | None = None) -> tuple[int, int, list[int]]:

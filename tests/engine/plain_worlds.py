@@ -1,7 +1,13 @@
-"""Small worlds that touch most of the engine; run as a program, writes each one's tables."""
+"""Small worlds that touch most of the engine.
+
+``python -m tests.engine.plain_worlds FOLDER`` writes each one's tables; ``python -m tests.engine.plain_worlds keep`` writes the figures that
+later versions are held to, which is right only where results were meant to change.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import tomllib
 import warnings
@@ -17,6 +23,7 @@ from tests.conftest import SMALL
 
 EAGER = {"click_rate": 0.8, "conversion_rate": 0.6, "buyers": 0.9, "delay": "20m"}
 _TOGETHER = 6
+FIGURES = Path(__file__).with_name("figures.json")
 INCIDENTS: list[dict[str, Any]] = [
     {"kind": "feature_outage", "feature": "engagement", "start": "4h"},
     {"kind": "traffic_shift", "to": {"geo": ["CA"]}, "share": 0.5, "start": "8h"},
@@ -67,12 +74,22 @@ def worlds() -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     for name in names("auction"):
         positions = {"positions": [1.0, 0.5]} if name in ("gsp", "vcg", "laddered") else {"soft_floor_cpm": 600} if name == "soft_floor" else {}
-        found[f"format {name}"] = _drawn([{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}], auction={"format": name, "reserve_cpm": 100, **positions})
+        found[f"format {name}"] = _drawn(
+            [{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}], auction={"format": name, "reserve_cpm": 100, "fee": 0.07, **positions}
+        )
     found["pacers"] = _drawn([{"pacing": name, "policy": "truthful"} for name in names("pacing")], auction={"format": "second_price"})
     told: dict[str, dict[str, Any]] = {"equilibrium": {"bidders": 3}, "ortb": {"c_cpm": 300.0, "form": 2}, "max_ecpc": {"max_ecpc": 0.5}, "fixed_bid": {"bid_cpm": 400.0}}
     policies = [{"policy": {"name": name, **told.get(name, {})}} for name in names("policy")]
     for k in range(0, len(policies), _TOGETHER):
         found[f"policies from {names('policy')[k]} on"] = _drawn(policies[k : k + _TOGETHER])
+    found["drawn, by click"] = _drawn(
+        [{"policy": "truthful"}, {"policy": "truthful"}, {"policy": "truthful"}],
+        values={"kind": "independent", "quality": {"c0": 0.5, "c1": 0.8}}, auction={"format": "gsp", "charge": "click", "positions": [1.0, 0.5], "reserve_cpm": 100, "fee": 0.1},
+    )  # fmt: skip
+    found["positions in turn"] = _drawn([{"policy": "truthful"}] * 4, auction={"format": "second_price", "positions": [1.0, 0.6, 0.25], "fee": 0.2}, log={"landscape_every": 3})
+    for who in ("some", "poisson", "rotate"):
+        values = {"kind": "independent", "participants": who, "count": 2, "noise": 0.1, "common": who == "poisson", "distribution": {"type": "lognormal"}}
+        found[f"participants {who}"] = _drawn([{"policy": "truthful"}] * 4, values=values)
     found["values of types"] = _drawn([{}, {}], values={"kind": "types", "worth": {"c0": [1.0, 0.2], "c1": [0.3, 0.9]}})
     found["values of AuctionGym"] = _drawn([{}, {}, {}], requests=15, values={"kind": "auctiongym", "participants": 2}, market={"kind": "none"})
     found["prices of iPinYou"] = _market(60)
@@ -81,14 +98,34 @@ def worlds() -> dict[str, dict[str, Any]]:
     return found
 
 
+def columns_of(world: dict[str, Any]) -> dict[str, Any]:
+    """Run a world: all columns of its tables but measured times, by ``table/column``."""
+    result = bidsim.run(scenario_of(world), progress=lambda stage, done, total: None)
+    return {f"{table}/{name}": np.asarray(values) for table, columns in result.tables.items() if table != "latency" for name, values in columns.items()}
+
+
 def tables(folder: Path) -> None:
     """Run every world, and write its tables to ``folder/<number>.npz``."""
     for k, world in enumerate(worlds().values()):
-        result = bidsim.run(scenario_of(world), progress=lambda stage, done, total: None)
-        flat = {f"{table}/{name}": np.asarray(values) for table, columns in result.tables.items() if table != "latency" for name, values in columns.items()}
-        np.savez(folder / f"{k}.npz", **flat)
+        np.savez(folder / f"{k}.npz", **columns_of(world))
+
+
+def figures(world: dict[str, Any]) -> dict[str, Any]:
+    """A run in few figures: by table a digest of all that is no fraction, by column of fractions a sum in which every row has its own weight."""
+    exact: dict[str, Any] = {}
+    sums: dict[str, float] = {}
+    for column, values in columns_of(world).items():
+        if values.dtype.kind == "f":
+            known = np.nan_to_num(values.ravel().astype(np.float64))
+            sums[column] = float(f"{(known * (1 + np.arange(known.size) % 7)).sum():.12g}")
+        else:
+            exact.setdefault(column.split("/")[0], hashlib.sha256()).update(repr((column, values.tolist())).encode())
+    return {"exact": {table: digest.hexdigest()[:16] for table, digest in exact.items()}, "sums": {column: total for column, total in sums.items() if total}}
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # plain integers of 64 bits warn where they wrap
-    tables(Path(sys.argv[1]))
+    if sys.argv[1] == "keep":
+        FIGURES.write_text(json.dumps({name: figures(world) for name, world in worlds().items()}, indent=1) + "\n")
+    else:
+        tables(Path(sys.argv[1]))
