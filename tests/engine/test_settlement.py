@@ -252,7 +252,7 @@ def test_holdout__users_are_those_who_would_have_won() -> None:
     assert sum(row["ghost_wins"] for row in seen.campaigns.values()) >= sum(row["held_out_users"] for row in table)
 
 
-@pytest.mark.parametrize("name", ["market", "format gsp"])
+@pytest.mark.parametrize("name", ["market", "format gsp", POSITIONS])
 def test_samples__are_by_the_dice_of_the_request(name: str) -> None:
     """A smaller log is the larger one without the requests whose dice say so: wins and decisions by dice of their own."""
     seen = world(name)
