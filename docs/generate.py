@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from contextlib import redirect_stdout
@@ -14,10 +15,13 @@ sys.path.insert(0, str(ROOT))
 
 from bidsim.cli import main, make_parsers  # noqa: E402  (the checkout is not installed)
 from bidsim.core.registry import find, names  # noqa: E402
+from bidsim.core.units import format_duration  # noqa: E402
+from bidsim.scenario.model import AuctionSettings  # noqa: E402
 from bidsim.scenario.schema import scenario_schema  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
 _MOST_TYPES = 4
+_DURATION = "us|ms|s|m|h|d|w"
 FAMILIES = {"policy": "Policies", "pacing": "Pacers", "auction": "Auction formats", "market": "Markets", "values": "Values", "model": "Models"}
 
 
@@ -66,7 +70,10 @@ def _table(title: str, schema: dict[str, Any], defs: dict[str, Any]) -> list[str
     parts = [f"## {title}" if title != "(top)" else "## At the top", "", *([*_header(), *plain] if plain else [])]
     for name, inner_schema in sections:
         parts += ["", f"## `{name}`", "", inner_schema.get("description", ""), "", *_header(), *_rows("", inner_schema, defs, set())]
-    return parts
+    auction = AuctionSettings.model_json_schema()
+    kept = {key: spec for key, spec in auction["properties"].items() if key != "params"}
+    parts += ["", "## `[auction]`", "", "How impressions are sold; beside these keys stand those of the [format](#auction-formats).", "", *_header()]
+    return [*parts, *_rows("", {"properties": kept}, auction.get("$defs", {}), set())]
 
 
 def _resolved(spec: dict[str, Any], defs: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -95,6 +102,8 @@ def _rows(prefix: str, schema: dict[str, Any], defs: dict[str, Any], seen: set[s
 
 def _row(key: str, spec: dict[str, Any]) -> str:
     default = spec.get("default")
+    if isinstance(default, int) and _DURATION in str(spec):
+        default = format_duration(default)
     shown = "" if default is None or (isinstance(default, dict | list) and default) else f"`{default}`".replace("True", "true").replace("False", "false")
     meaning = " ".join(str(spec.get("description", "")).split()).replace("|", "\\|").replace("<", "&lt;").replace("``", "`")
     return f"| `{key}` | {_type(spec)} | {shown} | {meaning} |"
@@ -145,9 +154,26 @@ def errors() -> str:
     return "\n".join(parts) + "\n"
 
 
+def examples() -> None:
+    """Put the files of ``docs/examples/`` into the pages that show them."""
+    for page in (ROOT / "docs/howto").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(with_examples(text), encoding="utf-8")
+
+
+def with_examples(text: str) -> str:
+    """The text of a page with each marked block as its file is now."""
+
+    def block(found: re.Match[str]) -> str:
+        return f"<!-- {found[1]} -->\n```python\n{(ROOT / found[1]).read_text(encoding='utf-8')}```\n"
+
+    return re.sub(r"<!-- (docs/examples/\w+\.py) -->\n```python\n.*?^```\n", block, text, flags=re.DOTALL | re.MULTILINE)
+
+
 PAGES = {"command-line.md": command_line, "scenario.md": scenario_keys, "errors.md": errors}
 
 if __name__ == "__main__":
+    examples()
     for file, make in PAGES.items():
         (REFERENCE / file).write_text(make(), encoding="utf-8")
         print(f"wrote docs/reference/{file}")

@@ -35,7 +35,7 @@ _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """A finished run.
 
@@ -55,6 +55,12 @@ class Result:
     folder: Path | None = None
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
     _codes: dict[tuple[str, str], tuple[list[str], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        """Say what it holds, in two lines."""
+        where = f" in {self.folder}" if self.folder is not None else ""
+        rows = ", ".join(f"{name} ({len(next(iter(columns.values()), ()))})" for name, columns in self.tables.items())
+        return f"<Result of {self.summary.get('scenario', 'a run')}{where}: {self.manifest.get('requests', 0):,} requests;\n tables and rows: {rows}>"
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table as a pandas DataFrame.

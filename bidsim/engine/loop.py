@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
+from bidsim.core.reasons import BUDGET
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
 from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOLD, USERS, begin_stamps, drop_late, end_stamps, stamp
 from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, is_free, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
@@ -183,7 +184,8 @@ def _count_offers(sim: Simulated, bucket: int, count: int) -> None:
     for k in range(count):
         campaign = sim.scratch.offers.campaign[k]
         timeline.count(sim.counters.timeline, campaign, bucket, timeline.ELIGIBLE, 1)
-        if sim.scratch.offers.bid[k] > 0:
+        # what the last of the money could not have won is no bid
+        if sim.scratch.offers.bid[k] > 0 and sim.scratch.reason[k] != BUDGET:
             timeline.count(sim.counters.timeline, campaign, bucket, timeline.BIDS, 1)
 
 

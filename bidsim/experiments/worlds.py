@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bidsim.core.errors import BidsimError
@@ -18,7 +20,6 @@ from bidsim.scenario.model import ScenarioSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from bidsim.scenario.load import Scenario
 
@@ -43,6 +44,7 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
         BidsimError: Workers keep dying.
 
     """
+    _refuse_unguarded_script()
     done: dict[int, T] = {}
     count = min(workers or os.cpu_count() or 1, len(jobs))
     if count == 1:
@@ -60,7 +62,22 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
             return [done[k] for k in range(len(jobs))]
         except BrokenProcessPool:
             continue
-    raise BidsimError(f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with --workers 1")
+    raise BidsimError(f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker (--workers 1, workers=1)")
+
+
+def _refuse_unguarded_script() -> None:
+    """Workers read the script that started them once more; say so where that would start it all again.
+
+    Raises:
+        BidsimError: The script is no file, or has no part that only the first process runs.
+
+    """
+    script = sys.modules.get("__main__")
+    file = getattr(script, "__file__", None)
+    if file is None or getattr(script, "__spec__", None) is not None:
+        return
+    if not Path(file).is_file() or "__name__" not in Path(file).read_text(encoding="utf-8", errors="replace"):
+        raise BidsimError(f"{Path(file).name}: worker processes read this script again, so put what it does under 'if __name__ == \"__main__\":' in a file, or ask for workers=1")
 
 
 def share_models(scenarios: Sequence[Scenario], folder: Path, seed: int) -> list[Scenario]:

@@ -59,6 +59,7 @@ def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
             "hash": result.manifest["scenario_hash"],
             "days": result.manifest["scenario"]["duration"] / DAY,
             "charge": charge,
+            "incidents": len(result.manifest["scenario"]["incidents"]),
             "window_days": result.manifest["scenario"]["attribution"]["window"] / DAY,
         },
         "headline": facts,

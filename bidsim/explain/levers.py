@@ -165,7 +165,8 @@ def _better(lever: Lever, beliefs: Sequence[Belief], own: Sequence[Estimate | No
     """The direction that brings more conversions, with the other one behind it."""
     found = []
     for belief, estimate, action in zip(beliefs, own, (lever.action, -lever.action), strict=True):
-        silence = None if belief.speaks else f"with {100 * belief.false_sign:.0f}% probability even the direction is wrong"
+        believed, feared = ("more", "fewer") if belief.mean >= 0 else ("fewer", "more")
+        silence = None if belief.speaks else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it brings {feared} conversions and not {believed}"
         if silence is None and belief.mean <= 0:
             silence = "it brings fewer conversions"
         change = math.expm1(action) if lever.name == "price" else action

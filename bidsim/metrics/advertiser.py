@@ -85,6 +85,7 @@ def headline(account: Account) -> dict[str, Any]:
     halves = _halves(account)
     return {
         **_figures(account.total("payment_nanos"), account.total("conversions"), account.total("sales_nanos"), _sales_spread(account)),
+        "conversions_eventual": account.total("conversions_eventual"),
         "incremental": _incremental(account),
         **halves,
     }

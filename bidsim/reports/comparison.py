@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, short, svg
 from bidsim.reports.files import write_marked
-from bidsim.reports.terminal import printable
+from bidsim.reports.terminal import print_fitting, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def print_comparison(base: str, differences: Sequence[Any], replications: int, p
         saves = "-" if one.pairing is None else f"{one.pairing:,.1f}x"
         low, high = one.interval.low, one.interval.high
         table.add_row(Text(short(name, 40)), one.metric, f"{one.base:,.2f}", f"{one.other:,.2f}", f"{one.interval.value:+,.3f}", f"{low:+,.3f} .. {high:+,.3f}", told, saves)
-    console.print(table)
+    print_fitting(console, table, "pairing saves", "first", "this")
 
 
 def _words(one: Any) -> str:

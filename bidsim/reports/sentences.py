@@ -53,6 +53,11 @@ def headline_words(content: dict[str, Any]) -> list[str]:
     """How the halves differ, and what the ads caused."""
     facts = content["headline"]
     told = []
+    late = facts["conversions_eventual"] - round(facts["conversions"]["value"])
+    if late > 0 and not content["run"]["incidents"]:
+        whole = facts["conversions_eventual"]
+        cpa = figure(facts["spend"] / whole, "money")
+        told.append(f"Conversions are those reported by the end of the run. {late:,} more come later from the same ads, {whole:,} in all: a CPA of {cpa}.")
     before, after = facts["preceding"]["cpa"], facts["latest"]["cpa"]
     if before and after:
         apart = after["low"] > before["high"] or after["high"] < before["low"]
@@ -90,4 +95,5 @@ def trust_words(content: dict[str, Any]) -> list[str]:
         return [f"Too few conversions to say: {seen}."]
     ratio = trust["over_observed"]
     verdict = "no more than chance explains" if ratio["low"] <= 1 <= ratio["high"] else "too many" if ratio["value"] > 1 else "too few"
-    return [f"Of {seen} the model predicted {figure(trust['predicted'], 'short')}: {figure(ratio['value'], 'short')} times as many ({between(ratio, 'short')}), {verdict}."]
+    times = f"{figure(ratio['value'], 'short')} times as many ({between(ratio, 'short')})"
+    return [f"{seen[0].upper()}{seen[1:]}; the model predicted {figure(trust['predicted'], 'short')}, {times}: {verdict}."]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure_of_two, short, svg
-from bidsim.reports.terminal import printable
+from bidsim.reports.terminal import print_fitting, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         if one.beside:
             row += [_both(one.beside["surplus"]), _both(one.lost["surplus"]), f"{one.lost['wins'].value:,.0f}"]
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    print_fitting(console, table, "AUC", "too late", "wins lost", "wins")
     best = max(points, key=lambda p: p.figures["surplus"].value)
     console.print(f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}", markup=False)
     if best.beside:

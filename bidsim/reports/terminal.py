@@ -22,6 +22,7 @@ _LOSS_LABELS = {
 }  # fmt: skip
 _PIPE_WIDTH = 170
 _ONE_TABLE = 116
+_WIDEST = 10_000
 _LOSS_HEADING = "most opportunities lost to\n(of requests targeted)"
 Column = tuple[str, Callable[[dict[str, Any]], str]]
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -47,6 +48,32 @@ def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest
     for name, row in campaigns.items():
         table.add_row(Text(printable(name)), *(show(row) for _, show in columns))
     return table
+
+
+def print_fitting(console: Console, table: Table, *dispensable: str) -> None:
+    """Print a table without those columns that the terminal has no room for, the most dispensable first; figures are never cut."""
+
+    def needed() -> int:
+        return console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+
+    for heading in dispensable:
+        if needed() <= console.width:
+            break
+        table = _without(table, heading)
+    # what is wider still, the terminal goes on with in the next line
+    console.width, before = max(console.width, needed()), console.width
+    console.print(table)
+    console.width = before
+
+
+def _without(table: Table, heading: str) -> Table:
+    kept = [column for column in table.columns if column.header != heading]
+    found = Table(box=table.box, header_style=table.header_style, pad_edge=table.pad_edge)
+    for column in kept:
+        found.add_column(column.header, justify=column.justify, no_wrap=column.no_wrap, overflow=column.overflow, max_width=column.max_width)
+    for row in zip(*(column.cells for column in kept), strict=True):
+        found.add_row(*row)
+    return found
 
 
 def printable(name: str) -> str:

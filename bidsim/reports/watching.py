@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bidsim.reports.terminal import printable
+from bidsim.reports.terminal import print_fitting, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _PIPE_WIDTH = 120
 _FEWEST_ROWS, _MOST_ROWS = 3, 10
+RATIO = "ratio: conversions that came over those due by now, drawn towards what is normal for the slice where little is known"
 
 
 def print_watch(content: dict[str, Any]) -> None:
@@ -38,7 +39,8 @@ def print_watch(content: dict[str, Any]) -> None:
     console.print()
     console.print(signal_table(content))
     console.print()
-    console.print(slice_rows(content))
+    print_fitting(console, slice_rows(content), "AUC", "entropy", "predicted", "CPM")
+    console.print(Text(RATIO, style="dim"))
 
 
 def signal_table(content: dict[str, Any]) -> Table:
@@ -60,7 +62,7 @@ def slice_rows(content: dict[str, Any]) -> Table:
     chosen = [0, *(owners if len(owners) >= _FEWEST_ROWS else range(1, min(len(names), _MOST_ROWS)))]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("slice", no_wrap=True, overflow="ellipsis", max_width=32)
-    for name in ("impressions", "predicted", "due", "came", "came / due (95%)", "entropy", "AUC", "CPM"):
+    for name in ("impressions", "predicted", "due", "came", "ratio (95%)", "entropy", "AUC", "CPM"):
         table.add_column(name, justify="right", no_wrap=True)
     for k in chosen:
         told = [slices[key][k] for key in ("predicted", "due", "converted")]

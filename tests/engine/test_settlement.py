@@ -18,7 +18,7 @@ from bidsim.scenario.load import scenario_of
 from tests.engine.plain_worlds import worlds
 
 WITH_USERS = ["market", "positions, clicks, hold-out, exploration", "incidents"]
-DRAWN = ["format gsp", "format first_price", "drawn, by click"]
+DRAWN = ["format gsp", "format first_price", "drawn, by click", "positions in turn"]
 POSITIONS = "positions, clicks, hold-out, exploration"
 _RATES = (("viewed", "true_view"), ("clicked", "true_click"))
 
