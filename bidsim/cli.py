@@ -37,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         parser.print_help()
         return EXIT_TYPED_WRONG
+    code = 0
     try:
         with interruptible():
-            return command(chosen)
+            code = command(chosen)
+        sys.stdout.flush()
     except BidsimError as error:
         _complain(str(error))
         return error.exit_code
@@ -48,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_RUN_FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (OSError, MemoryError) as error:
         _complain(f"{type(error).__name__}: {error}")
         return EXIT_RUN_FAILED
+    return code
 
 
 def make_parser() -> argparse.ArgumentParser:

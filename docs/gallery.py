@@ -92,7 +92,7 @@ def _calibrated(name: str) -> Drawn:
     axes.set_ylabel("impressions")
     axes.set_xlabel("price paid, CPM in the unit of the data set (300 and more together)")
     seen = rows.groupby("user").size().value_counts(normalize=True).sort_index()
-    cost = f"Half of the impressions cost {paid.median():.0f} or less, one in ten more than {paid.quantile(0.9):.0f}"
+    cost = f"Half of the impressions cost a CPM of {paid.median():.0f} or less, one in ten more than {paid.quantile(0.9):.0f}"
     return drawn, f"{cost}; {100 * seen.iloc[0]:.0f}% of the users who are reached see one impression. `python -m bench realism` says how far these are from what was published."
 
 
@@ -151,7 +151,9 @@ def _slow(name: str) -> Drawn:
     axes.set_ylabel("expected profit")
     axes.legend(frameon=False)
     most, best = trees[int(np.argmax(free))], trees[int(np.argmax(timed))]
-    return drawn, f"With time enough {most} trees earn most, with 100 milliseconds {best}: up to a point a better model pays, then lateness eats it."
+    lost = 1.0 - timed[-1] / free[-1]
+    chosen = f"{most} trees earn most" if most == best else f"With time enough {most} trees earn most, with 100 milliseconds {best}"
+    return drawn, f"{chosen}: up to a point a better model pays, then lateness eats it. With {trees[-1]} trees it eats {lost:.0%} of the profit."
 
 
 def _watched(name: str) -> Drawn:

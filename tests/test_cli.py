@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -229,3 +230,45 @@ def test_interrupt__ends_cleanly(tmp_path: Path) -> None:
     assert process.returncode == 3
     assert told.strip() == "error: stopped; nothing was written"
     assert not (tmp_path / "run").exists()
+
+
+def test_interrupt__ends_workers_at_once(tmp_path: Path) -> None:
+    """A signal to the parent alone, as `kill -INT` sends it, while far more worlds wait than anyone would wait for."""
+    (tmp_path / "small.toml").write_text(SMALL)
+    command = [sys.executable, "-m", "bidsim", "compare", "small.toml", "--set-last", "auction.fee=0.3", "--replications", "5000", "--workers", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert told.strip().splitlines()[-1] == "error: stopped; nothing was written"
+
+
+def test_closed_pipe__keeps_the_exit_code(small: Path, tmp_path: Path) -> None:
+    assert main(["run", str(small), "--out", str(tmp_path / "run")]) == 0
+    for arguments, code in ((["monitor", str(tmp_path / "run")], 0), (["scenarios"], 0), (["audit", str(tmp_path / "run")], 0)):
+        command = [sys.executable, "-m", "bidsim", *arguments]
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        told = process.stderr.read()
+        process.stderr.close()
+        assert (process.wait(), told) == (code, "")
+
+
+def test_run__says_that_it_took_the_place_of_another(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", str(small), "--out", str(tmp_path / "run")]
+    for more, said in (([], False), ([], False), (["--seed", "9"], True)):
+        assert main([*command, *more]) == 0
+        assert ("Replaced" in capsys.readouterr().out) == said
+
+
+def test_unguarded_script__is_told_before_workers_start(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import bidsim\nfrom bidsim.experiments.compare import compare\nw = bidsim.load_scenario('tight_budgets', {'requests': 500})\ncompare([w, w], replications=2, workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "mine.py: worker processes read this script again" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1

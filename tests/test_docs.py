@@ -38,7 +38,20 @@ def test_contributing__a_policy_is_one_file_and_one_test(tmp_path: Path) -> None
     (tmp_path / "tests/test_ceiling.py").write_text(_block(text, "test"))
     (tmp_path / "s.toml").write_text(SMALL.replace('policy = "truthful"', 'policy = { name = "ceiling", most_cpm = 30 }'))
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_ceiling.py", "tests/conformance/test_bidders.py", "-k", "ceiling"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "tests/test_ceiling.py",
+            "tests/conformance/test_bidders.py",
+            "tests/scenario/test_every_key.py",
+            "tests/engine/test_figures.py",
+            "-k",
+            "ceiling or kept__ or bandit",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

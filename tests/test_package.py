@@ -39,7 +39,7 @@ def test_wheel__holds_all_that_is_used(wheel: Path) -> None:
         for file in (ROOT / part).rglob("*"):
             if file.is_file() and file.suffix in (".py", ".toml", ".html", ".json", ".typed") and "__pycache__" not in file.parts:
                 name = file.relative_to(ROOT).as_posix()
-                assert (f"bidsim/{name}" if part == "scenarios" else name) in names
+                assert (f"bidsim/{name}" if part == "scenarios" else name) in names, f"the wheel is made of what git knows: git add {name}"
     assert not any(name.startswith(("tests", "bench", "docs", "notebooks")) for name in names)
 
 

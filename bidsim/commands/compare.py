@@ -54,11 +54,13 @@ def _compare(chosen: argparse.Namespace) -> int:
             progress=progress,
         )
     plot = chosen.plot or Path("runs") / "comparison.svg"
-    write_picture(plot, draw_comparison(scenarios[0].name, found))
     if chosen.json:
         print(json.dumps(comparison_rows(found), indent=1))
+    else:
+        print_comparison(scenarios[0].name, found, chosen.replications, not chosen.unpaired)
+    write_picture(plot, draw_comparison(scenarios[0].name, found))
+    if chosen.json:
         return 0
-    print_comparison(scenarios[0].name, found, chosen.replications, not chosen.unpaired)
     print(f"\nPicture          {plot}")
     say_next(f"bidsim compare ... --replications {4 * chosen.replications}    (half as wide intervals)")
     return 0

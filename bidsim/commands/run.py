@@ -60,13 +60,26 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
 
     out = chosen.out or Path("runs") / f"{scenario.name}-{scenario.digest()}"
     _check_place(out)
+    before = _digest_of(out)
     result = run_watched(scenario) if chosen.watch else run(scenario)
     result.save(out)
     if chosen.json:
         print(json.dumps(result.summary, indent=1, sort_keys=True))
     else:
         print_result(result)
+        if before not in (None, result.manifest["scenario_hash"]):
+            print(f"Replaced         another run ({before}) that was in {out}")
     return 0
+
+
+def _digest_of(out: Path) -> str | None:
+    """Scenario's hash of a run that is there already."""
+    from bidsim.core.result import MANIFEST  # noqa: PLC0415
+
+    try:
+        return str(json.loads((out / MANIFEST).read_text(encoding="utf-8"))["scenario_hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_place(out: Path) -> None:

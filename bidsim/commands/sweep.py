@@ -51,11 +51,13 @@ def _sweep(chosen: argparse.Namespace) -> int:
     with terminal_progress() as progress:
         found = sweep(listed, replications=chosen.replications, seed=seed_of(chosen) or 0, workers=workers, progress=progress)
     plot = chosen.plot or Path("runs") / "sweep.svg"
-    write_picture(plot, draw_sweep(key, chosen.beside, found))
     if chosen.json:
         print(json.dumps(sweep_rows(found), indent=1))
+    else:
+        print_sweep(listed[0][1].name, key, chosen.beside, found, chosen.replications)
+    write_picture(plot, draw_sweep(key, chosen.beside, found))
+    if chosen.json:
         return 0
-    print_sweep(listed[0][1].name, key, chosen.beside, found, chosen.replications)
     print(f"\nPicture          {plot}")
     say_next(f"bidsim compare {chosen.scenario} --set-last {key}=VALUE    (one value against what is there, paired)")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from bidsim.core.units import DAY
 from bidsim.engine.tables import I64, Keys, Scratch, Store
 from bidsim.response.purchases import CLOCK, EXPOSED, LINE, LINK, NOT_EXPOSED, SERVED, advance, is_buyer, start_clock, user_scale
 from bidsim.response.truth import Truth
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 USERS, CLOCKS, EXPOSURES, FREE, EVENTS = range(5)
 """Columns of `Store.used`."""
@@ -100,17 +97,6 @@ def bytes_per_user(store: Store) -> float:
     parts = {"users": USERS, "clocks": CLOCKS, "scale": CLOCKS, "exposures": EXPOSURES, "frequency": EXPOSURES, "ring": EXPOSURES, "heap": EVENTS}
     total = sum(int(used[which]) * getattr(store, name)[0:1].nbytes for name, which in parts.items()) + store.table.nbytes
     return total / max(int(used[USERS]), 1)
-
-
-def save_store(store: Store, path: Path) -> None:
-    """Write the state of all users to one ``.npz`` file."""
-    np.savez(path, **store._asdict())
-
-
-def load_store(path: Path) -> Store:
-    """Read what `save_store` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return Store(**{name: stored[name] for name in Store._fields})
 
 
 @kernel()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from bidsim.core.errors import BidsimError
 from bidsim.experiments.truths.cases import Case, Verdict, grade
 from bidsim.experiments.truths.checks import CHECKS
+from bidsim.experiments.worlds import worker_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +40,7 @@ def validate(cases: Sequence[Case], *, seed: int = 0, workers: int | None = None
             progress("cases", 1, len(cases))
     else:
         try:
-            with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+            with worker_pool(count) as pool:
                 waiting = {k: pool.submit(run_case, cases[k], seed) for k in order}
                 for k, future in waiting.items():
                     verdicts[k] = future.result()

@@ -8,8 +8,9 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from bidsim.scenario.build import build
 from bidsim.scenario.model import ScenarioSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bidsim.scenario.load import Scenario
 
@@ -55,7 +56,7 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
     for _ in range(_TRIES):
         missing = [k for k in range(len(jobs)) if k not in done]
         try:
-            with ProcessPoolExecutor(min(count, len(missing)), mp_context=get_context("spawn")) as pool:
+            with worker_pool(min(count, len(missing))) as pool:
                 for k, future in {k: pool.submit(measure, *jobs[k]) for k in missing}.items():
                     done[k] = future.result()
                     progress("replications", 1, len(jobs))
@@ -63,6 +64,21 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
         except BrokenProcessPool:
             continue
     raise BidsimError(f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker (--workers 1, workers=1)")
+
+
+@contextmanager
+def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes, which end at once where the block is left by an interrupt."""
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    before = set(active_children())
+    try:
+        yield pool
+    except BaseException:
+        for process in set(active_children()) - before:
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _refuse_unguarded_script() -> None:

@@ -102,7 +102,7 @@ def others(page: Page, watch: Watch) -> list[str]:
     for one in rest:
         seen[one.signal.kind] = seen.get(one.signal.kind, 0) + 1
         if seen[one.signal.kind] <= _OTHERS:
-            told.append(f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {moment(one.alarm.window, watch.cells.window)}")
+            told.append(f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {moment(one.alarm.window + 1, watch.cells.window)}")
     told += [f"{_LABELS[kind]}: {count - _OTHERS:,} more slices" for kind, count in seen.items() if count > _OTHERS]
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
         told.append("No feature failed, and no level's share of the traffic changed.")

@@ -172,7 +172,7 @@ def band_over_days(days: Sequence[float], came: Sequence[float], expected: Seque
     for n, x in enumerate(since):
         axes.axvline(x, color=SECOND, lw=1, label="an incident begins" if n == 0 else None)
     axes.set_title(name, loc="left", fontsize=9)
-    axes.set_xlabel("days since the start")
+    axes.set_xlabel("day, the first is 1")
     axes.set_ylabel("conversions")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=7, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
@@ -185,7 +185,7 @@ def heat_map(names: Sequence[str], days: Sequence[float], values: Any, title: st
     edges = [days[0], days[-1]] if days else [0.0, 1.0]
     shown = axes.imshow(values, aspect="auto", cmap="RdBu", vmin=-5, vmax=5, interpolation="nearest", extent=(edges[0], edges[1], len(names) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names, fontsize=6)
-    axes.set_xlabel("days since the start")
+    axes.set_xlabel("day, the first is 1")
     drawn.colorbar(shown, ax=axes, shrink=0.6, label="standard deviations")
     return svg(drawn, title)
 

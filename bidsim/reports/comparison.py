@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, short, svg
 from bidsim.reports.files import write_marked
-from bidsim.reports.terminal import print_fitting, printable
+from bidsim.reports.terminal import console, print_fitting, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +22,9 @@ NOT_SHOWN = "no difference shown"
 
 def print_comparison(base: str, differences: Sequence[Any], replications: int, paired: bool) -> None:
     """Print one row a metric and scenario: means, the difference with its interval, and what it says."""
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    screen = console(_PIPE_WIDTH)
     how = "the same seeds" if paired else "seeds of their own"
-    console.print(f"{replications} worlds each, {how}; differences from {printable(base)} with 95% intervals\n", markup=False)
+    screen.print(f"{replications} worlds each, {how}; differences from {printable(base)} with 95% intervals\n", markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("scenario", "metric", "first", "this", "difference", "95% interval", "", "pairing saves"):
         table.add_column(heading, justify="left" if heading in ("scenario", "metric", "") else "right", no_wrap=True)
@@ -38,7 +36,7 @@ def print_comparison(base: str, differences: Sequence[Any], replications: int, p
         saves = "-" if one.pairing is None else f"{one.pairing:,.1f}x"
         low, high = one.interval.low, one.interval.high
         table.add_row(Text(short(name, 40)), one.metric, f"{one.base:,.2f}", f"{one.other:,.2f}", f"{one.interval.value:+,.3f}", f"{low:+,.3f} .. {high:+,.3f}", told, saves)
-    print_fitting(console, table, "pairing saves", "first", "this")
+    print_fitting(screen, table, "pairing saves", "first", "this")
 
 
 def _words(one: Any) -> str:

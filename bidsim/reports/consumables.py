@@ -35,5 +35,12 @@ def render_consumables(content: dict[str, Any]) -> str:
     """Return the page as HTML; the same content gives the same bytes."""
     lines = [line for line in content["lines"] if line["impressions"]][:_SHOWN]
     series = {name: [line[name] for line in lines] for name in ("predicted", "credited", "caused")}
-    picture = charts.grouped_bars([line["product"] for line in lines], series, "per 1,000 impressions", "Predicted, credited and caused, by product") if lines else ""
-    return str(environment(figure=figure, clip=charts.short).get_template("consumables.html").render(picture=picture, days=CONSUMABLE_DAYS, **content))
+    picture = (
+        charts.grouped_bars(
+            [charts.short(f"{line['product']} ({line['advertiser']})", 34) for line in lines], series, "per 1,000 impressions", "Predicted, credited and caused, by product"
+        )
+        if lines
+        else ""
+    )
+    shown = len(lines)
+    return str(environment(figure=figure, clip=charts.short).get_template("consumables.html").render(picture=picture, shown=shown, days=CONSUMABLE_DAYS, **content))

@@ -84,7 +84,7 @@ def _incident(page: Page, watch: Watch) -> dict[str, Any]:
         "signal": page.signal.kind,
         "slice": page.about.name,
         "since": moment(page.since, length),
-        "noticed": moment(page.noticed, length),
+        "noticed": moment(page.noticed + 1, length),
         "delay_windows": page.noticed - page.since,
         "until": None if page.until is None else moment(page.until, length),
         "multiplier": page.multiplier,
@@ -198,7 +198,8 @@ def _shown(watch: Watch, order: list[int]) -> list[int]:
 
 
 def _days(watch: Watch) -> NDArray[np.float64]:
-    return (np.arange(watch.quiet, watch.cells.windows) + 0.5) * watch.cells.window / DAY
+    """Middle of each watched window, as days are told: the first is day 1."""
+    return 1.0 + (np.arange(watch.quiet, watch.cells.windows) + 0.5) * watch.cells.window / DAY
 
 
 def _series(watch: Watch, s: int) -> str:
@@ -207,7 +208,7 @@ def _series(watch: Watch, s: int) -> str:
     mean, came = np.array(detector.means)[:, s], np.array(detector.came)[:, s]
     half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
     name = watch.slicing.slices[s].name
-    since = [p.since * watch.cells.window / DAY for p in watch.pages]
+    since = [1.0 + p.since * watch.cells.window / DAY for p in watch.pages]
     return charts.band_over_days(days.tolist(), came.tolist(), mean.tolist(), half.tolist(), since, charts.short(name, 50), f"Conversions reported in each window: {name}")
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure_of_two, short, svg
-from bidsim.reports.terminal import print_fitting, printable
+from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, figure_of_two, short, svg
+from bidsim.reports.terminal import console, print_fitting, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,24 +18,45 @@ _PIPE_WIDTH = 150
 
 def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], replications: int) -> None:
     """Print one row a value: profit, what the worlds beside it earn, and the difference."""
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
-    console.print(f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, +- half of a 95% interval\n", markup=False)
+    screen = console(_PIPE_WIDTH)
+    screen.print(f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, +- half of a 95% interval\n", markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    headings = [short(key, 28), "profit", "wins", "conversions", "too late", "AUC", *([f"profit with {beside}", "profit lost", "wins lost"] if beside else [])]
+    timed = _timed(points)
+    headings = [
+        short(key, 28),
+        "profit",
+        "wins",
+        "conversions",
+        *(["too late"] if timed else []),
+        "AUC",
+        *([f"profit with {beside}", "profit lost", "wins lost"] if beside else []),
+    ]
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in points:
         f = one.figures
-        row = [printable(one.value), _both(f["surplus"]), f"{f['wins'].value:,.0f}", f"{f['conversions'].value:,.0f}", f"{f['late_share'].value:.1%}", f"{f['auc'].value:.4f}"]
+        row = [
+            printable(one.value),
+            _both(f["surplus"]),
+            f"{f['wins'].value:,.0f}",
+            f"{f['conversions'].value:,.0f}",
+            *([f"{f['late_share'].value:.1%}"] if timed else []),
+            f"{f['auc'].value:.4f}",
+        ]
         if one.beside:
             row += [_both(one.beside["surplus"]), _both(one.lost["surplus"]), f"{one.lost['wins'].value:,.0f}"]
         table.add_row(*(Text(cell) for cell in row))
-    print_fitting(console, table, "AUC", "too late", "wins lost", "wins")
+    print_fitting(screen, table, "AUC", "too late", "wins lost", "wins")
     best = max(points, key=lambda p: p.figures["surplus"].value)
-    console.print(f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}", markup=False)
+    screen.print(f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}", markup=False)
     if best.beside:
         free = max(points, key=lambda p: p.beside["surplus"].value)
-        console.print(f"With {beside}: {printable(free.value)}, {_both(free.beside['surplus'])}", markup=False)
+        screen.print(f"With {beside}: {printable(free.value)}, {_both(free.beside['surplus'])}", markup=False)
+
+
+def _timed(points: Sequence[Any]) -> bool:
+    """Whether any answer came too late."""
+    return any(one.figures["late_share"].value > 0 for one in points)
 
 
 def _both(interval: Any) -> str:
@@ -52,9 +71,15 @@ def sweep_rows(points: Sequence[Any]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _single(width: float, height: float) -> tuple[Any, tuple[Any, Any]]:
+    drawn, axes = figure(width, height)
+    return drawn, (axes, axes)
+
+
 def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
     """Draw profit over the values, with and without what stands beside, and the share of late answers below, as SVG."""
-    drawn, (above, below) = figure_of_two(7.2, 5.0)
+    timed = _timed(points)
+    drawn, (above, below) = figure_of_two(7.2, 5.0) if timed else _single(7.2, 3.4)
     places = range(len(points))
     if beside:
         free = [p.beside["surplus"].value for p in points]
@@ -73,8 +98,9 @@ def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
     )
     above.set_ylabel("expected profit")
     above.legend(frameon=False)
-    below.bar(places, [100 * p.figures["late_share"].value for p in points], color=SECOND, width=0.5)
-    below.set_ylabel("answers too late, %")
+    if timed:
+        below.bar(places, [100 * p.figures["late_share"].value for p in points], color=SECOND, width=0.5)
+        below.set_ylabel("answers too late, %")
     below.set_xticks(places, [short(p.value, 12) for p in points])
     below.set_xlabel(key, color=INK)
     return svg(drawn, f"Profit over {key}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -30,14 +31,14 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 def print_result(result: Result) -> None:
     """Print the campaigns' table, the market, the model, and what to do next."""
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    screen = console(_PIPE_WIDTH)
     campaigns = result.summary["campaigns"]
-    parts = [_FULL] if console.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
+    parts = [_FULL] if screen.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
     for columns in parts:
-        console.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
-    console.print(_spend_picture(result))
+        screen.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
+    screen.print(_spend_picture(result))
     for line in _closing(result):
-        console.print(line, markup=False)
+        screen.print(line, markup=False)
 
 
 def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest: int) -> Table:
@@ -50,20 +51,34 @@ def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest
     return table
 
 
-def print_fitting(console: Console, table: Table, *dispensable: str) -> None:
+class _Piped(Console):
+    """A console whose reader may go away: what is left to say is dropped, and the command ends as it would have."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console(pipe_width: int) -> Console:
+    """Console on standard output, as wide as the terminal; ``pipe_width`` where it is none."""
+    return _Piped(width=None if sys.stdout.isatty() else pipe_width, highlight=False)
+
+
+def print_fitting(screen: Console, table: Table, *dispensable: str) -> None:
     """Print a table without those columns that the terminal has no room for, the most dispensable first; figures are never cut."""
 
     def needed() -> int:
-        return console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+        return screen.measure(table, options=screen.options.update(width=_WIDEST)).maximum
 
     for heading in dispensable:
-        if needed() <= console.width:
+        if needed() <= screen.width:
             break
         table = _without(table, heading)
     # what is wider still, the terminal goes on with in the next line
-    console.width, before = max(console.width, needed()), console.width
-    console.print(table)
-    console.width = before
+    screen.width, before = max(screen.width, needed()), screen.width
+    screen.print(table)
+    screen.width = before
 
 
 def _without(table: Table, heading: str) -> Table:

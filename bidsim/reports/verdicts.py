@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bidsim.reports.terminal import printable
+from bidsim.reports.terminal import console, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,27 +18,9 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 170
 
 
-class Judged(Protocol):
-    """A metric with its verdict, as `bidsim.experiments.truths.cases.Verdict` has them."""
-
-    case: str
-    check: str
-    component: str
-    metric: str
-    expected: float | None
-    simulated: float | None
-    tolerance: float
-    z: float | None
-    note: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the figure lies within its tolerance."""
-
-
 def print_verdicts(verdicts: Sequence[Any]) -> None:
     """Print one row a metric, then how many cases hold and what does not."""
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    screen = console(_PIPE_WIDTH)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("case", "component", "metric", "expected", "simulated", "z", "verdict"):
         table.add_column(heading, justify="right" if heading in ("expected", "simulated", "z") else "left", no_wrap=heading != "component")
@@ -51,13 +31,13 @@ def print_verdicts(verdicts: Sequence[Any]) -> None:
         verdict = Text("holds", "green") if one.holds else Text(one.note or "FAILS", "bold red")
         table.add_row(Text(name), one.component if name else "", Text(printable(one.metric)), _number(one.expected), _number(one.simulated), z, verdict)
         before = one.case
-    console.print(table)
+    screen.print(table)
     cases = {v.case for v in verdicts}
     failed = sorted({v.case for v in verdicts if not v.holds})
-    console.print(f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of {len(verdicts)} metrics.", markup=False)
+    screen.print(f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of {len(verdicts)} metrics.", markup=False)
     if failed:
-        console.print(f"Not: {', '.join(printable(name) for name in failed)}", markup=False)
-        console.print("With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try another --seed.", markup=False)
+        screen.print(f"Not: {', '.join(printable(name) for name in failed)}", markup=False)
+        screen.print("With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try another --seed.", markup=False)
 
 
 def _number(value: float | None) -> str:

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bidsim.reports.terminal import print_fitting, printable
+from bidsim.reports.terminal import console, print_fitting, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _PIPE_WIDTH = 120
-_FEWEST_ROWS, _MOST_ROWS = 3, 10
+_FEWEST_ROWS, _MOST_ROWS = 3, 24
 RATIO = "ratio: conversions that came over those due by now, drawn towards what is normal for the slice where little is known"
 
 
 def print_watch(content: dict[str, Any]) -> None:
     """Print incidents, then the slices that matter most."""
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+    screen = console(_PIPE_WIDTH)
     run = content["run"]
-    console.print(
+    screen.print(
         f"Watched {run['windows'] - run['quiet']} windows of {run['hours']:g} h in {run['slices']:,} slices, from {run['from']}; the {run['quiet']} before are taken for normal.",
         markup=False,
     )
     if not content["incidents"]:
-        console.print(Text("Quiet: nothing is wrong.", style="green"))
+        screen.print(Text("Quiet: nothing is wrong.", style="green"))
     for n, page in enumerate(content["incidents"]):
         state = Text("OPEN", style="bold red") if page["until"] is None else Text("over", style="dim")
-        console.print()
-        console.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
-        console.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarms. {printable(page['advice'])}"))
+        screen.print()
+        screen.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
+        screen.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarms. {printable(page['advice'])}"))
         for told in page["others"][:5]:
-            console.print(Text(f"   - {printable(told)}", style="dim"))
-    console.print()
-    console.print(signal_table(content))
-    console.print()
-    print_fitting(console, slice_rows(content), "AUC", "entropy", "predicted", "CPM")
-    console.print(Text(RATIO, style="dim"))
+            screen.print(Text(f"   - {printable(told)}", style="dim"))
+    screen.print()
+    screen.print(signal_table(content))
+    screen.print()
+    print_fitting(screen, slice_rows(content), "AUC", "entropy", "predicted", "CPM")
+    screen.print(Text(RATIO, style="dim"))
 
 
 def signal_table(content: dict[str, Any]) -> Table:
@@ -58,7 +56,8 @@ def slice_rows(content: dict[str, Any]) -> Table:
     """All traffic, and its owners or else its largest levels."""
     slices = content["slices"]
     names = slices["slice"]
-    owners = [k for k, name in enumerate(names) if " = " not in name and k > 0][:_MOST_ROWS]
+    all_owners = [k for k, name in enumerate(names) if " = " not in name and k > 0]
+    owners = all_owners[:_MOST_ROWS]
     chosen = [0, *(owners if len(owners) >= _FEWEST_ROWS else range(1, min(len(names), _MOST_ROWS)))]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("slice", no_wrap=True, overflow="ellipsis", max_width=32)
@@ -70,6 +69,8 @@ def slice_rows(content: dict[str, Any]) -> Table:
         table.add_row(
             printable(names[k]), f"{slices['impressions'][k]:,}", *(f"{v:,.0f}" for v in told), ratio, *(_or_dash(slices[key][k]) for key in ("normalised_entropy", "auc", "cpm"))
         )
+    if len(all_owners) > len(owners) >= _FEWEST_ROWS:
+        table.add_row(f"... and {len(all_owners) - len(owners):,} more, on the page")
     return table
 
 

@@ -22,7 +22,14 @@ from bidsim.scenario.load import scenario_of
 from tests.conftest import SMALL
 
 EAGER = {"click_rate": 0.8, "conversion_rate": 0.6, "buyers": 0.9, "delay": "20m"}
-_TOGETHER = 6
+_POLICIES = (
+    ("bandit", "best_response", "equilibrium", "exp_weights", "fixed_bid", "learned_shading"),
+    ("lift", "linear", "logistic_shading", "max_ecpc", "ortb", "random_bid"),
+    ("rlb", "shaded", "shrunk", "target_cpa", "target_roas", "thompson"),
+    ("truthful", "ucb", "value_maximiser"),
+)
+_PACERS = ("adaptive", "even", "none", "pid", "throttle")
+"""Who shares a world; whoever comes later has one alone, so that figures kept of the others stay as they are."""
 FIGURES = Path(__file__).with_name("figures.json")
 INCIDENTS: list[dict[str, Any]] = [
     {"kind": "feature_outage", "feature": "engagement", "start": "4h"},
@@ -77,11 +84,14 @@ def worlds() -> dict[str, dict[str, Any]]:
         found[f"format {name}"] = _drawn(
             [{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}], auction={"format": name, "reserve_cpm": 100, "fee": 0.07, **positions}
         )
-    found["pacers"] = _drawn([{"pacing": name, "policy": "truthful"} for name in names("pacing")], auction={"format": "second_price"})
+    found["pacers"] = _drawn([{"pacing": name, "policy": "truthful"} for name in _PACERS], auction={"format": "second_price"})
+    for name in names("pacing"):
+        if name not in _PACERS:
+            found[f"pacer {name}"] = _drawn([{"pacing": name, "policy": "truthful"}], auction={"format": "second_price"})
     told: dict[str, dict[str, Any]] = {"equilibrium": {"bidders": 3}, "ortb": {"c_cpm": 300.0, "form": 2}, "max_ecpc": {"max_ecpc": 0.5}, "fixed_bid": {"bid_cpm": 400.0}}
-    policies = [{"policy": {"name": name, **told.get(name, {})}} for name in names("policy")]
-    for k in range(0, len(policies), _TOGETHER):
-        found[f"policies from {names('policy')[k]} on"] = _drawn(policies[k : k + _TOGETHER])
+    later = [(name,) for name in names("policy") if not any(name in group for group in _POLICIES)]
+    for group in (*_POLICIES, *later):
+        found[f"policies from {group[0]} on"] = _drawn([{"policy": {"name": name, **told.get(name, {})}} for name in group])
     found["drawn, by click"] = _drawn(
         [{"policy": "truthful"}, {"policy": "truthful"}, {"policy": "truthful"}],
         values={"kind": "independent", "quality": {"c0": 0.5, "c1": 0.8}}, auction={"format": "gsp", "charge": "click", "positions": [1.0, 0.5], "reserve_cpm": 100, "fee": 0.1},

