@@ -237,7 +237,7 @@ def test_interrupt__ends_workers_at_once(tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
     command = [sys.executable, "-m", "bidsim", "compare", "small.toml", "--set-last", "auction.fee=0.3", "--replications", "5000", "--workers", "2"]
     process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(8)
+    time.sleep(5)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 3

@@ -45,7 +45,6 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
         BidsimError: Workers keep dying.
 
     """
-    _refuse_unguarded_script()
     done: dict[int, T] = {}
     count = min(workers or os.cpu_count() or 1, len(jobs))
     if count == 1:
@@ -53,6 +52,7 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
             done[k] = measure(*job)
             progress("replications", 1, len(jobs))
         return [done[k] for k in range(len(jobs))]
+    _refuse_unguarded_script()
     for _ in range(_TRIES):
         missing = [k for k in range(len(jobs)) if k not in done]
         try:

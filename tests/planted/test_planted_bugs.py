@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _COPIES = 2
+_LONG = {"D8-regret-cold-pub", "G1-arr-pub"}
+"""Cases whose passing without a bug is held elsewhere, in a part of their time (tests/experiments/test_validate.py)."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     def work(k: int) -> dict[str, str]:
         mine = BUGS[k::_COPIES]
         found = {bug.name: _caught(folders[k], bug, bug.cases, bug.tests) for bug in mine}
-        cases = tuple(dict.fromkeys(c for bug in mine for c in bug.cases))
+        cases = tuple(dict.fromkeys(c for bug in mine for c in bug.cases if c not in _LONG))
         found[f"no bug {k}"] = _caught(folders[k], None, cases, ())
         return found
 
