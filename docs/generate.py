@@ -122,7 +122,7 @@ def _type(spec: dict[str, Any]) -> str:
         return " or ".join(told) if len(told) <= _MOST_TYPES else "name or table"
     kind = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false", "array": "list", "object": "table", None: "any"}[spec.get("type")]
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "&lt;=", "exclusiveMaximum": "&lt;"}
-    bounds = [f"{sign} {spec[name]:g}" for name, sign in signs.items() if name in spec]
+    bounds = [f"{sign} {spec[name]:,}" if isinstance(spec[name], int) else f"{sign} {spec[name]:g}" for name, sign in signs.items() if name in spec]
     return ", ".join([kind, *bounds])
 
 
