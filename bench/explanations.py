@@ -64,7 +64,7 @@ _UNITS = {
 
 def measure(options: Namespace) -> Report:
     """Measure attribution, then grade effects on worlds drawn from ``options.seed`` on."""
-    report = Report("explanations")
+    report = Report("explanations", quick=options.quick)
     _attribution(report, options)
     worlds = options.worlds or (3 if options.quick else 20)
     prior = known_prior()
@@ -122,16 +122,16 @@ def _attribution(report: Report, options: Namespace) -> None:
         worst = max(worst, float(np.abs(found[:piece] - expected[:, :-1]).max()))
     if not options.quick:
         worst = max(worst, float(np.abs(attributor(x) - np.asarray(booster.predict(x, pred_contrib=True))[:, :-1]).max()))
-    report.add(measured("attribution_rows_per_second", ours, "rows/s, one core, 300x63, 30 features, categories and NaN"))
-    report.add(measured("attribution_rows_per_second_lightgbm", theirs, "rows/s, pred_contrib on one thread"))
+    report.add(measured("attribution_rows_per_second", ours, "rows/s", note="one core, 300x63, 30 features, categories and NaN"))
+    report.add(measured("attribution_rows_per_second_lightgbm", theirs, "rows/s", note="pred_contrib on one thread"))
     report.add(measured("attribution_ratio_to_lightgbm", [a / b for a, b in zip(ours, theirs, strict=True)], "times", ">= 8"))
-    report.add(Figure("attribution_largest_difference", worst, f"log-odds, over {len(x) if not options.quick else 600:,} rows", goal="<= 1e-12"))
+    report.add(Figure("attribution_largest_difference", worst, "log-odds", goal="<= 1e-12", note=f"over {len(x) if not options.quick else 600:,} rows"))
 
 
 def _grade(report: Report, conversions: int, graded: Sequence[Graded], prior: Prior) -> None:
     found = np.mean([g.conversions for g in graded])
-    report.add(Figure(f"c{conversions}_worlds", float(len(graded)), f"worlds, {sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each"))
-    report.add(measured(f"c{conversions}_cost_of_exploring", [100 * g.change for g in graded], "% more conversions than natural values would have brought, by world"))
+    report.add(Figure(f"c{conversions}_worlds", float(len(graded)), "worlds", note=f"{sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each"))
+    report.add(measured(f"c{conversions}_cost_of_exploring", [100 * g.change for g in graded], "%", note="more conversions than natural values would have brought, by world"))
     _add(report, f"c{conversions}", score_ours(graded, prior), _GOALS[conversions])
     for name in NAIVE:
         _add(report, f"c{conversions}_{name}", score_method(graded, name), {})
@@ -146,11 +146,15 @@ def _applied(report: Report, seed: int, seeds: int, size: dict[str, int]) -> Non
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
             found = list(pool.map(apply_advice, jobs, [_EXPLORED] * seeds))
     each, every = [float(len(one)) for one in found], [a for one in found for a in one]
-    report.add(measured("advice_given", each, "pieces of advice, by seed", ">= 10"))
+    report.add(measured("advice_given", each, "pieces of advice", ">= 10", note="by seed"))
     if every:
-        report.add(Figure("advice_holds", float(np.mean([a.holds for a in every])), f"of {len(every)} effects lie in their intervals", goal=">= 0.9"))
-        report.add(Figure("advice_worse_than_nothing", float(sum(a.harms for a in every)), "earn less than doing nothing, by more than their interval", goal="<= 0"))
-        report.add(measured("advice_error_points", [100 * abs(a.came - a.promised) for a in every], "points of uplift, promised less what came"))
+        report.add(Figure("advice_holds", float(np.mean([a.holds for a in every])), "share", goal=">= 0.9", note=f"of {len(every)} effects lie in their intervals"))
+        report.add(
+            Figure(
+                "advice_worse_than_nothing", float(sum(a.harms for a in every)), "pieces of advice", goal="<= 0", note="earn less than doing nothing, by more than their interval"
+            )
+        )
+        report.add(measured("advice_error_points", [100 * abs(a.came - a.promised) for a in every], "points of uplift", note="promised less what came"))
 
 
 def _add(report: Report, name: str, score: Score, goals: dict[str, str]) -> None:

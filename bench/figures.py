@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from bidsim.reports.terminal import console, print_fitting
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_PIPE_WIDTH = 200
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,7 @@ class Figure:
         unit: Its unit.
         spread: Smallest and largest of the measurements.
         goal: What it should be, such as ``>= 20000`` or ``<= 0.05``; empty where there is no goal.
-        peer: What it was measured beside.
-        ratio: Value over the peer's.
+        note: How it was measured, or what it is of.
 
     """
 
@@ -40,8 +41,7 @@ class Figure:
     unit: str
     spread: tuple[float, float] | None = None
     goal: str = ""
-    peer: str = ""
-    ratio: float | None = None
+    note: str = ""
 
     @property
     def holds(self) -> bool | None:
@@ -54,17 +54,18 @@ class Figure:
         return self.value >= float(bound) if sign == ">=" else self.value <= float(bound)
 
 
-def measured(name: str, values: Sequence[float], unit: str, goal: str = "") -> Figure:
+def measured(name: str, values: Sequence[float], unit: str, goal: str = "", note: str = "") -> Figure:
     """Make a figure from several measurements: their median and range."""
-    return Figure(name, statistics.median(values), unit, (min(values), max(values)), goal)
+    return Figure(name, statistics.median(values), unit, (min(values), max(values)), goal, note)
 
 
 @dataclass
 class Report:
-    """All figures of one benchmark."""
+    """All figures of one benchmark; in its ``quick`` form goals are told but not judged."""
 
     name: str
     figures: list[Figure] = field(default_factory=list)
+    quick: bool = False
 
     def add(self, figure: Figure) -> None:
         """Add one figure."""
@@ -72,18 +73,23 @@ class Report:
 
     def print(self) -> None:
         """Print the table."""
-        table = Table(title=f"{self.name} on {machine()['processor']}, {machine()['cores']} cores", title_justify="left", box=None)
-        for column in ("figure", "value", "unit", "range", "goal", "holds"):
-            table.add_column(column, justify="right" if column in ("value", "range") else "left")
+        screen = console(_PIPE_WIDTH)
+        screen.print(f"{self.name} on {machine()['processor']}, {machine()['cores']} cores" + ("; too quick to judge goals by" if self.quick else ""), markup=False)
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in ("figure", "value", "unit", "range", "goal", "holds", "note"):
+            table.add_column(column, justify="right" if column in ("value", "range") else "left", no_wrap=True)
         for one in self.figures:
             spread = f"{one.spread[0]:,.4g} .. {one.spread[1]:,.4g}" if one.spread else ""
             value = "not measured" if one.value is None else f"{one.value:,.0f}" if abs(one.value) >= 1000 else f"{one.value:,.4g}"
-            table.add_row(one.id, value, one.unit, spread, one.goal, {True: "yes", False: "NO", None: ""}[one.holds])
-        Console(width=130).print(table)
+            table.add_row(one.id, value, one.unit, spread, one.goal, {True: "yes", False: "NO", None: ""}[self._holds(one)], one.note)
+        print_fitting(screen, table, "note", "range")
+
+    def _holds(self, one: Figure) -> bool | None:
+        return None if self.quick else one.holds
 
     def write(self, path: Path) -> None:
         """Write the JSON."""
-        content = {"name": self.name, "machine": machine(), "versions": versions(), "figures": [asdict(f) | {"holds": f.holds} for f in self.figures]}
+        content = {"name": self.name, "quick": self.quick, "machine": machine(), "versions": versions(), "figures": [asdict(f) | {"holds": self._holds(f)} for f in self.figures]}
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

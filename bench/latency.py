@@ -46,7 +46,7 @@ _CANDIDATES = 200
 
 def measure(options: Namespace) -> Report:
     """Measure everything; pictures go to ``options.out``."""
-    report = Report("latency")
+    report = Report("latency", quick=options.quick)
     shapes = [(100, 31, False)] if options.quick else list(_FIRST_GOALS)
     for trees, leaves, categorical in shapes:
         _single_row(report, trees, leaves, categorical, options)
@@ -57,7 +57,7 @@ def measure(options: Namespace) -> Report:
     load = _under_load(report, options)
     growth = _growth(options)
     _cold_start(report, options)
-    report.add(Figure("clock_overhead", clock_overhead(), "ns to read the clock; each stage holds one reading"))
+    report.add(Figure("clock_overhead", clock_overhead(), "ns", note="to read the clock; each stage holds one reading"))
     if options.out:
         from bench import pictures  # noqa: PLC0415  (matplotlib is slow to import)
 
@@ -128,7 +128,7 @@ def _single_row(report: Report, trees: int, leaves: int, categorical: bool, opti
     x = models.rows(20_000, COLUMNS, 7 + options.seed, missing=categorical)
     own, theirs = _alternating(ours, peers, x, 3 if options.quick else _REPEATS, 1_000 if options.quick else 2_000)
     name = f"{trees}x{leaves}_{'categorical' if categorical else 'numeric'}"
-    report.add(measured(f"single_row_{name}", own, f"ns, {how}"))
+    report.add(measured(f"single_row_{name}", own, "ns", note=how))
     goals = dict(zip(("lightgbm_c_api", "lleaves"), _FIRST_GOALS[(trees, leaves, categorical)], strict=True))
     for peer in ("lightgbm_c_api", "lleaves", "tl2cgen"):
         goal = f">= {goals[peer]}" if peer in goals else ""
@@ -136,9 +136,9 @@ def _single_row(report: Report, trees: int, leaves: int, categorical: bool, opti
             report.add(measured(f"single_row_{name}_{peer}", theirs[peer], "ns"))
             report.add(measured(f"single_row_{name}_ratio_to_{peer}", _ratios(theirs[peer], own), "times", goal))
         else:
-            report.add(Figure(f"single_row_{name}_ratio_to_{peer}", None, "times; see bench/peers/build.sh", goal=goal))
+            report.add(Figure(f"single_row_{name}_ratio_to_{peer}", None, "times", goal=goal, note="see bench/peers/build.sh"))
     python = [_predict_in_python(path, x[k : k + 1]) for k in range(60 if options.quick else 300)]
-    report.add(measured(f"single_row_{name}_booster_predict", [p for p in python[10:]], "ns, from Python"))  # noqa: C416
+    report.add(measured(f"single_row_{name}_booster_predict", [p for p in python[10:]], "ns", note="from Python"))  # noqa: C416
 
 
 _BOOSTERS: dict[Path, Any] = {}
@@ -180,8 +180,8 @@ def _candidates(report: Report, options: Namespace) -> None:
         if np.abs(theirs_out[-_CANDIDATES - 1 : -1] - out).max() > 1e-9:
             raise AssertionError("scores of candidates differ")
     own, theirs = own[2:], theirs[2:]
-    report.add(measured(f"candidates_{_CANDIDATES}_100x31", own, "ns for all of them"))
-    report.add(measured(f"candidates_{_CANDIDATES}_100x31_lightgbm_c_api", theirs, "ns for all of them"))
+    report.add(measured(f"candidates_{_CANDIDATES}_100x31", own, "ns", note="for all of them"))
+    report.add(measured(f"candidates_{_CANDIDATES}_100x31_lightgbm_c_api", theirs, "ns", note="for all of them"))
     report.add(measured(f"candidates_{_CANDIDATES}_100x31_ratio_to_lightgbm_c_api", _ratios(theirs, own), "times", ">= 30"))
 
 
@@ -201,14 +201,15 @@ def _decision(report: Report, campaigns: int, options: Namespace) -> NDArray[np.
     stages, slow = np.concatenate(own), np.concatenate(other)
     decision = stages[:, DECISION].sum(axis=1)
     name = f"decision_{campaigns}"
-    report.add(measured(f"{name}_p50", [_p50(s) for s in own], "ns, from eligibility to the auction's end"))
+    report.add(measured(f"{name}_p50", [_p50(s) for s in own], "ns", note="from eligibility to the auction's end"))
     for label, q in (("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)):
         report.add(Figure(f"{name}_{label}", float(np.quantile(decision, q)), "ns"))
-    report.add(measured(f"{name}_p99_over_p50", [float(np.quantile(s[:, DECISION].sum(axis=1), 0.99)) / _p50(s) for s in own], "times, by piece of the stream", "<= 2"))
-    report.add(measured(f"{name}_p50_with_lightgbm_c_api", [_p50(s) for s in other], f"ns; p99 {np.quantile(slow[:, DECISION].sum(axis=1), 0.99):,.0f}"))
+    report.add(measured(f"{name}_p99_over_p50", [float(np.quantile(s[:, DECISION].sum(axis=1), 0.99)) / _p50(s) for s in own], "times", "<= 2", note="by piece of the stream"))
+    report.add(measured(f"{name}_p50_with_lightgbm_c_api", [_p50(s) for s in other], "ns"))
+    report.add(Figure(f"{name}_p99_with_lightgbm_c_api", float(np.quantile(slow[:, DECISION].sum(axis=1), 0.99)), "ns"))
     report.add(measured(f"{name}_ratio_to_lightgbm_c_api", ratios, "times", f">= {_DECISION_GOALS[campaigns]}"))
     for j, stage in enumerate(STAGES):
-        report.add(Figure(f"{name}_stage_{stage}", float(np.median(stages[:, j])), "ns, median" + ("; not part of the decision" if j not in DECISION else "")))
+        report.add(Figure(f"{name}_stage_{stage}", float(np.median(stages[:, j])), "ns", note="median" + ("; not part of the decision" if j not in DECISION else "")))
     rest = decision - stages[:, STAGES.index("pcvr")]
     share = float(np.median(rest) / np.median(stages[:, STAGES.index("pcvr")]))
     report.add(Figure(f"{name}_all_but_scoring_over_scoring", share, "times", goal="<= 1" if campaigns == 100 else ""))
@@ -229,10 +230,12 @@ def _under_load(report: Report, options: Namespace) -> list[tuple[float, NDArray
     found = [(share * capacity, market.open_loop(market.ours, count, share * capacity, options.seed)) for share in shares]
     quiet = float(np.median(found[0][1]))
     knee = max([rate for rate, times in found if np.quantile(times, 0.99) <= 10 * quiet], default=0.0)
-    report.add(Figure("open_loop_capacity", capacity, "requests/s, 100 eligible, one core, world included"))
+    report.add(Figure("open_loop_capacity", capacity, "requests/s", note="100 eligible, one core, world included"))
     for (_, times), share in zip(found, shares, strict=True):
-        report.add(Figure(f"open_loop_p50_at_{share:.0%}", float(np.median(times)), f"ns from arrival to settlement; p99 {np.quantile(times, 0.99):,.0f}"))
-    report.add(Figure("open_loop_knee", knee, f"requests/s, the highest rate tried whose p99 is below 10 x the unloaded p50; {knee / capacity:.0%} of capacity"))
+        for label, q in (("p50", 0.5), ("p99", 0.99)):
+            report.add(Figure(f"open_loop_{label}_at_{share:.0%}", float(np.quantile(times, q)), "ns", note="from arrival to settlement"))
+    report.add(Figure("open_loop_knee", knee, "requests/s", note="the highest rate tried whose p99 is below 10 x the unloaded p50"))
+    report.add(Figure("open_loop_knee_share", knee / capacity, "of capacity"))
     return found
 
 
@@ -275,10 +278,10 @@ def _cold_start(report: Report, options: Namespace) -> None:
         order = ["cold", "warm", "warm", "warm"]
         found = [(kind, _start({"BIDSIM_CACHE": empty})) for kind in order] if not options.quick else [("warm", _start({}))]
     warm = [f for kind, f in found if kind == "warm"]
-    report.add(measured("start_import", [f["import"] for f in warm], "s to import bidsim"))
-    report.add(measured("start_first_run_warm", [f["first"] for f in warm], "s from the interpreter's start to the first run's end, kernels on disk"))
+    report.add(measured("start_import", [f["import"] for f in warm], "s", note="to import bidsim"))
+    report.add(measured("start_first_run_warm", [f["first"] for f in warm], "s", note="from the interpreter's start to the first run's end, kernels on disk"))
     cold = [f["first"] for kind, f in found if kind == "cold"]
-    report.add(measured("start_first_run_cold", cold, "s, nothing on disk") if cold else Figure("start_first_run_cold", None, "s, nothing on disk"))
+    report.add(measured("start_first_run_cold", cold, "s", note="nothing on disk") if cold else Figure("start_first_run_cold", None, "s", note="nothing on disk"))
 
 
 def _start(variables: dict[str, str]) -> dict[str, float]:

@@ -46,6 +46,15 @@ def test_report__writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads((tmp_path / "x.json").read_text())["figures"][1]["holds"] is False
 
 
+def test_quick_report__judges_no_goal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report("x", [Figure("speed", 1.0, "per s", goal=">= 2", note="on one core")], quick=True)
+    report.print()
+    report.write(tmp_path / "x.json")
+    printed = capsys.readouterr().out
+    assert ">= 2" in printed and "NO" not in printed and "on one core" in printed
+    assert json.loads((tmp_path / "x.json").read_text())["figures"][0]["holds"] is None
+
+
 def test_distances__by_hand() -> None:
     assert variation([1, 1], [0.9, 0.1]) == pytest.approx(0.4)
     assert distance(np.array([0.0, 0.0, 1.0, 1.0]), [0.0, 1.0], [0.75, 0.25]) == pytest.approx(0.25)

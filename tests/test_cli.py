@@ -111,6 +111,22 @@ def test_completion__knows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "wanted"), [("bidsim run tight", "tight_budgets"), ("bidsim compare quickstart incidents/track", "incidents/tracker_outage"), ("bidsim monitor my", "my-runs")]
+)
+def test_completion__completes_scenarios_and_folders(typed: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "my-runs").mkdir()
+    words = typed.split()
+    asked = f"""
+COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; COMP_LINE="{typed}"; COMP_POINT=${{#COMP_LINE}}
+_shtab_bidsim "bidsim" "{words[-1]}" "{words[-2]}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash"], input=capsys.readouterr().out + asked, text=True, capture_output=True, cwd=tmp_path, check=False)
+    assert wanted in done.stdout.split(), done.stderr
+
+
 def test_completion__says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "zsh"]) == 2

@@ -150,6 +150,18 @@ def test_format_of_ones_own__lies_between_first_and_second_price(folder: Path) -
     assert paid[1.0][0] == paid[1.0][1]
 
 
+def test_pacer_of_ones_own__spends_to_the_end(folder: Path) -> None:
+    spent = {}
+    for pacing in ('"none"', '{ name = "my_pacer:Steps", step = 0.01 }'):
+        (folder / "p.toml").write_text(f'extends = "tight_budgets"\nname = "p"\n[campaigns.by-the-clock]\npacing = {pacing}\n')
+        rows = bidsim.run(bidsim.load_scenario("p.toml", allow_code=True)).timeline
+        mine = rows[rows["campaign"] == "by-the-clock"].groupby("start_us")["payment_nanos"].sum().cumsum().to_numpy()
+        spent[pacing] = mine[len(mine) // 2] / mine[-1]
+    first, paced = spent.values()
+    assert first > 0.9
+    assert 0.35 < paced < 0.65
+
+
 def test_generated_pages__are_those_of_the_code() -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     try:

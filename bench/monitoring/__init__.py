@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def measure(options: Namespace) -> Report:
     """Measure all of it; ``--quick`` with fewer windows, runs and repetitions."""
-    report = Report("monitoring")
+    report = Report("monitoring", quick=options.quick)
     dice = np.random.default_rng(options.seed + 17)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -50,7 +50,7 @@ def _draw(folder: Path, curve: dict[str, list[tuple[float, float]]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for name, points in curve.items():
-        if points and not name.startswith("PSI"):
+        if points:
             x = [max(false, 0.3) for false, _ in points]
             ours = {"color": "#0b6e99", "lw": 3.0, "ms": 8} if name == "e-detector" else {"lw": 1.0, "ms": 5}
             axes.plot(x, [delay for _, delay in points], "o-", label=name, **ours)

@@ -48,7 +48,12 @@ def measure_cost(report: Report, options: Namespace) -> None:
         low, middle, high = np.percentile(ratios, [25, 50, 75])
         report.add(
             Figure(
-                f"cost_{name}", float(middle), f"of the loop's time, on against off in turn; median of {repeats} pairs, middle half of them", (float(low), float(high)), goal=goal
+                f"cost_{name}",
+                float(middle),
+                "of the loop's time",
+                (float(low), float(high)),
+                goal=goal,
+                note=f"on against off in turn; median of {repeats} pairs, middle half of them",
             )
         )
 

@@ -29,7 +29,6 @@ _AT_SCALE = {
     "many_false_alarms": "false alarms in 1,000 windows with {many_slices:,.0f} slices, over {many_windows_in_control:,.0f} quiet windows of five worlds",
     "many_false_alarms_upper": "their upper 95% bound",
 }
-_OUTSIDE_TABLES = ("rule_psi",)
 
 
 def watch_page(report: Report) -> str:
@@ -43,8 +42,8 @@ def watch_page(report: Report) -> str:
     ]
     rules: dict[str, list[str]] = {}
     for name, figure in figures.items():
-        if name.startswith("rule_") and not name.startswith(_OUTSIDE_TABLES) and figure.value is not None:
-            rules.setdefault(name.removeprefix("rule_").rpartition("_")[0].replace("_", " "), []).append(f"{figure.value:,.0f}: {_delay(figure.unit)}")
+        if name.startswith("rule_") and f"{name}_delay" in figures:
+            rules.setdefault(name.removeprefix("rule_").rpartition("_")[0].replace("_", " "), []).append(f"{figure.value:,.0f}: {_delay(figures[f'{name}_delay'])}")
     return f"""# How soon the watch notices
 
 `python -m bench monitoring --out FOLDER` writes this page; {machine()["processor"]}, {machine()["cores"]} cores.
@@ -82,7 +81,7 @@ of them.
 {_lines(f"| {name} | {'; '.join(told)} |" for name, told in rules.items())}
 
 AUC and normalised entropy of all traffic are watched at two and at three standard deviations, for 20 windows. The population stability index needs a level of 5% to become
-{_grown(report):.1f} times as large before it reaches 0.1. ADWIN and Page-Hinkley are river's, on the ratio of each slice.
+{values["psi_growth"]:.1f} times as large before it reaches 0.1. ADWIN and Page-Hinkley are river's, on the ratio of each slice.
 
 ## The worst slices, afterwards
 
@@ -116,14 +115,8 @@ def _percent(figure: Figure) -> str:
     return "not measured" if figure.value is None else f"{100 * figure.value:.0f}%"
 
 
-def _delay(unit: str) -> str:
-    return unit.rsplit("median delay ", maxsplit=1)[-1].split(" windows for", maxsplit=1)[0]
-
-
-def _grown(report: Report) -> float:
-    """Growth at which the population stability index speaks, out of its figure's unit."""
-    unit = next(figure.unit for figure in report.figures if figure.id.startswith("rule_psi"))
-    return float(_delay(unit))
+def _delay(figure: Figure) -> str:
+    return figure.note if figure.value is None else f"{figure.value:g}"
 
 
 def _seconds(figures: dict[str, Figure], name: str) -> str:

@@ -33,9 +33,9 @@ def at_scale(report: Report, options: Namespace, worlds: list[tuple[World, Detec
     """Quiet windows by the ten thousand, then faults, in several worlds."""
     windows = 2_000 if options.quick else 6_000
     first = worlds[0][0]
-    report.add(Figure("slices", len(first.slicing.slices), "slices at once", goal=">= 2000"))
-    report.add(Figure("overdispersion", first.common, "relative variance of a window's mean that all slices share"))
-    report.add(Figure("overdispersion_by_owner", (1 + first.common) * (1 + first.own) - 1, "by advertiser"))
+    report.add(Figure("slices", len(first.slicing.slices), "slices", goal=">= 2000", note="at once"))
+    report.add(Figure("overdispersion", first.common, "relative variance of a window's mean", note="that all slices share"))
+    report.add(Figure("overdispersion_by_owner", (1 + first.common) * (1 + first.own) - 1, "relative variance of a window's mean", note="by advertiser"))
     _quiet(report, "", worlds, windows, dice)
     goals = {"outage": "<= 2", "all_less_7": "<= 5", "30_half": "<= 4", "10_zero": "<= 3", "3_zero": "<= 10", "100_less_20": "<= 12"}
     right, total = 0, 0
@@ -45,12 +45,12 @@ def at_scale(report: Report, options: Namespace, worlds: list[tuple[World, Detec
             fault = next(f for f in faults_of(world) if f.name == name)
             found += [delay_and_name(world, detector, fault, dice) for _ in range(10 if options.quick else 30)]
         delays = [delay for delay, _, early in found if not early]
-        report.add(measured(f"delay_{name}", delays, "windows, median", goal))
+        report.add(measured(f"delay_{name}", delays, "windows", goal, note="median"))
         right, total = right + sum(named for _, named, early in found if not early), total + len(delays)
-    report.add(Figure("named_first", right / max(total, 1), "of these faults, the broken slice is named first", goal=">= 0.95"))
+    report.add(Figure("named_first", right / max(total, 1), "share", goal=">= 0.95", note="of these faults, the broken slice is named first"))
     if not options.quick:
         many = [make_world(40, _MANY_LEVELS, CONVERSIONS, first.common, first.own, dice) for _ in range(_WORLDS)]
-        report.add(Figure("many_slices", len(many[0].slicing.slices), "slices at once", goal=">= 10000"))
+        report.add(Figure("many_slices", len(many[0].slicing.slices), "slices", goal=">= 10000", note="at once"))
         _quiet(report, "many_", [(world, learned(world, dice, k)) for k, world in enumerate(many)], 4_000, dice)
 
 
@@ -59,9 +59,9 @@ def _quiet(report: Report, name: str, worlds: list[tuple[World, Detector]], wind
     found = [false_alarms(world, detector, windows, dice) for world, detector in worlds]
     alarms, total = sum(found), windows * len(worlds)
     spread = (1000 * min(found) / windows, 1000 * max(found) / windows)
-    report.add(Figure(f"{name}windows_in_control", total, f"windows, of {len(worlds)} worlds", goal=">= 20000"))
-    report.add(Figure(f"{name}false_alarms", 1000 * alarms / total, "in 1,000 windows, all slices together; range over worlds", spread, goal="<= 1.0"))
-    report.add(Figure(f"{name}false_alarms_upper", 1000 * float(gammaincinv(alarms + 1, 0.95)) / total, "upper 95% bound", goal="<= 1.3"))
+    report.add(Figure(f"{name}windows_in_control", total, "windows", goal=">= 20000", note=f"of {len(worlds)} worlds"))
+    report.add(Figure(f"{name}false_alarms", 1000 * alarms / total, "in 1,000 windows", spread, goal="<= 1.0", note="all slices together; range over worlds"))
+    report.add(Figure(f"{name}false_alarms_upper", 1000 * float(gammaincinv(alarms + 1, 0.95)) / total, "in 1,000 windows", goal="<= 1.3", note="upper 95% bound"))
 
 
 def share_shift(report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator) -> None:
@@ -87,8 +87,8 @@ def share_shift(report: Report, options: Namespace, world: World, detector: Dete
                 first = t - LEARNED - 10 + 1
         delays.append(first or 40)
         calibration += _calibration_alarms(world, detector, dice, field, grown)
-    report.add(measured("delay_share_up_10", delays, "windows, of the population's alarm", "<= 2"))
-    report.add(Figure("share_up_10_calibration_alarms", calibration, f"calibration alarms in {repeats} such shifts of 10 windows", goal="<= 1"))
+    report.add(measured("delay_share_up_10", delays, "windows", "<= 2", note="of the population's alarm"))
+    report.add(Figure("share_up_10_calibration_alarms", calibration, "alarms", goal="<= 1", note=f"of calibration, in {repeats} such shifts of 10 windows"))
 
 
 def _calibration_alarms(world: World, detector: Detector, dice: np.random.Generator, field: NDArray[np.int64], grown: int) -> int:
@@ -124,7 +124,7 @@ def late_labels(report: Report, options: Namespace, dice: np.random.Generator, c
     detector = Detector(fit_baseline(expected, came, family, half_life=10.0, gap=4), weight, 2_000.0)
     watching = deepcopy(detector)
     alarms = sum(len(watching.watch(e, c)) for e, c in zip(*instant(windows), strict=True))
-    report.add(Figure("late_labels_false_alarms", 1000 * alarms / windows, "in 1,000 windows where delays follow the declared curve", goal="<= 1.0"))
+    report.add(Figure("late_labels_false_alarms", 1000 * alarms / windows, "in 1,000 windows", goal="<= 1.0", note="where delays follow the declared curve"))
     later = np.concatenate([[0.0, 0.0], curve[:-2] / curve[:-2].sum()])
     delays = []
     for _ in range(5 if options.quick else 40):
@@ -138,4 +138,4 @@ def late_labels(report: Report, options: Namespace, dice: np.random.Generator, c
             if watching.watch(e[t], shifted[t].astype(np.float64)) and first is None:
                 first = t + 1
         delays.append(first or 31)
-    report.add(measured("late_labels_departure_delay", delays, "windows until reports that come two windows later are noticed", "<= 3"))
+    report.add(measured("late_labels_departure_delay", delays, "windows", "<= 3", note="until reports that come two windows later are noticed"))

@@ -45,6 +45,6 @@ def measure_search(report: Report, options: Namespace, dice: np.random.Generator
                 seconds[name].append(told["seconds"])
     for name, right in hits.items():
         share = statistics.mean(right) if right else None
-        report.add(Figure(f"worst_slice_{name}", share, "of worlds, the planted slice found first", goal=">= 0.9" if name == "bidsim" else ""))
+        report.add(Figure(f"worst_slice_{name}", share, "share of worlds", goal=">= 0.9" if name == "bidsim" else "", note="the planted slice found first"))
         if seconds[name]:
-            report.add(measured(f"worst_slice_{name}_seconds", seconds[name], f"s for {rows:,} rows"))
+            report.add(measured(f"worst_slice_{name}_seconds", seconds[name], "s", note=f"for {rows:,} rows"))

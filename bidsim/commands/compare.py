@@ -57,8 +57,8 @@ def _compare(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(comparison_rows(found), indent=1))
     else:
-        print_comparison(scenarios[0].name, found, chosen.replications, not chosen.unpaired)
-    write_picture(plot, draw_comparison(scenarios[0].name, found))
+        print_comparison(scenarios[0].name, found, chosen.replications, not chosen.unpaired, chosen.campaign)
+    write_picture(plot, draw_comparison(scenarios[0].name, found, chosen.campaign))
     if chosen.json:
         return 0
     print(f"\nPicture          {plot}")

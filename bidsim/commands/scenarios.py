@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, load, say_next
 
 if TYPE_CHECKING:
     import argparse
+
+_NARROWEST = 24
 
 
 def add(commands: Any) -> None:
@@ -37,8 +42,10 @@ def _scenarios(chosen: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 0
     width = max(map(len, found))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for name, question in found.items():
-        print(f"{name:<{width}}  {question}")
+        lines = textwrap.wrap(question, room - width - 2) if room - width > _NARROWEST else [question]
+        print(f"{name:<{width}}  {lines[0]}", *lines[1:], sep=f"\n{'':<{width}}  ")
     print()
     say_next("bidsim run NAME", "bidsim show NAME > my_scenario.toml")
     return 0

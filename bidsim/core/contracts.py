@@ -256,14 +256,18 @@ class Policy(Stateful):
     """A bidder policy: value times multiplier -> bid."""
 
     bid: ClassVar[Callable[..., None]]
+    """Called for every request in which a campaign may bid, after its pacer: sets ``bid``."""
     notice: ClassVar[Callable[..., None]] = do_nothing
+    """Called after the auction for the same rows, with ``won``, ``payment`` and ``minimum``."""
 
 
 class Pacer(Stateful):
     """A pacer: budget and time -> multiplier, or staying out."""
 
     pace: ClassVar[Callable[..., None]] = do_nothing
+    """Called for every request in which a campaign may bid, before its policy: sets ``multiplier``, or ``active`` to 0."""
     settle: ClassVar[Callable[..., None]] = do_nothing
+    """Called after the auction for the same rows, won or not; ``payment`` is 0 unless won, ``spent`` knows of it."""
 
 
 class AuctionFormat(Plugin):

@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.core.errors import did_you_mean
+from bidsim.core.errors import cut, did_you_mean
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -19,6 +21,7 @@ ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "marke
 """Family -> the room that holds its plug-ins."""
 _BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "values": "ValueModel", "model": "CvrModel"}
 _LONGEST_MODULE = 100
+_LONGEST_REASON = 200
 _NOT_PLUGINS = {"binning", "delay", "ensemble", "evaluation", "features", "files", "links", "masks", "probe", "stored", "training", "trees"}
 
 
@@ -116,9 +119,29 @@ def _load(module_name: str, file: Path) -> ModuleType:
         raise
     except BaseException as error:
         del sys.modules[unique]
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise PluginNotFoundError(f"{file.name} fails to load: {type(error).__name__}: {' '.join(lines[:3])}") from error
+        raise PluginNotFoundError(f"{file.name} fails to load{_where(error, file)}: {_why(error)}") from error
     finally:
         sys.path.remove(str(file.parent))
     module.__bidsim_source__ = (str(file), file.read_bytes())  # type: ignore[attr-defined]
     return module
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong with a file, in a line: of what numba says neither the pipeline nor the types."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", error.msg if isinstance(error, SyntaxError) else str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Failed in nopython mode", ">>>"))]
+    first = told[0] if told else ""
+    unknown = re.match(r"Unknown attribute '(\w+)' of type ref\((\w+)\(", first)
+    if unknown is None:
+        signature = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), "")
+        return cut(f"{type(error).__name__}: {first} {signature}".rstrip(), _LONGEST_REASON)
+    fields = getattr(importlib.import_module("bidsim.core.contracts"), unknown[2])._fields
+    return f"{unknown[2]} has no field {unknown[1]!r}{did_you_mean(unknown[1], fields)}"
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """Line of the file in which it went wrong, where that is known."""
+    inside = re.findall(rf'File "{re.escape(file.name)}", line (\d+)', re.sub(r"\x1b\[\d+m", "", str(error)))
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    line = inside[-1] if inside else getattr(error, "lineno", None) or (frames[-1] if frames else None)
+    return f" at line {line}" if line is not None else ""

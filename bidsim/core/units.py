@@ -33,11 +33,6 @@ def cpm_to_nanos(cpm: float) -> int:
     return round(cpm * NANOS_PER_CPM)
 
 
-def to_units(nanos: int) -> float:
-    """Nanos to currency units."""
-    return nanos / NANOS_PER_UNIT
-
-
 def parse_duration(text: str) -> int:
     """Microseconds of a text such as ``30d``, ``1h 30m`` or ``250ms``.
 

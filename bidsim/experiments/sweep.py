@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bidsim.scenario.load import Scenario
 
-METRICS = ("surplus", "wins", "conversions", "spend", "late_share", "auc")
+METRICS = ("surplus", "wins", "conversions", "spend", "revenue", "late_share", "auc")
 """Expected surplus, impressions won, realised conversions, spend, share of answers that came too late, the models' AUC."""
 
 
@@ -93,4 +93,4 @@ def _measure(scenario: Scenario, seed: int) -> list[float]:
     late = sum(a["late"] for a in answers.values()) / decisions if decisions else 0.0
     models = [figures["model"]["auc"] for figures in summary["models"].values() if figures]
     auc = float(np.mean(models)) if models else 0.5
-    return [market["surplus_expected"], float(market["sold_to_campaigns"]), float(market["conversions"]), market["revenue"], late, auc]
+    return [market["surplus_expected"], float(market["sold_to_campaigns"]), float(market["conversions"]), market["revenue"], market["publisher_revenue"], late, auc]

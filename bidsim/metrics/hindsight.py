@@ -13,8 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.kernels.shading import envelope
-
 F64 = NDArray[np.float64]
 Objective = Literal["utility", "value"]
 
@@ -125,33 +123,3 @@ def multiplier_for_cost(value: F64, price: F64, cost: float) -> float:
     order = np.argsort(ratio, kind="stable")
     fine = np.cumsum(price[order]) <= cost * np.cumsum(value[order])
     return float(ratio[order[int(np.flatnonzero(fine)[-1])]]) if fine.any() else 0.0
-
-
-def best_shaded(value: F64, price: F64, budget: float, points: int = 1024, multipliers: int = 200) -> Hindsight:
-    """Best utility in first price of a bidder who knows the landscape and the price of its budget beforehand.
-
-    It bids argmax over b of (v / (1 + mu) - b) F(b), F being the distribution of the very prices it met, with the fixed
-    mu that turned out best within the budget.
-
-    Args:
-        value: float64[n].
-        price: float64[n], lowest winning bid of each auction.
-        budget: Most that may be spent.
-        points: Candidate bids, at quantiles of the prices.
-        multipliers: Values of mu that are tried.
-
-    """
-    bids = np.unique(np.quantile(price, (np.arange(points) + 0.5) / points, method="higher"))
-    wins = np.searchsorted(np.sort(price), bids, side="right") / len(price)
-    start, chosen = np.zeros(len(bids)), np.zeros(len(bids))
-    kept = envelope(bids, wins, len(bids), start, chosen)
-    best = Hindsight(0.0, 0.0, 0.0, 0.0)
-    for mu in np.concatenate([[0.0], np.geomspace(1e-3, 1e3, multipliers)]):
-        at = np.searchsorted(start[:kept], value / (1.0 + mu), side="right") - 1
-        bid = np.where(at >= 0, chosen[np.maximum(at, 0)], 0.0)
-        won = (bid >= price) & (at >= 0)
-        spend = float(bid[won].sum())
-        worth = float((value - bid)[won].sum())
-        if spend <= budget and worth > best.worth:
-            best = Hindsight(worth, float(value[won].sum()), spend, float(mu))
-    return best

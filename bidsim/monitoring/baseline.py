@@ -189,6 +189,12 @@ class Baseline:
         kept = np.flatnonzero(open_now)
         self.scatter.take(self.family.kind[kept], (then.level * then.expected)[kept], then.observed[kept], then.left[kept])
 
+    def begin_anew(self, s: int, expected: float, observed: float) -> None:
+        """Know of a slice these counts only."""
+        self.forget_waiting(np.array([s]))
+        for memory in (self.recent, self.past):
+            memory.told[s], memory.came[s] = expected, observed
+
     def forget_waiting(self, slices: NDArray[np.int64]) -> None:
         """Leave windows that wait out of what is learned of some slices."""
         for window in self._waiting:

@@ -121,6 +121,12 @@ class Detector:
         self.baseline.learn(expected, observed, frozen)
         return alarms
 
+    def accept(self, alarm: Alarm, expected: float, observed: float) -> None:
+        """Take what changed for normal: the alarm is over, and the slice's level is learned from the counts since then."""
+        del self._open[alarm.slice]
+        self._begun[alarm.slice] = alarm.window + 1
+        self.baseline.begin_anew(alarm.slice, expected, observed)
+
     def forget(self, keep: int) -> None:
         """Drop all windows but the last ``keep``, which are numbered from 0 then; statistics stay."""
         gone = max(len(self.means) - keep, 0)

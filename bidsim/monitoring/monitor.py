@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +11,9 @@ from bidsim.core.errors import UsageError
 from bidsim.core.units import DAY
 from bidsim.monitoring.baseline import SURE, fit_baseline
 from bidsim.monitoring.cells import Cells, Slicing, read_cells, slicing_of
-from bidsim.monitoring.detector import Alarm, Detector
+from bidsim.monitoring.detector import Detector
 from bidsim.monitoring.pages import Page, Sounded, pages_of
+from bidsim.monitoring.planned import Planned, planned_changes
 from bidsim.monitoring.replay import replay_threshold
 from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, signals_of
 
@@ -37,6 +38,7 @@ class Watch:
         signals: What was watched.
         detectors: Their statistics, by kind of signal.
         pages: Incidents, the first one first.
+        planned: Flights that begin or end while the run is watched, and what followed from them.
 
     """
 
@@ -46,6 +48,7 @@ class Watch:
     signals: dict[str, Signal]
     detectors: dict[str, Detector]
     pages: list[Page]
+    planned: list[Planned]
 
     @property
     def open(self) -> list[Page]:
@@ -75,16 +78,30 @@ def monitor(result: Result, quiet: int | None = None, *, replay: bool = True, pr
     slicing = slicing_of(cells)
     signals = {signal.kind: signal for signal in signals_of(result, cells, slicing, quiet)}
     rate = float(result.manifest["scenario"]["monitoring"]["false_alarms"]) / 1000.0
-    detectors, sounded = {}, []
+    detectors, sounded, planned = {}, [], planned_changes(result, cells.window, quiet)
     for signal in signals.values():
         detector = _detector(signal, cells, slicing, quiet, rate * SHARES[signal.kind], replay=replay)
-        alarms = [alarm for k in range(quiet, cells.windows) for alarm in detector.watch(signal.base[k], signal.came[k])]
-        over = {(a.slice, a.window): back for a, back in detector.ended}
-        shifted = [Alarm(a.slice, a.window + quiet, a.since + quiet, a.multiplier, a.strength) for a in alarms]
-        sounded += [Sounded(signal, s, over[a.slice, a.window] + quiet if (a.slice, a.window) in over else None) for a, s in zip(alarms, shifted, strict=True)]
+        sounded += _sounded(signal, detector, quiet, planned)
         detectors[signal.kind] = detector
         progress("signals", 1, len(signals))
-    return Watch(cells, slicing, quiet, signals, detectors, pages_of(sounded, detectors, quiet, cells.windows))
+    return Watch(cells, slicing, quiet, signals, detectors, pages_of(sounded, detectors, quiet, cells.windows), planned)
+
+
+def _sounded(signal: Signal, detector: Detector, quiet: int, planned: list[Planned]) -> list[Sounded]:
+    """Watch one signal; what follows from the plan becomes normal, and is told with the plan instead."""
+    found = []
+    for k in range(quiet, len(signal.base)):
+        for alarm in detector.watch(signal.base[k], signal.came[k]):
+            shifted = replace(alarm, window=alarm.window + quiet, since=alarm.since + quiet)
+            cause = next((p for p in planned if p.explains(signal, shifted)), None)
+            if cause is None:
+                found.append((alarm, shifted))
+            else:
+                cause.followed.append((signal, shifted))
+                since = slice(max(shifted.since, cause.window), k + 1)
+                detector.accept(alarm, float(signal.base[since, alarm.slice].sum()), float(signal.came[since, alarm.slice].sum()))
+    over = {(alarm.slice, alarm.window): back + quiet for alarm, back in detector.ended}
+    return [Sounded(signal, shifted, over.get((alarm.slice, alarm.window))) for alarm, shifted in found]
 
 
 def _quiet_windows(result: Result, cells: Cells) -> int:

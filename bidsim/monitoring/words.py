@@ -14,6 +14,7 @@ from bidsim.monitoring.signals import CLICKS, CONVERSIONS, DELAY, PRICE, TRAFFIC
 if TYPE_CHECKING:
     from bidsim.monitoring.monitor import Watch
     from bidsim.monitoring.pages import Page, Sounded
+    from bidsim.monitoring.planned import Planned
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NEW = 1e-3
@@ -107,6 +108,15 @@ def others(page: Page, watch: Watch) -> list[str]:
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
         told.append("No feature failed, and no level's share of the traffic changed.")
     return told
+
+
+def as_planned(change: Planned, watch: Watch) -> str:
+    """One sentence about a flight: that it began or ended, and what followed from it, the surest first."""
+    told = f"{change.campaign} {'begins' if change.begins else 'ends'} as planned, {moment(change.window, watch.cells.window)}"
+    first: dict[str, str] = {}
+    for signal, alarm in sorted(change.followed, key=lambda f: -f[1].strength):
+        first.setdefault(signal.kind, f"{_LABELS[signal.kind].lower()} ({signal.slices[alarm.slice].name}) at {_percent(alarm.multiplier)} of before")
+    return f"{told}; with it {', '.join(first.values())}." if first else f"{told}; nothing else changed by much."
 
 
 _LABELS = {CONVERSIONS: "Conversions", TRAFFIC: "Features and traffic", DELAY: "Delays", PRICE: "Prices paid", WINS: "Auctions won", CLICKS: "Clicks"}

@@ -162,18 +162,20 @@ def grouped_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], la
     return svg(drawn, title)
 
 
-def band_over_days(days: Sequence[float], came: Sequence[float], expected: Sequence[float], half: Sequence[float], since: Sequence[float], name: str, title: str) -> str:
-    """Draw counts beside what was expected with its band, and a line where each incident began."""
+def band_over_days(
+    days: Sequence[float], came: Sequence[float], expected: Sequence[float], half: Sequence[float], since: Sequence[float], name: str, title: str, unit: str = "conversions"
+) -> str:
+    """Draw counts or shares beside what was expected with its band, and a line where each incident began."""
     drawn, axes = figure(8.2, 2.1)
     low, high = ([max(m + sign * h, 0.0) for m, h in zip(expected, half, strict=True)] for sign in (-1, 1))
     axes.fill_between(days, low, high, color=SOFT, alpha=0.6, lw=0, label="95% of quiet windows")
     axes.plot(days, expected, color=INK, lw=1, ls="--", label="expected")
-    axes.plot(days, came, color=ACCENT, lw=1.3, label="reported")
+    axes.plot(days, came, color=ACCENT, lw=1.3, label="reported" if unit == "conversions" else "came")
     for n, x in enumerate(since):
         axes.axvline(x, color=SECOND, lw=1, label="an incident begins" if n == 0 else None)
     axes.set_title(name, loc="left", fontsize=9)
     axes.set_xlabel("day, the first is 1")
-    axes.set_ylabel("conversions")
+    axes.set_ylabel(unit)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=7, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     return svg(drawn, title)

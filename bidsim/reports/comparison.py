@@ -20,11 +20,12 @@ _SVG = '<?xml version="1.0" encoding="utf-8"?>\n'
 NOT_SHOWN = "no difference shown"
 
 
-def print_comparison(base: str, differences: Sequence[Any], replications: int, paired: bool) -> None:
+def print_comparison(base: str, differences: Sequence[Any], replications: int, paired: bool, campaign: str | None = None) -> None:
     """Print one row a metric and scenario: means, the difference with its interval, and what it says."""
     screen = console(_PIPE_WIDTH)
     how = "the same seeds" if paired else "seeds of their own"
-    screen.print(f"{replications} worlds each, {how}; differences from {printable(base)} with 95% intervals\n", markup=False)
+    whose = f" of campaign {printable(campaign)}" if campaign else ""
+    screen.print(f"{replications} worlds each, {how}; differences{whose} from {printable(base)} with 95% intervals\n", markup=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("scenario", "metric", "first", "this", "difference", "95% interval", "", "pairing saves"):
         table.add_column(heading, justify="left" if heading in ("scenario", "metric", "") else "right", no_wrap=True)
@@ -57,7 +58,7 @@ def comparison_rows(differences: Sequence[Any]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def draw_comparison(base: str, differences: Sequence[Any]) -> str:
+def draw_comparison(base: str, differences: Sequence[Any], campaign: str | None = None) -> str:
     """Draw every difference as a part of the first scenario's mean, with its interval, as SVG."""
     drawn, axes = figure(8.2, 1.0 + 0.28 * len(differences))
     for row, one in enumerate(reversed(differences)):
@@ -67,7 +68,7 @@ def draw_comparison(base: str, differences: Sequence[Any]) -> str:
         axes.plot([one.interval.value * scale], [row], "o", color=colour, ms=5)
     axes.axvline(0.0, color=INK, lw=0.8)
     axes.set_yticks(range(len(differences)), [f"{short(d.scenario, 24)}: {d.metric}" for d in reversed(differences)])
-    axes.set_xlabel(f"difference from {short(base, 40)}, %")
+    axes.set_xlabel(f"difference from {short(base, 40)}, %" + (f", campaign {short(campaign, 40)} alone" if campaign else ""))
     return svg(drawn, f"Differences from {base}")
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.core.units import DAY, HOUR
+from bidsim.core.units import DAY, HOUR, SECOND
 from bidsim.explain.drift import attribution_shift
-from bidsim.monitoring.signals import CONVERSIONS
+from bidsim.monitoring.signals import CLICKS, CONVERSIONS, DELAY, PRICE, TRAFFIC, WINS
 from bidsim.monitoring.table import missing_rates, score_bins, slice_table
-from bidsim.monitoring.words import advice, headline, label, moment, noticed, others
+from bidsim.monitoring.words import advice, as_planned, headline, label, moment, noticed, others
 from bidsim.monitoring.worst import worst_slices
 from bidsim.reports import charts
 from bidsim.reports.files import write_page
@@ -31,12 +31,15 @@ _ROWS, _HEAT, _SERIES, _LOG, _WORST, _FEATURES = 400, 48, 6, 200, 12, 8
 _FEWEST = 20.0
 """Conversions below which a bin of the calibration plot is joined with the next."""
 
+_DRAWN = {TRAFFIC: "Share of the traffic", DELAY: "Share of reports", PRICE: "Prices paid", WINS: "Impressions for a request", CLICKS: "Clicks for an impression"}
+
 
 def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
     """All that the page says, JSON-ready.
 
     Returns:
-        ``run``; ``open``, how many incidents are; ``incidents``; ``signals``; ``worst`` slices of the whole run; ``missing`` values by feature;
+        ``run``; ``open``, how many incidents are; ``incidents``; ``planned``, a sentence for each flight that begins or ends;
+        ``signals``; ``worst`` slices of the whole run; ``missing`` values by feature;
         ``attributions``, what the model leans on before and after the first incident (else before and since the watch began); ``slices``, columns over the
         watched windows; ``alarms``.
 
@@ -46,6 +49,7 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
         "run": _run(result, watch),
         "open": len(watch.open),
         "incidents": [_incident(page, watch) for page in watch.pages],
+        "planned": [as_planned(change, watch) for change in watch.planned],
         "signals": [_signal(kind, watch) for kind in watch.signals],
         "worst": [
             {"slice": w.name, "impressions": w.impressions, "predicted": w.predicted, "converted": w.converted, "ratio": w.ratio, "p_value": w.p_value}
@@ -68,6 +72,7 @@ def _run(result: Result, watch: Watch) -> dict[str, Any]:
         "hash": result.manifest["scenario_hash"],
         "windows": watch.cells.windows,
         "quiet": watch.quiet,
+        "watched": watch.cells.windows - watch.quiet,
         "hours": watch.cells.window / HOUR,
         "from": moment(watch.quiet, watch.cells.window),
         "slices": len(watch.slicing.slices),
@@ -84,6 +89,7 @@ def _incident(page: Page, watch: Watch) -> dict[str, Any]:
         "signal": page.signal.kind,
         "slice": page.about.name,
         "since": moment(page.since, length),
+        "since_seconds": page.since * length / SECOND,
         "noticed": moment(page.noticed + 1, length),
         "delay_windows": page.noticed - page.since,
         "until": None if page.until is None else moment(page.until, length),
@@ -170,6 +176,7 @@ def render_watch(content: dict[str, Any], result: Result, watch: Watch) -> str:
             alarms=content["alarms"][:_LOG],
             all_alarms=len(content["alarms"]),
             pictures={
+                "incidents": [_of_incident(page, watch) if n < _SERIES else None for n, page in enumerate(watch.pages)],
                 "overall": _series(watch, 0),
                 "slices": [_series(watch, s) for s in _shown(watch, order)],
                 "heat": _heat(watch),
@@ -210,6 +217,24 @@ def _series(watch: Watch, s: int) -> str:
     name = watch.slicing.slices[s].name
     since = [1.0 + p.since * watch.cells.window / DAY for p in watch.pages]
     return charts.band_over_days(days.tolist(), came.tolist(), mean.tolist(), half.tolist(), since, charts.short(name, 50), f"Conversions reported in each window: {name}")
+
+
+def _of_incident(page: Page, watch: Watch) -> str | None:
+    """What an incident is about, window by window, as a part of the whole; None where it is conversions, which are drawn anyway."""
+    signal, detector, s = page.signal, watch.detectors[page.signal.kind], page.slice
+    if signal.kind == CONVERSIONS:
+        return None
+    whole = np.maximum(signal.base[watch.quiet :, s], 1e-9)
+    came, mean = np.array(detector.came)[:, s], np.array(detector.means)[:, s]
+    half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
+    if signal.seen is not None:
+        # what is judged of features of user and campaign begins where nearly all are alike, so the share itself is shown
+        came, mean = signal.seen[watch.quiet :, s], signal.share(s, 0, watch.quiet) * whole
+        half = 1.96 * np.sqrt(mean)
+    title = f"{_DRAWN[signal.kind]}: {page.about.name}"
+    begun = [1.0 + page.since * watch.cells.window / DAY]
+    unit = "of usual" if signal.kind == PRICE else "share"
+    return charts.band_over_days(_days(watch).tolist(), (came / whole).tolist(), (mean / whole).tolist(), (half / whole).tolist(), begun, charts.short(title, 70), title, unit)
 
 
 def _heat(watch: Watch) -> str:
@@ -265,6 +290,9 @@ def prometheus(content: dict[str, Any]) -> str:
     metric("incident_multiplier", "What came over what was expected since an incident began.", [
         ({**run, "incident": n + 1, "kind": p["kind"], "slice": p["slice"], "open": str(p["until"] is None).lower()}, p["multiplier"]) for n, p in enumerate(content["incidents"])
     ])  # fmt: skip
+    metric(
+        "incident_since_seconds", "When it began, in seconds since the run's start.", [({**run, "incident": n + 1}, p["since_seconds"]) for n, p in enumerate(content["incidents"])]
+    )
     metric("alarms_open", "Slices in alarm.", [({**run, "signal": s["signal"]}, s["open"]) for s in content["signals"]])
     table = content["slices"]
     plain = [k for k, name in enumerate(table["slice"]) if ", " not in name]

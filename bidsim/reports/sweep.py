@@ -19,7 +19,10 @@ _PIPE_WIDTH = 150
 def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], replications: int) -> None:
     """Print one row a value: profit, what the worlds beside it earn, and the difference."""
     screen = console(_PIPE_WIDTH)
-    screen.print(f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, +- half of a 95% interval\n", markup=False)
+    screen.print(
+        f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, revenue what publishers earn, +- half of a 95% interval\n",
+        markup=False,
+    )
     table = Table(box=None, header_style="bold", pad_edge=False)
     timed = _timed(points)
     headings = [
@@ -27,6 +30,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         "profit",
         "wins",
         "conversions",
+        "revenue",
         *(["too late"] if timed else []),
         "AUC",
         *([f"profit with {beside}", "profit lost", "wins lost"] if beside else []),
@@ -40,13 +44,14 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
             _both(f["surplus"]),
             f"{f['wins'].value:,.0f}",
             f"{f['conversions'].value:,.0f}",
+            _both(f["revenue"]),
             *([f"{f['late_share'].value:.1%}"] if timed else []),
             f"{f['auc'].value:.4f}",
         ]
         if one.beside:
             row += [_both(one.beside["surplus"]), _both(one.lost["surplus"]), f"{one.lost['wins'].value:,.0f}"]
         table.add_row(*(Text(cell) for cell in row))
-    print_fitting(screen, table, "AUC", "too late", "wins lost", "wins")
+    print_fitting(screen, table, "AUC", "too late", "wins lost", "wins", "revenue")
     best = max(points, key=lambda p: p.figures["surplus"].value)
     screen.print(f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}", markup=False)
     if best.beside:

@@ -22,7 +22,7 @@ def print_watch(content: dict[str, Any]) -> None:
     screen = console(_PIPE_WIDTH)
     run = content["run"]
     screen.print(
-        f"Watched {run['windows'] - run['quiet']} windows of {run['hours']:g} h in {run['slices']:,} slices, from {run['from']}; the {run['quiet']} before are taken for normal.",
+        f"Watched {run['watched']} windows of {run['hours']:g} h in {run['slices']:,} slices, from {run['from']}; the {run['quiet']} before are taken for normal.",
         markup=False,
     )
     if not content["incidents"]:
@@ -34,6 +34,10 @@ def print_watch(content: dict[str, Any]) -> None:
         screen.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarms. {printable(page['advice'])}"))
         for told in page["others"][:5]:
             screen.print(Text(f"   - {printable(told)}", style="dim"))
+    if content["planned"]:
+        screen.print()
+    for told in content["planned"]:
+        screen.print(Text(printable(told), style="dim"))
     screen.print()
     screen.print(signal_table(content))
     screen.print()

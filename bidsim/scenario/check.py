@@ -16,7 +16,7 @@ from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.files import load_model
 from bidsim.scenario.incidents import check_incidents
-from bidsim.scenario.model import AuctionSettings
+from bidsim.scenario.model import AuctionSettings, split_choice
 from bidsim.scenario.problems import problems_of
 from bidsim.scenario.slices import cells_of
 
@@ -45,6 +45,7 @@ def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path |
 def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | None) -> list[Problem]:
     """Find all mistakes that lie between keys; empty where the scenario can be built."""
     return [
+        *check_names(source, beside),
         *_plugins(settings, source, beside),
         *_seats(settings, source),
         *_deadline(settings, source),
@@ -62,26 +63,43 @@ def _campaigns(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
         yield from _campaign(settings, source, name, campaign, vocabulary)
 
 
-def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
-    def checked(family: str, choice: Choice, path: KeyPath, key: str) -> Iterator[Problem]:
-        yield from _plugin(family, choice.name, choice.params, source, beside, path, key)
+def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
+    """Find names that are nowhere, and parameters that plug-ins refuse; reads what was typed, so that it works where other keys are wrong, too."""
+    for family, key, path, typed in _choices(source.data):
+        name, params = split_choice(family, key, typed)
+        if isinstance(name, str):
+            yield from _plugin(family, name, params, source, beside, path, key)
+    for path, campaign in _tables(source.data, "campaigns"):
+        for key, family in (("seat", "seats"), ("product", "products")):
+            name, known = campaign.get(key), source.data.get(family)
+            if isinstance(name, str) and isinstance(known, dict) and name not in known:
+                yield source.problem((*path, key), f"unknown {key} {name!r}{did_you_mean(name, known)}")
 
-    yield from _plugin("auction", settings.auction.format, settings.auction.params, source, beside, ("auction",), "format")
-    yield from checked("market", settings.market, ("market",), "kind")
+
+def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
+    """Every place where a plug-in is chosen: family, key of its name, path, what was typed."""
+    yield from ((family, key, (family,), data[family]) for family, key in (("auction", "format"), ("market", "kind"), ("values", "kind")) if family in data)
+    yield from (("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat)
+    for path, campaign in _tables(data, "campaigns"):
+        yield from ((family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign)
+
+
+def _tables(data: dict[str, Any], family: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    found = data.get(family)
+    if isinstance(found, dict):
+        yield from (((family, name), table) for name, table in found.items() if isinstance(table, dict))
+
+
+def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
+    """What plug-ins that exist say to the scenario around them."""
     yield from _auction(settings, source, beside)
-    if settings.values is not None:
-        yield from checked("values", settings.values, ("values",), "kind")
     yield from _market(settings, source, beside)
     for name, seat in settings.seats.items():
         path: KeyPath = ("seats", name, "model")
-        yield from checked("model", seat.model, path, "name")
         yield from _model_path(settings, source, seat.model, path)
         for feature in seat.model.params.get("ignore", []) if isinstance(seat.model.params.get("ignore"), list) else []:
             if feature not in FEATURES:
                 yield source.problem((*path, "ignore"), f"unknown feature {feature!r}{did_you_mean(str(feature), FEATURES)}")
-    for name, campaign in settings.campaigns.items():
-        yield from checked("policy", campaign.policy, ("campaigns", name, "policy"), "name")
-        yield from checked("pacing", campaign.pacing, ("campaigns", name, "pacing"), "name")
 
 
 def _market(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -254,10 +272,6 @@ def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: C
     path: KeyPath = ("campaigns", name)
     if campaign.seat is None and len(settings.seats) > 1:
         yield source.problem((*path, "seat"), f"is missing: there are several seats ({', '.join(settings.seats)})")
-    if campaign.seat is not None and campaign.seat not in settings.seats:
-        yield source.problem((*path, "seat"), f"unknown seat {campaign.seat!r}{did_you_mean(campaign.seat, settings.seats)}")
-    if campaign.product not in settings.products:
-        yield source.problem((*path, "product"), f"unknown product {campaign.product!r}{did_you_mean(campaign.product, settings.products)}")
     if campaign.daily_budget is not None and campaign.daily_budget > campaign.budget:
         yield source.problem((*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}")
     yield from _flight(settings, source, path, campaign)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bidsim.core.errors import ScenarioError
-from bidsim.scenario.check import check_scenario
+from bidsim.scenario.check import check_names, check_scenario
 from bidsim.scenario.model import ScenarioSettings
 from bidsim.scenario.problems import problems_of
 from bidsim.scenario.shipped import find_scenario
@@ -88,7 +88,7 @@ def _checked(source: Source, folder: Path, allow_code: bool) -> Scenario:
     try:
         settings = ScenarioSettings.model_validate(source.data)
     except ValidationError as error:
-        raise ScenarioError(problems_of(error, source, ScenarioSettings)) from None
+        raise ScenarioError([*problems_of(error, source, ScenarioSettings), *check_names(source, beside)]) from None
     problems = check_scenario(settings, source, beside)
     if problems:
         raise ScenarioError(problems)

@@ -69,6 +69,14 @@ def _auction(value: Any) -> Any:
     return value
 
 
+def split_choice(family: str, key: str, typed: Any) -> tuple[Any, dict[str, Any]]:
+    """Name and parameters of a plug-in as they were typed; the name is None where there is none."""
+    split = _auction(typed) if family == "auction" else _choice(key)(typed)
+    if not isinstance(split, dict):
+        return None, {}
+    return split.get("format", AuctionSettings.model_fields["format"].default) if family == "auction" else split.get("name"), split.get("params", {})
+
+
 class DecisionSettings(Settings):
     """How long a seat takes to decide, and who works on it; counts where ``deadline`` is given."""
 

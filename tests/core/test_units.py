@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bidsim.core.units import DAY, HOUR, MINUTE, cpm_to_nanos, format_duration, parse_duration, to_nanos, to_units
+from bidsim.core.units import DAY, HOUR, MINUTE, cpm_to_nanos, format_duration, parse_duration, to_nanos
 
 
 def test_parse_duration__adds_up_parts() -> None:
@@ -24,4 +24,3 @@ def test_format_duration__is_read_back(microseconds: int) -> None:
 
 def test_money__one_cpm_is_a_thousandth_for_an_impression() -> None:
     assert cpm_to_nanos(1.0) * 1000 == to_nanos(1.0)
-    assert to_units(to_nanos(12.34)) == 12.34

@@ -11,7 +11,7 @@ from scipy import optimize
 
 import bidsim
 from bidsim.core.errors import UsageError
-from bidsim.metrics.hindsight import best_in_hindsight, best_shaded, best_whole, multiplier_for_cost, uniform_multiplier
+from bidsim.metrics.hindsight import best_in_hindsight, best_whole, multiplier_for_cost, uniform_multiplier
 from bidsim.metrics.regret import UPPER_BOUND, regrets
 from bidsim.reports.page import write_report
 from bidsim.scenario.load import scenario_of
@@ -47,16 +47,6 @@ def test_multipliers__are_the_roots_of_spend_and_cost() -> None:
     assert uniform_multiplier(value, price, len(value) / 24) == pytest.approx(0.5, abs=0.01)
     assert multiplier_for_cost(value, price, 0.4) == pytest.approx(0.8, abs=0.01)
     assert uniform_multiplier(value, price, 1e9) == float("inf")
-
-
-def test_best_shaded__is_the_textbook_bid_without_a_budget() -> None:
-    dice = np.random.default_rng(1)
-    value, price = np.full(100_000, 0.8), dice.random(100_000)
-    found = best_shaded(value, price, 1e9)
-    assert found.worth / len(value) == pytest.approx(0.16, abs=0.003)
-    tight = best_shaded(value, price, found.spend / 4)
-    assert tight.spend <= found.spend / 4
-    assert 0 < tight.worth < found.worth
 
 
 def test_regret__by_hand() -> None:
