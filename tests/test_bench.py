@@ -23,7 +23,7 @@ def test_realism__every_goal_holds(tmp_path: Path) -> None:
     file = tmp_path / "realism.json"
     subprocess.run([sys.executable, "-m", "bench", "realism", "--quick", "--seed", "1", "--json", str(file)], cwd=ROOT, check=True, capture_output=True)
     found = json.loads(file.read_text())
-    assert set(found) == {"name", "machine", "versions", "figures"}
+    assert set(found) == {"name", "quick", "machine", "versions", "figures"}
     goals = [f for f in found["figures"] if f["goal"]]
     assert len(goals) == 6
     assert all(f["holds"] for f in goals), goals

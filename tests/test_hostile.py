@@ -108,7 +108,7 @@ def test_check__files_that_are_no_files(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_check__deep_keys_and_many_names_stay_quick(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "s.toml"
-    path.write_text(".".join("a" * 20_000) + " = 1\n" + SMALL)
+    path.write_text(".".join("a" * 5_000) + " = 1\n" + SMALL)
     _told(capsys, "check", str(path))
 
 

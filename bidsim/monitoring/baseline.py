@@ -9,10 +9,11 @@ normal and a fault, which comes at once, does not.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 _LARGEST_SIZE = 1e9
 _LEAST_SPREAD = 0.0025
@@ -20,7 +21,9 @@ _STRETCH = 12
 SURE = 0.5
 """Level of the upper bound of conversions' scatter: the median, for a higher one costs delay."""
 _WEAK = 2.0
-"""Counts that a slice without a parent begins with."""
+"""Counts that say how surely the level of a slice without a parent is known, before any."""
+_UNSEEN = 0.5
+"""Counts of what has not been seen yet (Jeffreys), so that the first few are no wonder."""
 PAST = 200.0
 """Windows after which one counts half in how a slice differs from its parent."""
 _DRIFT = 400.0
@@ -41,6 +44,12 @@ class Family:
 
     parent: NDArray[np.int64]
     kind: NDArray[np.int64]
+
+    @cached_property
+    def generations(self) -> list[NDArray[np.int64]]:
+        """Slices that are parts of others, kind by kind: parents come before their parts."""
+        parts = self.parent != np.arange(len(self.parent))
+        return [np.flatnonzero((self.kind == kind) & parts) for kind in np.unique(self.kind[parts])]
 
 
 @dataclass
@@ -98,7 +107,7 @@ class Scatter:
     def by_kind(self) -> NDArray[np.float64]:
         """float64[kinds]."""
         found = np.maximum(np.divide(self.excess, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0), 0.0)
-        return found if self.sure is None else found * self.known_from / float(chi2.ppf(1.0 - self.sure, self.known_from))
+        return found if self.sure is None else found * self.known_from / (2.0 * float(gammaincinv(self.known_from / 2.0, 1.0 - self.sure)))
 
     def take(self, kind: NDArray[np.int64], mean: NDArray[np.float64], observed: NDArray[np.float64], left: NDArray[np.float64]) -> None:
         """Take in a window; ``mean`` counts were expected at levels known with relative variance ``left``, float64[slices] each."""
@@ -141,6 +150,7 @@ class Baseline:
     past: Memory
     gap: int
     _waiting: list[_Waiting] = field(default_factory=list)
+    _now: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def overdispersion(self) -> NDArray[np.float64]:
@@ -160,14 +170,19 @@ class Baseline:
         What was long ago tells how a slice differs from its parent, with the parent's own level as a prior; that, times the parent's level now, is
         the prior for what came lately, which may have drifted from it.
         """
+        if self._now is None:
+            self._now = self._level()
+        return self._now
+
+    def _level(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         old_told, old_came = self.past.told - self.recent.told, self.past.came - self.recent.came
         differs, unsure = shrunk_levels(self.family, self.spread, np.maximum(old_told, 0.0), np.maximum(old_came, 0.0))
         parent = self.family.parent
         prior = 1.0 / (1.0 / _DRIFT + unsure)
         told, came = self.recent.told, self.recent.came
-        level = (came + _WEAK * 1e-3) / (told + _WEAK * 1e-3)
+        level = (came + _UNSEEN) / (told + _UNSEEN)
         left = 1.0 / (came + _WEAK)
-        for mine in _generations(self.family):
+        for mine in self.family.generations:
             above = level[parent[mine]] * differs[mine] / differs[parent[mine]]
             level[mine] = (prior[mine] + came[mine]) / (prior[mine] / above + told[mine])
             left[mine] = 1.0 / (prior[mine] + came[mine])
@@ -182,7 +197,7 @@ class Baseline:
         self._waiting.append(_Waiting(expected, observed, *self.level(), frozen))
         if len(self._waiting) <= self.gap:
             return
-        then = self._waiting.pop(0)
+        then, self._now = self._waiting.pop(0), None
         open_now = ~(frozen | then.frozen)
         for memory in (self.recent, self.past):
             memory.take(then.expected, then.observed, open_now)
@@ -192,6 +207,7 @@ class Baseline:
     def begin_anew(self, s: int, expected: float, observed: float) -> None:
         """Know of a slice these counts only."""
         self.forget_waiting(np.array([s]))
+        self._now = None
         for memory in (self.recent, self.past):
             memory.told[s], memory.came[s] = expected, observed
 
@@ -201,19 +217,13 @@ class Baseline:
             window.frozen[slices] = True
 
 
-def _generations(family: Family) -> list[NDArray[np.int64]]:
-    """Slices that are parts of others, kind by kind: parents come before their parts."""
-    parts = family.parent != np.arange(len(family.parent))
-    return [np.flatnonzero((family.kind == kind) & parts) for kind in np.unique(family.kind[parts])]
-
-
 def shrunk_levels(family: Family, spread: NDArray[np.float64], told: NDArray[np.float64], came: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Levels drawn to those of the parents, and the relative variance with which they are known, float64[slices] each.
 
     Given its parent's level, a slice's is Gamma with relative variance ``spread`` and counts are Poisson, so that the posterior is Gamma, too.
     """
-    level, left = (came + _WEAK * 1e-3) / (told + _WEAK * 1e-3), 1.0 / (came + _WEAK)
-    for mine in _generations(family):
+    level, left = (came + _UNSEEN) / (told + _UNSEEN), 1.0 / (came + _WEAK)
+    for mine in family.generations:
         above, prior = level[family.parent[mine]], 1.0 / spread[mine]
         level[mine] = (prior + came[mine]) / (prior / above + told[mine])
         left[mine] = 1.0 / (prior + came[mine])

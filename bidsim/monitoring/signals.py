@@ -42,6 +42,7 @@ class Signal:
         half_life: Windows after which a window counts half in what is normal.
         gap: Latest windows that are not learned from.
         seen: float64[windows, slices]: what was counted, where ``came`` is what of it is judged; None where both are the same.
+        whole: float64[windows, slices]: what shares are told of, where it is not ``base``.
 
     """
 
@@ -53,11 +54,13 @@ class Signal:
     half_life: float
     gap: int
     seen: NDArray[np.float64] | None = None
+    whole: NDArray[np.float64] | None = None
 
     def share(self, s: int, first: int, last: int) -> float:
         """Part of the whole that a slice had from window ``first`` to before ``last``."""
         counted = self.came if self.seen is None else self.seen
-        return float(counted[first:last, s].sum() / max(self.base[first:last, s].sum(), 1e-12))
+        whole = self.base if self.whole is None else self.whole
+        return float(counted[first:last, s].sum() / max(whole[first:last, s].sum(), 1e-12))
 
     @property
     def weight(self) -> NDArray[np.float64]:
@@ -76,7 +79,7 @@ def signals_of(result: Result, cells: Cells, slicing: Slicing, quiet: int) -> li
     return [
         conversions_signal(cells, slicing, curve, quiet),
         *_traffic(result, cells),
-        *_delays(cells, reported),
+        *_delays(cells, curve, reported),
         *_market(result, cells, slicing),
     ]
 
@@ -142,20 +145,31 @@ def _traffic(result: Result, cells: Cells) -> list[Signal]:
     return [Signal(TRAFFIC, [slices[s] for s in chosen], base, judged, _alone(kind[chosen].tolist()), *_FAST, seen=seen)]
 
 
-def _delays(cells: Cells, reported: NDArray[np.float64]) -> list[Signal]:
-    """Of the reports of a window, how many come how late; float64[groups, windows, lags] by window of the impression."""
+def _delays(cells: Cells, curve: NDArray[np.float64], reported: NDArray[np.float64]) -> list[Signal]:
+    """Of the reports of a window, how many come how late; float64[groups, windows, lags] by window of the impression.
+
+    What is expected knows when impressions were: of those who have just begun no late report can be there yet, and of those who ended only late ones come.
+    """
     groups, windows, lags = reported.shape
-    arrived = np.zeros((windows, groups, lags))
+    predicted = cells.columns["pcvr_sum"][:, cells.first_field()].sum(axis=1)
+    arrived, due = np.zeros((windows, groups, lags)), np.zeros((windows, groups, lags))
     for lag in range(lags):
         arrived[lag:, :, lag] = reported[:, : windows - lag, lag].T
-    bounds = (0, 1, min(3, lags), lags)
-    parts = np.stack([arrived[:, :, a:b].sum(axis=2) for a, b in itertools.pairwise(bounds)], axis=2)
-    everyone = np.concatenate([parts.sum(axis=1, keepdims=True), parts], axis=1)
-    base = np.broadcast_to(everyone.sum(axis=2, keepdims=True), everyone.shape)
+        due[lag:, :, lag] = predicted[: windows - lag] * curve[:, lag]
+    came, expected = (_by_class(counts) for counts in (arrived, due))
+    whole = np.broadcast_to(came.sum(axis=2, keepdims=True), came.shape)
+    base = whole * expected / np.maximum(expected.sum(axis=2, keepdims=True), 1e-12)
     owners = [Slice(), *(Slice(advertiser=a, product=p) for a, p in cells.groups)]
     slices = [Slice("reported", name, o.advertiser, o.product) for o in owners for name in _LAG_CLASSES]
     kind = [0] * len(_LAG_CLASSES) + [1] * (len(cells.groups) * len(_LAG_CLASSES))
-    return [Signal(DELAY, slices, base.reshape(windows, -1), everyone.reshape(windows, -1), _alone(kind), *_SLOW)]
+    return [Signal(DELAY, slices, base.reshape(windows, -1), came.reshape(windows, -1), _alone(kind), *_SLOW, whole=whole.reshape(windows, -1))]
+
+
+def _by_class(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Counts [windows, groups, lags] of everyone and each group by class of lag, float64[windows, 1 + groups, classes]."""
+    lags = counts.shape[2]
+    parts = np.stack([counts[:, :, a:b].sum(axis=2) for a, b in itertools.pairwise((0, 1, min(3, lags), lags))], axis=2)
+    return np.concatenate([parts.sum(axis=1, keepdims=True), parts], axis=1)
 
 
 def _market(result: Result, cells: Cells, slicing: Slicing) -> list[Signal]:

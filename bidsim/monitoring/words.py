@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NEW = 1e-3
 _OTHERS = 4
+_FROM_NOTHING = 100.0
 
 
 def moment(window: int, length: int) -> str:
@@ -115,7 +116,8 @@ def as_planned(change: Planned, watch: Watch) -> str:
     told = f"{change.campaign} {'begins' if change.begins else 'ends'} as planned, {moment(change.window, watch.cells.window)}"
     first: dict[str, str] = {}
     for signal, alarm in sorted(change.followed, key=lambda f: -f[1].strength):
-        first.setdefault(signal.kind, f"{_LABELS[signal.kind].lower()} ({signal.slices[alarm.slice].name}) at {_percent(alarm.multiplier)} of before")
+        now = f"at {_percent(alarm.multiplier)} of before" if alarm.multiplier < _FROM_NOTHING else "where there were none"
+        first.setdefault(signal.kind, f"{_LABELS[signal.kind].lower()} ({signal.slices[alarm.slice].name}) {now}")
     return f"{told}; with it {', '.join(first.values())}." if first else f"{told}; nothing else changed by much."
 
 

@@ -133,10 +133,8 @@ def _scored(
     sizes = [len(fields[f][0]) for f in chosen]
     cell = np.ravel_multi_index([fields[f][1] for f in chosen], sizes)
     total = int(np.prod(sizes))
-    count, excess, scatter = (
-        np.stack([np.bincount(cell[part], weight[part], total) for part in (half, ~half)])
-        for weight in (np.ones_like(predicted), label - predicted, predicted * (1.0 - np.minimum(predicted, 1.0)))
-    )
+    by_half = cell + np.where(half, 0, total)
+    count, excess, scatter = (np.bincount(by_half, weight, 2 * total).reshape(2, total) for weight in (None, label - predicted, predicted * (1.0 - np.minimum(predicted, 1.0))))
     enough = (count >= _FEWEST).all(axis=0) & (scatter > 0).all(axis=0)
     score = excess[:, enough] / np.sqrt(scatter[:, enough])
     levels = np.unravel_index(np.flatnonzero(enough), sizes)

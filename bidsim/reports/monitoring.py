@@ -224,7 +224,7 @@ def _of_incident(page: Page, watch: Watch) -> str | None:
     signal, detector, s = page.signal, watch.detectors[page.signal.kind], page.slice
     if signal.kind == CONVERSIONS:
         return None
-    whole = np.maximum(signal.base[watch.quiet :, s], 1e-9)
+    whole = np.maximum((signal.base if signal.whole is None else signal.whole)[watch.quiet :, s], 1e-9)
     came, mean = np.array(detector.came)[:, s], np.array(detector.means)[:, s]
     half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
     if signal.seen is not None:

@@ -40,7 +40,7 @@ def _world(factor: float) -> bidsim.Scenario:
 
 def test_compare__a_policy_with_itself_on_other_seeds_differs_as_often_as_it_should() -> None:
     """Of 200 comparisons 3 to 8% call a difference at the 5% level."""
-    world, replications = _world(0.6), 10
+    world, replications = _world(0.6), 5
     figures = np.array(run_all(measure, [(world, seed, None) for seed in range(200 * 2 * replications)], None, lambda stage, done, total: None))
     for metric in ("spend", "surplus", "welfare"):
         column = figures[:, METRICS.index(metric)].reshape(200, 2, replications)

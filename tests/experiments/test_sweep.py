@@ -72,7 +72,7 @@ def test_slow_model__a_better_model_is_lost_to_lateness() -> None:
     """The scenario's answer, at a tenth of its size: with time enough the large model earns more, with the deadline much less."""
     listed = []
     for trees in ("100", "500"):
-        own = {"seats.main.model.trees": int(trees), "requests": 40_000, "history.requests": 1_000_000, "deadline.volume": 375_000.0}
+        own = {"seats.main.model.trees": int(trees), "requests": 40_000, "history.requests": 400_000, "deadline.volume": 375_000.0}
         path = SCENARIOS / "slow_model.toml"
         listed.append((trees, bidsim.load_scenario(path, own), bidsim.load_scenario(path, own | {"deadline.tmax": "1h"})))
     small_model, large_model = sweep(listed, replications=2, workers=1)

@@ -24,7 +24,7 @@ from bidsim.monitoring.monitor import Watch, monitor
 from bidsim.monitoring.pages import BOTS, FEWER, LATE, MORE, OUTAGE, SHIFT, STUCK
 from bidsim.monitoring.replay import quiet_windows
 from bidsim.monitoring.table import missing_rates, score_bins, slice_table
-from bidsim.monitoring.words import advice, headline, moment, others
+from bidsim.monitoring.words import advice, as_planned, headline, moment, others
 from bidsim.observers.slices import bin_edges, score_bin
 from bidsim.reports.monitoring import describe_watch, middle_of_bin, prometheus, render_watch, write_watch
 from bidsim.scenario.load import scenario_of
@@ -92,6 +92,28 @@ FOUND: dict[str, tuple[str, str, Slice]] = {
 
 def test_incidents__every_scenario_is_looked_at() -> None:
     assert {p.stem for p in (SCENARIOS / "incidents").glob("*.toml")} == set(FOUND)
+
+
+def test_flight_as_planned__is_told_and_is_no_incident() -> None:
+    result = _run(**{"campaigns.softly.start": "8d", "campaigns.stride.end": "10d"})
+    found = monitor(result)
+    assert found.pages == []
+    assert [(p.campaign, p.begins, p.window) for p in found.planned] == [("softly", True, BEGUN), ("stride", False, BEGUN + 8)]
+    assert all("wins" in {signal.kind for signal, _ in p.followed} for p in found.planned)
+    begins, ends = (as_planned(p, found) for p in found.planned)
+    assert begins.startswith("softly begins as planned, day 9 (Tue) 00:00; with it ")
+    assert "auctions won (stride) at 0% of before" in ends
+    content = describe_watch(result, found)
+    assert content["planned"] == [begins, ends]
+    assert html.escape(ends) in render_watch(content, result, found)
+    # what is not planned is an incident all the same
+    kept = monitor(bidsim.Result({**result.manifest, "scenario": _without_flights(result.manifest["scenario"])}, result.tables))
+    assert {page.what for page in kept.pages} <= {FEWER, MORE}
+    assert len(kept.pages) >= 2
+
+
+def _without_flights(scenario: dict[str, Any]) -> dict[str, Any]:
+    return {**scenario, "campaigns": {name: {**campaign, "start": None, "end": None} for name, campaign in scenario["campaigns"].items()}}
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -231,7 +253,7 @@ def test_quiet_windows__have_the_means_and_the_scatter_asked_for(watch: Watch) -
 def test_keys__that_the_watch_reads(quiet: bidsim.Result) -> None:
     def told(**keys: Any) -> Watch:
         scenario = {**quiet.manifest["scenario"], "monitoring": {**quiet.manifest["scenario"]["monitoring"], **keys}}
-        return monitor(bidsim.Result({**quiet.manifest, "scenario": scenario}, quiet.tables))
+        return monitor(bidsim.Result({**quiet.manifest, "scenario": scenario}, quiet.tables), replay=False)
 
     assert told(baseline=4 * DAY).quiet == 16
     assert told(baseline=None).quiet == 16
