@@ -20,10 +20,11 @@ check: .venv/.dev-ready
 docs: .venv/.dev-ready
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-# pages and pictures that are made by running bidsim: ten minutes
+# pages and pictures that are made by running bidsim: a quarter of an hour; the last needs Chromium
 gallery: .venv/.dev-ready
 	$(PY) docs/generate.py
 	$(PY) docs/gallery.py
+	$(PY) docs/pictures/screens.py
 
 # lines of the package that the tests reach, kernels by those that are run again as plain Python: half an hour
 PLAIN := tests/kernels tests/conformance/test_auctions.py tests/conformance/test_pacers.py tests/cvr/test_delay.py tests/cvr/test_masks.py \
