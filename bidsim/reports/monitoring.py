@@ -31,7 +31,7 @@ _ROWS, _HEAT, _SERIES, _LOG, _WORST, _FEATURES = 400, 48, 6, 200, 12, 8
 _FEWEST = 20.0
 """Conversions below which a bin of the calibration plot is joined with the next."""
 
-_DRAWN = {TRAFFIC: "Share of the traffic", DELAY: "Share of reports", PRICE: "Prices paid", WINS: "Impressions for a request", CLICKS: "Clicks for an impression"}
+_DRAWN = {TRAFFIC: "share of the traffic", DELAY: "share of reports", PRICE: "price, of usual", WINS: "wins for a request", CLICKS: "clicks / impression"}
 
 
 def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
@@ -231,10 +231,9 @@ def _of_incident(page: Page, watch: Watch) -> str | None:
         # what is judged of features of user and campaign begins where nearly all are alike, so the share itself is shown
         came, mean = signal.seen[watch.quiet :, s], signal.share(s, 0, watch.quiet) * whole
         half = 1.96 * np.sqrt(mean)
-    title = f"{_DRAWN[signal.kind]}: {page.about.name}"
-    begun = [1.0 + page.since * watch.cells.window / DAY]
-    unit = "of usual" if signal.kind == PRICE else "share"
-    return charts.band_over_days(_days(watch).tolist(), (came / whole).tolist(), (mean / whole).tolist(), (half / whole).tolist(), begun, charts.short(title, 70), title, unit)
+    begun, unit = [1.0 + page.since * watch.cells.window / DAY], _DRAWN[signal.kind]
+    part, expected, band = ((counts / whole).tolist() for counts in (came, mean, half))
+    return charts.band_over_days(_days(watch).tolist(), part, expected, band, begun, charts.short(page.about.name, 40), f"{unit}: {page.about.name}", unit)
 
 
 def _heat(watch: Watch) -> str:
