@@ -49,7 +49,7 @@ coverage: .venv/.dev-ready
 
 # needs uv; run after changing the dependencies in pyproject.toml
 lock:
-	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements.lock
+	uv pip compile pyproject.toml --extra build --extra completion --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements.lock
 	uv pip compile pyproject.toml --extra build --extra dev --extra docs --extra completion --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements-dev.lock
 
 clean:

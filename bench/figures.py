@@ -81,15 +81,16 @@ class Report:
         for one in self.figures:
             spread = f"{one.spread[0]:,.4g} .. {one.spread[1]:,.4g}" if one.spread else ""
             value = "not measured" if one.value is None else f"{one.value:,.0f}" if abs(one.value) >= 1000 else f"{one.value:,.4g}"
-            table.add_row(one.id, value, one.unit, spread, one.goal, {True: "yes", False: "NO", None: ""}[self._holds(one)], one.note)
+            table.add_row(one.id, value, one.unit, spread, one.goal, {True: "yes", False: "NO", None: ""}[self.holds(one)], one.note)
         print_fitting(screen, table, "note", "range")
 
-    def _holds(self, one: Figure) -> bool | None:
+    def holds(self, one: Figure) -> bool | None:
+        """Whether a figure's goal is met; None where there is none, or where all was too quick to judge by."""
         return None if self.quick else one.holds
 
     def write(self, path: Path) -> None:
         """Write the JSON."""
-        content = {"name": self.name, "quick": self.quick, "machine": machine(), "versions": versions(), "figures": [asdict(f) | {"holds": self._holds(f)} for f in self.figures]}
+        content = {"name": self.name, "quick": self.quick, "machine": machine(), "versions": versions(), "figures": [asdict(f) | {"holds": self.holds(f)} for f in self.figures]}
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -31,7 +31,7 @@ def measure(options: Namespace) -> Report:
     # the published impressions per user hold at the scenario's ratio of users to requests
     size = {"requests": requests, "traffic.users": int(3.2 * requests), "log.wins": requests}
     scenario = bidsim.load_scenario(SCENARIO, {"seed": options.seed, **size})
-    report = Report("realism")
+    report = Report("realism", quick=options.quick)
     hours, exchanges, floors = _requests(scenario)
     result = bidsim.run(scenario)
     wins = result.tables["auctions"]

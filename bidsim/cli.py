@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bidsim.commands import audit, compare, completion, monitor, report, run, scenarios, sweep, validate
-from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, one_line
+from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, one_line
 from bidsim.interrupt import interruptible
 from bidsim.version import VERSION
 
@@ -31,29 +34,67 @@ _EPILOG = """a first hour:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 something was found, 2 typed wrong, 3 failed)."""
-    parser = make_parser()
-    chosen = parser.parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] | None = getattr(chosen, "command", None)
-    if command is None:
-        parser.print_help()
-        return EXIT_TYPED_WRONG
-    code = 0
+    if sys.stdout is None:  # closed by whoever started it
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    parser, chosen = make_parser(), argparse.Namespace()
     try:
-        with interruptible():
-            code = command(chosen)
-        sys.stdout.flush()
+        with interruptible(), redirect_stdout(_Patient(sys.stdout)):
+            code = _run(parser, chosen, arguments)
+            sys.stdout.flush()
     except BidsimError as error:
         _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one while workers end would only garble the message
         _complain(f"stopped; {getattr(chosen, 'left_behind', 'nothing was written')}")
         return EXIT_RUN_FAILED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, MemoryError) as error:
         _complain(f"{type(error).__name__}: {error}")
         return EXIT_RUN_FAILED
     return code
+
+
+def _run(parser: argparse.ArgumentParser, chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+    try:
+        parser.parse_args(arguments, chosen)
+    finally:
+        sys.stdout.flush()  # help ends the interpreter
+    command: Callable[[argparse.Namespace], int] | None = getattr(chosen, "command", None)
+    if command is None:
+        parser.print_help()
+        return EXIT_TYPED_WRONG
+    return command(chosen)
+
+
+class _Patient:
+    """Standard output whose reader may go away: what is left to say is dropped, and the command goes on to its end."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's own."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, if anyone reads."""
+        try:
+            return int(self._stream.write(text))
+        except OSError as error:
+            self._drop(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, if anyone reads."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._drop(error)
+
+    def _drop(self, error: OSError) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise UsageError(f"standard output cannot be written: {error.strerror or error}") from None
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -159,6 +159,10 @@ OTHERS = [
         "s.toml": SMALL.replace('"truthful"', '"mine:P"'),
         "mine.py": PLUGIN_HEAD + "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    raise ValueError('boo')\nclass P(Policy):\n    bid = bid\n",
     }, code=3),
+    Mistake("a kernel that misspells a field", CODE, "check s.toml --allow-code", "at line 6: Offers has no field 'bidd', did you mean 'bid'?", {
+        "s.toml": SMALL.replace('"truthful"', '"mine:P"'),
+        "mine.py": PLUGIN_HEAD + "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    offers.bidd[0] = 1\nclass P(Policy):\n    bid = bid\n",
+    }),
     Mistake("a model that is not there", CODE, "run s.toml", "nope", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "nope" }')}),
     Mistake("a model file of nonsense", CODE, "run s.toml", "model", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "m" }'), "m/model.txt": "tree\nnonsense\n"}),
     Mistake("a log without payments", DATA, "audit log.csv", "payment", {"log.csv": "bid,price\n1,2\n"}),
@@ -171,6 +175,8 @@ OTHERS = [
     Mistake("a replay of negative prices", DATA, "run s.toml", "market_price", {
         "s.toml": 'name = "r"\nduration = "1d"\nmarket = { kind = "replay", path = "log.csv" }\n[campaigns.c]\nbudget = 1.0\npolicy = { name = "fixed_bid", bid_cpm = 5 }\n', "log.csv": "market_price,pctr,click\n-4,0.1,0\n",
     }),
+    Mistake("a seat of nobody, where values are drawn", DATA, "check w.toml", "unknown seat 'nowhere'; known here: main", {"w.toml": WORLD + 'seat = "nowhere"\n'}),
+    Mistake("a product of nobody, where values are drawn", DATA, "check w.toml", "unknown product 'lamp'", {"w.toml": WORLD + 'product = "lamp"\n'}),
     Mistake("cases that are not JSON", DATA, "validate --cases c.json", "not valid JSON", {"c.json": "{"}),
     Mistake("cases without cases", DATA, "validate --cases c.json", "no list of cases", {"c.json": "[]"}),
     Mistake("the disk is full: a picture", MACHINE, "sweep w.toml --vary requests=100,200 --replications 2 --workers 1 --plot /dev/full", "No space left", {"w.toml": WORLD}),
@@ -183,7 +189,7 @@ OTHERS = [
     Mistake("a Python that is too old", MACHINE, "make demo PYTHON=./python3.9", "needs Python 3.11 or newer", _python("--version) echo Python 3.9.2;; *) exit 1;;"), damage=_executable),
     Mistake("a Python that is not there", MACHINE, "make demo PYTHON=./python3.99", "missing"),
     Mistake("a system without OpenMP", MACHINE, "make demo PYTHON=./python3.9", "apt-get install libgomp1", _python("*ctypes*) exit 1;; *) exit 0;;"), damage=_executable),
-    Mistake("an extra that is not installed", MACHINE, "completion bash", "pip install 'bidsim[completion]'", damage=_without("shtab")),
+    Mistake("an extra that is not installed", MACHINE, "completion bash", "pip install shtab", damage=_without("shtab")),
 ]  # fmt: skip
 if os.getuid():
     OTHERS += [

@@ -35,7 +35,7 @@ def watch_page(report: Report) -> str:
     """Text of the page, in Markdown."""
     figures = {figure.id: figure for figure in report.figures}
     values = {name: figure.value for name, figure in figures.items()}
-    at_scale = [f"| {told.format(**values)} | {_value(figures[i])} | {_goal(figures[i])} |" for i, told in _AT_SCALE.items() if i in figures]
+    at_scale = [f"| {told.format(**values)} | {_value(figures[i])} | {_goal(report, figures[i])} |" for i, told in _AT_SCALE.items() if i in figures]
     engine = [
         f"| `{kind}` | {_value(figures[f'engine_{kind}_delay'])} | {_percent(figures[f'engine_{kind}_named'])} |"
         for kind in (i.removeprefix("engine_").removesuffix("_delay") for i in figures if i.startswith("engine_") and i.endswith("_delay"))
@@ -107,8 +107,8 @@ def _value(figure: Figure) -> str:
     return f"{figure.value:.3g}{spread}"
 
 
-def _goal(figure: Figure) -> str:
-    return figure.goal if figure.holds in (True, None) else f"{figure.goal}, **missed**"
+def _goal(report: Report, figure: Figure) -> str:
+    return figure.goal if report.holds(figure) in (True, None) else f"{figure.goal}, **missed**"
 
 
 def _percent(figure: Figure) -> str:

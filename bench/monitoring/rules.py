@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from bidsim.monitoring.detector import Detector
 
+_GLOBAL, _LOOKED = ("AUC of all traffic", "normalised entropy of all traffic"), 20
+"""Rules on all traffic, and the windows in which they are looked for."""
 _PEERS = Path(__file__).resolve().parent.parent / "peers"
 
 
@@ -52,8 +54,9 @@ def beside_usual_rules(report: Report, options: Namespace, world: World, detecto
         for k, (false, delay) in enumerate(points):
             figure = f"rule_{name.replace(' ', '_').replace('-', '_').lower()}_{k}"
             report.add(Figure(figure, false, "false alarms in 1,000 windows"))
-            never = delay > longest
-            report.add(Figure(f"{figure}_delay", None if never else float(delay), "windows", note=f"none within {longest}" if never else "median; 30 expected are halved"))
+            looked = _LOOKED if name in _GLOBAL else longest
+            told = f"none within {looked}" if delay > looked else "median; 30 expected are halved"
+            report.add(Figure(f"{figure}_delay", None if delay > looked else float(delay), "windows", note=told))
     report.add(Figure("psi_growth", _noticed_by_psi(world), "times", note="what a level's share of 5% must grow by for a population stability index of 0.1"))
     return curve
 
@@ -83,9 +86,9 @@ def _global_rules(world: World, expected: NDArray[np.float64], dice: np.random.G
         return float(auc), float(loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)))
 
     calm = np.array([window(1.0) for _ in range(300)])
-    struck_ = np.array([[window(fault.left) for _ in range(20)] for _ in range(5)])
+    struck_ = np.array([[window(fault.left) for _ in range(_LOOKED)] for _ in range(5)])
     found = {}
-    for k, name in enumerate(("AUC of all traffic", "normalised entropy of all traffic")):
+    for k, name in enumerate(_GLOBAL):
         points = []
         for z in (2.0, 3.0):
             low, high = calm[:, k].mean() - z * calm[:, k].std(), calm[:, k].mean() + z * calm[:, k].std()

@@ -40,7 +40,7 @@ def _completion(chosen: argparse.Namespace) -> int:
     try:
         import shtab  # noqa: PLC0415  (an extra)
     except ImportError:
-        raise UsageError("completion needs the package shtab, which is not installed: python -m pip install 'bidsim[completion]'") from None
+        raise UsageError("completion needs the package shtab, which is not installed: python -m pip install shtab, with the Python that runs bidsim") from None
     from bidsim.cli import make_parser  # noqa: PLC0415
     from bidsim.scenario.shipped import shipped_scenarios  # noqa: PLC0415
 

@@ -41,11 +41,12 @@ def _monitor(chosen: argparse.Namespace) -> int:
     with whole_run(result), terminal_progress() as progress:
         watch = monitor(result, chosen.quiet, progress=progress)
         content = describe_watch(result, watch)
-    page = write_watch(content, result, watch, chosen.out or chosen.run / MONITOR)
     if chosen.json:
         print(json.dumps(content, indent=1))
     else:
         print_watch(content)
+    page = write_watch(content, result, watch, chosen.out or chosen.run / MONITOR)
+    if not chosen.json:
         print(f"\nPage             {page}")
     if chosen.prometheus is not None:
         write_marked(chosen.prometheus, prometheus(content), "--prometheus", "# HELP bidsim_")

@@ -59,5 +59,6 @@ def _sweep(chosen: argparse.Namespace) -> int:
     if chosen.json:
         return 0
     print(f"\nPicture          {plot}")
-    say_next(f"bidsim compare {chosen.scenario} --set-last {key}=VALUE    (one value against what is there, paired)")
+    code = " --allow-code" if chosen.allow_code else ""
+    say_next(f"bidsim compare {chosen.scenario} --set-last {key}=VALUE{code}    (one value against what is there, paired)")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -11,6 +12,8 @@ import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from numba.core import config
 
 from bidsim.core.errors import cut, did_you_mean
 
@@ -22,6 +25,7 @@ ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "marke
 _BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "values": "ValueModel", "model": "CvrModel"}
 _LONGEST_MODULE = 100
 _LONGEST_REASON = 200
+_UNDEFINED = re.compile(r"[Nn]ame '(\w+)' is not defined")
 _NOT_PLUGINS = {"binning", "delay", "ensemble", "evaluation", "features", "files", "links", "masks", "probe", "stored", "training", "trees"}
 
 
@@ -47,6 +51,8 @@ def find(family: str, name: str, beside: Path | None = None) -> Any:
         PluginNotFoundError: There is none, or it may not be loaded.
 
     """
+    if family not in ROOMS:
+        raise PluginNotFoundError(f"unknown family of plug-ins {family!r}{did_you_mean(family, ROOMS)}")
     if ":" in name:
         return _outside(family, name, beside)
     if name not in names(family):
@@ -91,8 +97,10 @@ def _check(plugin: Any, family: str, name: str) -> None:
         raise PluginNotFoundError(f"{name!r}: Params must be a class that extends bidsim.core.settings.Settings")
     for kernel, signature in contracts.KERNELS_OF[family].items():
         compiled = getattr(getattr(plugin, kernel, None), "overloads", None)
-        if compiled is None or tuple(signature.args) not in compiled:
+        if not config.DISABLE_JIT and (compiled is None or tuple(signature.args) not in compiled):
             raise PluginNotFoundError(f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of bidsim/{ROOMS[family]}")
+    if family == "pacing" and plugin.pace is contracts.do_nothing and plugin.settle is contracts.do_nothing:
+        raise PluginNotFoundError(f"{name!r}: the class defines neither pace nor settle, so it would pace nothing; write 'pace = ...' with the name of its kernel")
     for method in contracts.METHODS_OF[family]:
         if not callable(getattr(plugin, method, None)) or method not in {m for c in plugin.__mro__ if c is not _base(family) for m in vars(c)}:
             raise PluginNotFoundError(f"{name!r}: the class must define {method}(), as the files of bidsim/{ROOMS[family]} do")
@@ -119,29 +127,52 @@ def _load(module_name: str, file: Path) -> ModuleType:
         raise
     except BaseException as error:
         del sys.modules[unique]
-        raise PluginNotFoundError(f"{file.name} fails to load{_where(error, file)}: {_why(error)}") from error
+        raise PluginNotFoundError(f"{file.name} fails to load{_where(error, file)}: {_why(error, file)}") from error
     finally:
         sys.path.remove(str(file.parent))
     module.__bidsim_source__ = (str(file), file.read_bytes())  # type: ignore[attr-defined]
     return module
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException, file: Path) -> str:
     """What is wrong with a file, in a line: of what numba says neither the pipeline nor the types."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[\d+m", "", error.msg if isinstance(error, SyntaxError) else str(error)).splitlines()]
+    lines = [line.strip() for line in _plain(error.msg if isinstance(error, SyntaxError) else str(error)).splitlines()]
     told = [line for line in lines if line and not line.startswith(("Failed in nopython mode", ">>>"))]
     first = told[0] if told else ""
     unknown = re.match(r"Unknown attribute '(\w+)' of type ref\((\w+)\(", first)
-    if unknown is None:
-        signature = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), "")
-        return cut(f"{type(error).__name__}: {first} {signature}".rstrip(), _LONGEST_REASON)
-    fields = getattr(importlib.import_module("bidsim.core.contracts"), unknown[2])._fields
-    return f"{unknown[2]} has no field {unknown[1]!r}{did_you_mean(unknown[1], fields)}"
+    if unknown is not None:
+        fields = getattr(getattr(importlib.import_module("bidsim.core.contracts"), unknown[2], None), "_fields", ())
+        return f"{unknown[2]} has no field {unknown[1]!r}{did_you_mean(unknown[1], fields)}"
+    undefined = _UNDEFINED.search(first)
+    if undefined is not None:
+        known = {node.id for node in _names_in(file) if isinstance(node.ctx, ast.Store)} | {node.arg for node in ast.walk(_tree(file)) if isinstance(node, ast.arg)}
+        return f"name {undefined[1]!r} is not defined{did_you_mean(undefined[1], known - {undefined[1]})}"
+    if isinstance(error, SyntaxError) and error.filename != str(file):
+        first += f" ({Path(str(error.filename)).name}, line {error.lineno})"
+    signature = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), "")
+    return cut(f"{type(error).__name__}: {first} {signature}".rstrip(), _LONGEST_REASON)
 
 
 def _where(error: BaseException, file: Path) -> str:
     """Line of the file in which it went wrong, where that is known."""
-    inside = re.findall(rf'File "{re.escape(file.name)}", line (\d+)', re.sub(r"\x1b\[\d+m", "", str(error)))
+    text = _plain(str(error))
+    undefined = _UNDEFINED.search(text)
+    used = [node.lineno for node in _names_in(file) if node.id == undefined[1] and isinstance(node.ctx, ast.Load)] if undefined else []
+    inside = re.findall(rf'File "(?:[^"]*/)?{re.escape(file.name)}", line (\d+)', text)
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    line = inside[-1] if inside else getattr(error, "lineno", None) or (frames[-1] if frames else None)
+    own = error.lineno if isinstance(error, SyntaxError) and error.filename == str(file) else None
+    line = used[0] if used else int(inside[-1]) if inside else own or (frames[-1] if frames else None)
     return f" at line {line}" if line is not None else ""
+
+
+def _plain(text: str) -> str:
+    """A text without the colours of a terminal."""
+    return re.sub(r"\x1b\[\d+m", "", text)
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _names_in(file: Path) -> list[ast.Name]:
+    return [node for node in ast.walk(_tree(file)) if isinstance(node, ast.Name)]

@@ -53,8 +53,8 @@ class Result:
     summary: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Mapping[str, str]] = field(default_factory=dict)
     folder: Path | None = None
-    _frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
-    _codes: dict[tuple[str, str], tuple[list[str], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
+    _frames: dict[str, pd.DataFrame] = field(default_factory=dict)
+    _codes: dict[tuple[str, str], tuple[list[str], NDArray[np.int64]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Say what it holds, in two lines."""

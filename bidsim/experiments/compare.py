@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bidsim.scenario.load import Scenario
 
+MOST_REPLICATIONS = 1_000_000
 METRICS = ("spend", "conversions", "surplus", "revenue", "welfare")
 """What is compared: campaigns' spend, their realised conversions, expected surplus, publishers' revenue, expected welfare."""
 
@@ -84,6 +85,8 @@ def compare(
     """
     if replications < 2:  # noqa: PLR2004
         raise UsageError(f"--replications {replications}: an interval needs two at least")
+    if replications > MOST_REPLICATIONS:
+        raise UsageError(f"--replications {replications}: {MOST_REPLICATIONS:,} are the most")
     if len(scenarios) < 2:  # noqa: PLR2004
         raise UsageError(f"a comparison needs two scenarios at least, not {len(scenarios)}")
     for scenario in scenarios:

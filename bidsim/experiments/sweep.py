@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bidsim.scenario.load import Scenario
 
 METRICS = ("surplus", "wins", "conversions", "spend", "revenue", "late_share", "auc")
-"""Expected surplus, impressions won, realised conversions, spend, share of answers that came too late, the models' AUC."""
+"""Expected surplus, impressions won, realised conversions, spend, publishers' revenue, share of answers that came too late, the models' AUC."""
 
 
 @dataclass(frozen=True)

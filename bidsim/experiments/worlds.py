@@ -52,7 +52,6 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
             done[k] = measure(*job)
             progress("replications", 1, len(jobs))
         return [done[k] for k in range(len(jobs))]
-    _refuse_unguarded_script()
     for _ in range(_TRIES):
         missing = [k for k in range(len(jobs)) if k not in done]
         try:
@@ -68,7 +67,13 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
 
 @contextmanager
 def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, which end at once where the block is left by an interrupt."""
+    """Fresh processes, which end at once where the block is left by an interrupt.
+
+    Raises:
+        BidsimError: The script that asks for them would start itself anew in each.
+
+    """
+    _refuse_unguarded_script()
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     before = set(active_children())
     try:

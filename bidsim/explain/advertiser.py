@@ -11,7 +11,7 @@ from bidsim.explain.advice import advise, experiment, never_varied
 from bidsim.explain.effects import FEWEST
 from bidsim.explain.levers import Explored, LeverEffect, explore
 from bidsim.explain.model_use import explained_model, feature_rows, feature_use, what_if
-from bidsim.metrics.advertiser import Account, account_of, advertisers_of, bid_arms, bid_curve, funnel, headline
+from bidsim.metrics.advertiser import Account, account_of, advertisers_of, bid_arms, bid_curve, campaign_rows, funnel, headline
 from bidsim.metrics.calibration import calibration
 from bidsim.metrics.intervals import told
 from bidsim.metrics.segments import FEWEST_PEERS, FEWEST_USERS, segments
@@ -52,7 +52,7 @@ def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
     charge = result.manifest.get("charge", "impression")
     return {
         "advertiser": account.advertiser,
-        "campaigns": list(account.campaigns),
+        "campaigns": campaign_rows(account),
         "run": {
             "scenario": result.manifest["scenario"]["name"],
             "seed": result.manifest["scenario"]["seed"],
@@ -67,7 +67,7 @@ def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
         "model": {seat: part["features"][:_FEATURES_SHOWN] for seat, part in used.items()},
         "effects": effects,
         "advice": _advice(account, explored, facts, charge),
-        "bids": {"curve": bid_curve(account), "arms": bid_arms(account)},
+        "bids": {"curve": bid_curve(account), "arms": bid_arms(account), "surveyed": 1 / result.manifest["scenario"]["log"]["landscape_every"]},
         "segments": {"rows": segments(account), "fewest_users": FEWEST_USERS, "fewest_peers": FEWEST_PEERS, "share": result.manifest["sampling"]["auctions"]},
         "trust": calibration(account),
     }

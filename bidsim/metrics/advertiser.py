@@ -5,6 +5,7 @@ Everything is read from a run's tables and in currency units unless a name says 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,10 @@ def account_of(result: Result, advertiser: str) -> Account:
 
 def headline(account: Account) -> dict[str, Any]:
     """Spend, conversions attributed and incremental, CPA and ROAS, with 95% intervals, of the run and of its halves."""
-    halves = _halves(account)
+    halves, sold = _halves(account), account.part("conversions", "observed", "value_nanos")
+    spread = _sales_spread(sold["value_nanos"][sold["observed"]])
     return {
-        **_figures(account.total("payment_nanos"), account.total("conversions"), account.total("sales_nanos"), _sales_spread(account)),
+        **_figures(account.total("payment_nanos"), account.total("conversions"), account.total("sales_nanos"), spread),
         "conversions_eventual": account.total("conversions_eventual"),
         "incremental": _incremental(account),
         **halves,
@@ -98,30 +100,42 @@ def _figures(spend_nanos: int, conversions: int, sales_nanos: int, spread: float
     return {"spend_nanos": spend_nanos, "spend": spend, "sales": sales, "conversions": counted._asdict(), "cpa": told(cpa), "roas": told(earned)}
 
 
-def _sales_spread(account: Account, lo: int = 0, hi: int = 2**62) -> float:
+def _sales_spread(value_nanos: NDArray[np.int64]) -> float:
     """Standard error of sales: of a compound Poisson sum, the root of the sum of squares."""
-    table = account.part("conversions", "observed", "time_us", "value_nanos")
-    rows = table["observed"] & (table["time_us"] >= lo) & (table["time_us"] < hi)
-    return float(np.sqrt(((table["value_nanos"][rows] / NANOS_PER_UNIT) ** 2).sum()))
+    return float(np.sqrt(((value_nanos / NANOS_PER_UNIT) ** 2).sum()))
 
 
 def _halves(account: Account) -> dict[str, Any]:
-    """The second half of the run, and the preceding one to compare it with."""
-    table = account.part("timeline")
+    """The second half of the run, and the preceding one to compare it with, by time of the ad, with all that comes of it in the end.
+
+    By time of the report the first half would lack the conversions of ads before it.
+    """
+    table, sold = account.part("timeline"), account.part("conversions", "credit_time_us", "value_nanos")
     starts = np.unique(table["start_us"])
     middle = int(starts[len(starts) // 2])
+    first, early = table["start_us"] < middle, sold["credit_time_us"] < middle
     found = {}
-    for name, rows, times in (("preceding", table["start_us"] < middle, (0, middle)), ("latest", table["start_us"] >= middle, (middle, 2**62))):
-        found[name] = _figures(
-            int(table["payment_nanos"][rows].sum()), int(table["conversions"][rows].sum()), int(table["sales_nanos"][rows].sum()), _sales_spread(account, *times)
-        )
+    for name, rows, mine in (("preceding", first, early), ("latest", ~first, ~early)):
+        values = sold["value_nanos"][mine]
+        found[name] = _figures(int(table["payment_nanos"][rows].sum()), len(values), int(values.sum()), _sales_spread(values))
     return found
+
+
+def campaign_rows(account: Account) -> list[dict[str, Any]]:
+    """Spend, impressions, conversions and CPA of each of its campaigns, the largest spender first."""
+    table = account.result.tables["campaigns"]
+    found = []
+    for k, name in zip(account.rows, account.campaigns, strict=True):
+        figures = _figures(int(table["payment_nanos"][k]), int(table["conversions"][k]), int(table["sales_nanos"][k]), 0.0)
+        shown = {key: figures[key] for key in ("spend", "conversions", "cpa")}
+        found.append({"campaign": name, **shown, "impressions": int(table["wins"][k]), "conversions_eventual": int(table["conversions_eventual"][k])})
+    return sorted(found, key=lambda row: (-row["spend"], row["campaign"]))
 
 
 def _incremental(account: Account) -> dict[str, Any]:
     """Purchases that the ads caused: the ghost-ad estimate where users were held out, and the truth, which only a simulation knows."""
     table = account.result.tables["incrementality"]
-    value, variance, known, true = 0.0, 0.0, True, 0
+    value, below, above, known, true = 0.0, 0.0, 0.0, True, 0
     for k, name in enumerate(table["advertiser"]):
         if name != account.advertiser:
             continue
@@ -131,10 +145,10 @@ def _incremental(account: Account) -> dict[str, Any]:
         if found is None:
             known = False
         else:
-            value, variance = value + found.value, variance + found.standard_error**2
-    half = _Z95 * float(np.sqrt(variance))
+            value = value + found.value
+            below, above = math.hypot(below, found.value - found.low), math.hypot(above, found.high - found.value)
     held = bool(account.result.manifest["scenario"].get("holdout", {}).get("share"))
-    return {"estimate": {"value": value, "low": value - half, "high": value + half} if known and held else None, "truth": true if held else None}
+    return {"estimate": {"value": value, "low": value - below, "high": value + above} if known and held else None, "truth": true if held else None}
 
 
 def funnel(account: Account) -> dict[str, Any]:

@@ -6,32 +6,13 @@ until then both arms had the same history (Johnson, Lewis and Nubbemeyer, Journa
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-_Z95 = 1.959963984540054
+from bidsim.metrics.intervals import Interval, difference_interval, weighted_poisson_interval
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """An estimate with its standard error and 95% interval, in purchases."""
-
-    value: float
-    standard_error: float
-
-    @property
-    def low(self) -> float:
-        """Lower end of the interval."""
-        return self.value - _Z95 * self.standard_error
-
-    @property
-    def high(self) -> float:
-        """Upper end of the interval."""
-        return self.value + _Z95 * self.standard_error
-
-
-def ghost_ad_estimate(served_users: int, served: int, served_squared: int, held_users: int, held: int, held_squared: int) -> Estimate | None:
+def ghost_ad_estimate(served_users: int, served: int, served_squared: int, held_users: int, held: int, held_squared: int) -> Interval | None:
     """Estimate how many purchases the ads caused among the served users.
+
+    Purchases are rare and few are held out, so each arm has an interval that is right for small counts: none seen does not mean that none would be.
 
     Args:
         served_users: Users with a served win.
@@ -42,15 +23,10 @@ def ghost_ad_estimate(served_users: int, served: int, served_squared: int, held_
         held_squared: See above.
 
     Returns:
-        Difference in means times the served users; None below two users in an arm.
+        Difference in means times the served users, with its 95% interval; None below two users in an arm.
 
     """
     if min(served_users, held_users) < 2:  # noqa: PLR2004
         return None
-    mean_served, mean_held = served / served_users, held / held_users
-    variance = _variance(served_users, served, served_squared) / served_users + _variance(held_users, held, held_squared) / held_users
-    return Estimate((mean_served - mean_held) * served_users, math.sqrt(variance) * served_users)
-
-
-def _variance(users: int, total: int, squares: int) -> float:
-    return max((squares - total * total / users) / (users - 1), 0.0)
+    without = weighted_poisson_interval(held, held_squared).times(served_users / held_users)
+    return difference_interval(weighted_poisson_interval(served, served_squared), without)

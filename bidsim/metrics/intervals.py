@@ -53,6 +53,28 @@ def poisson_interval(count: int, level: float = 0.95) -> Interval:
     return Interval(float(count), low, float(gammaincinv(count + 1, 1 - tail)))
 
 
+def weighted_poisson_interval(total: float, squares: float, level: float = 0.95) -> Interval:
+    """Interval of the mean of a sum of Poisson counts of some weight each, right for few of them (Fay and Feuer 1997, gamma method).
+
+    Args:
+        total: The sum.
+        squares: Sum of the squares of its parts, which is its variance.
+        level: Confidence.
+
+    """
+    tail, largest = (1 - level) / 2, max(squares / total, 1.0) if total else 1.0
+    low = squares / total * float(gammaincinv(total**2 / squares, tail)) if total else 0.0
+    above, spread = total + largest, squares + largest**2
+    return Interval(total, low, spread / above * float(gammaincinv(above**2 / spread, 1 - tail)))
+
+
+def difference_interval(first: Interval, second: Interval) -> Interval:
+    """Interval of a difference from those of its independent parts (Zou and Donner 2008, MOVER)."""
+    gap = first.value - second.value
+    low = math.hypot(first.value - first.low, second.high - second.value)
+    return Interval(gap, gap - low, gap + math.hypot(first.high - first.value, second.value - second.low))
+
+
 def told(interval: Interval | None) -> dict[str, float] | None:
     """Give an interval the form in which pages and JSON carry it."""
     return None if interval is None else interval._asdict()

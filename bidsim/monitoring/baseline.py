@@ -22,8 +22,8 @@ SURE = 0.5
 """Level of the upper bound of conversions' scatter: the median, for a higher one costs delay."""
 _WEAK = 2.0
 """Counts that say how surely the level of a slice without a parent is known, before any."""
-_UNSEEN = 0.5
-"""Counts of what has not been seen yet (Jeffreys), so that the first few are no wonder."""
+_HINT = 0.002
+"""Counts that such a level is drawn to 1 by: next to nothing, so that what never comes is expected to go on not to."""
 PAST = 200.0
 """Windows after which one counts half in how a slice differs from its parent."""
 _DRIFT = 400.0
@@ -180,7 +180,7 @@ class Baseline:
         parent = self.family.parent
         prior = 1.0 / (1.0 / _DRIFT + unsure)
         told, came = self.recent.told, self.recent.came
-        level = (came + _UNSEEN) / (told + _UNSEEN)
+        level = (came + _HINT) / (told + _HINT)
         left = 1.0 / (came + _WEAK)
         for mine in self.family.generations:
             above = level[parent[mine]] * differs[mine] / differs[parent[mine]]
@@ -222,7 +222,7 @@ def shrunk_levels(family: Family, spread: NDArray[np.float64], told: NDArray[np.
 
     Given its parent's level, a slice's is Gamma with relative variance ``spread`` and counts are Poisson, so that the posterior is Gamma, too.
     """
-    level, left = (came + _UNSEEN) / (told + _UNSEEN), 1.0 / (came + _WEAK)
+    level, left = (came + _HINT) / (told + _HINT), 1.0 / (came + _WEAK)
     for mine in family.generations:
         above, prior = level[family.parent[mine]], 1.0 / spread[mine]
         level[mine] = (prior + came[mine]) / (prior / above + told[mine])

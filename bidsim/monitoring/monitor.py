@@ -13,7 +13,7 @@ from bidsim.monitoring.baseline import SURE, fit_baseline
 from bidsim.monitoring.cells import Cells, Slicing, read_cells, slicing_of
 from bidsim.monitoring.detector import Detector
 from bidsim.monitoring.pages import Page, Sounded, pages_of
-from bidsim.monitoring.planned import Planned, planned_changes
+from bidsim.monitoring.planned import Planned, cause_of, planned_changes
 from bidsim.monitoring.replay import replay_threshold
 from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, signals_of
 
@@ -93,12 +93,12 @@ def _sounded(signal: Signal, detector: Detector, quiet: int, planned: list[Plann
     for k in range(quiet, len(signal.base)):
         for alarm in detector.watch(signal.base[k], signal.came[k]):
             shifted = replace(alarm, window=alarm.window + quiet, since=alarm.since + quiet)
-            cause = next((p for p in planned if p.explains(signal, shifted)), None)
+            cause = cause_of(planned, signal, shifted)
             if cause is None:
                 found.append((alarm, shifted))
             else:
                 cause.followed.append((signal, shifted))
-                since = slice(max(shifted.since, cause.window), k + 1)
+                since = slice(max(shifted.since, cause.seen), k + 1)
                 detector.accept(alarm, float(signal.base[since, alarm.slice].sum()), float(signal.came[since, alarm.slice].sum()))
     over = {(alarm.slice, alarm.window): back + quiet for alarm, back in detector.ended}
     return [Sounded(signal, shifted, over.get((alarm.slice, alarm.window))) for alarm, shifted in found]

@@ -61,6 +61,7 @@ class Page:
         low: See there.
         high: See there.
         evidence: Log-likelihood ratio of this change against none.
+        level: What was normal, as a part of what was expected beforehand (of conversions: of those that the model predicts).
 
     """
 
@@ -75,6 +76,7 @@ class Page:
     low: float = 1.0
     high: float = 1.0
     evidence: float = 0.0
+    level: float = 1.0
 
     @property
     def about(self) -> Slice:
@@ -233,6 +235,7 @@ def _told(page: Page, known: _Known, windows: int, mine: list[Sounded], what: st
         low=max(float(came[chosen]) - half, 0.0) / told,
         high=(float(came[chosen]) + half) / told,
         evidence=float(evidence[chosen]),
+        level=float(mean[chosen]) / max(float(signal.base[since:end, chosen].sum()), 1e-12),
     )
 
 

@@ -9,6 +9,7 @@ from bidsim.monitoring.signals import CLICKS, PRICE, WINS, Signal
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result
+    from bidsim.monitoring.cells import Slice
     from bidsim.monitoring.detector import Alarm
 
 _FOLLOWS = (WINS, PRICE, CLICKS)
@@ -25,6 +26,8 @@ class Planned:
         campaign: Whose.
         begins: Whether it begins, else it ends.
         window: Window in which it does.
+        seen: Window in which that can be seen first: of a flight just before the watch begins, the first that is watched.
+        owners: Its advertiser and its product.
         followed: What changed with it: signal, and alarm with windows of the run.
 
     """
@@ -32,21 +35,49 @@ class Planned:
     campaign: str
     begins: bool
     window: int
+    seen: int
+    owners: tuple[str, str]
     followed: list[tuple[Signal, Alarm]] = field(default_factory=list)
 
     def explains(self, signal: Signal, alarm: Alarm) -> bool:
-        """Whether an alarm sounded soon after it, about something that began with it."""
-        soon = self.window <= alarm.window <= self.window + _SOON
-        return signal.kind in _FOLLOWS and soon and self.window - _NEAR <= alarm.since <= alarm.window
+        """Whether an alarm of the market is about a change that came with it, however late it was noticed; others' clicks do not follow from it.
+
+        What is the advertiser's own may also change a little later, while its pacer finds the price of the budget.
+        """
+        about = signal.slices[alarm.slice]
+        own = self.is_of(about) and (about.advertiser or about.product) != ""
+        others = (about.advertiser or about.product) != "" and not own
+        late = _SOON if own else _NEAR
+        then = self.seen <= alarm.window and self.seen - _NEAR <= alarm.since <= self.seen + late
+        return signal.kind in _FOLLOWS and then and not (others and signal.kind == CLICKS)
+
+    def is_of(self, about: Slice) -> bool:
+        """Whether a slice is its advertiser's, or its product's, or everyone's."""
+        return about.advertiser in ("", self.owners[0]) and about.product in ("", self.owners[1])
+
+
+def cause_of(planned: list[Planned], signal: Signal, alarm: Alarm) -> Planned | None:
+    """The flight that an alarm follows from: of several the advertiser's own, then the latest; None where it follows from none."""
+    found = [p for p in planned if p.explains(signal, alarm)]
+    about = signal.slices[alarm.slice]
+    return max(found, key=lambda p: (about.advertiser == p.owners[0], p.window <= alarm.since, p.window), default=None)
 
 
 def planned_changes(result: Result, window: int, quiet: int) -> list[Planned]:
-    """Flights that begin or end after ``quiet`` windows of length ``window`` microseconds, in the order of time."""
+    """Flights that begin or end while a run is watched, or so shortly before that it may be seen, in the order of time.
+
+    Args:
+        result: The run.
+        window: Length of a window, microseconds.
+        quiet: Windows before the watch begins.
+
+    """
     scenario = result.manifest["scenario"]
     found = []
     for name, campaign in scenario["campaigns"].items():
         for begins, key in ((True, "start"), (False, "end")):
             time = campaign[key]
-            if time is not None and 0 < time < scenario["duration"] and time // window >= quiet:
-                found.append(Planned(name, begins, time // window))
+            if time is not None and 0 < time < scenario["duration"] and time // window >= quiet - _SOON:
+                at = time // window
+                found.append(Planned(name, begins, at, max(at, quiet), (campaign["advertiser"], campaign["product"])))
     return sorted(found, key=lambda p: (p.window, p.campaign))

@@ -21,7 +21,7 @@ CONVERSIONS, TRAFFIC, DELAY, PRICE, WINS, CLICKS = "conversions", "traffic", "de
 SHARES = {CONVERSIONS: 0.8, TRAFFIC: 0.08, DELAY: 0.02, PRICE: 0.04, WINS: 0.04, CLICKS: 0.02}
 """How the false alarms that are allowed are shared out."""
 MISSING, FULLEST = "missing", "its fullest range"
-_NEARLY_ALL = 0.9
+_NEARLY_ALL, _SURE = 0.9, 3.0
 _CALM = 100.0
 """Conversions that speak for a day without a rhythm."""
 _SLOW, _FAST = (10.0, 6), (8.0, 3)
@@ -36,7 +36,7 @@ class Signal:
     Attributes:
         kind: Its name.
         slices: What is watched.
-        base: float64[windows, slices]: conversions expected, or the whole of which a part is counted.
+        base: float64[windows, slices]: counts expected, or the whole of which a part is counted.
         came: float64[windows, slices]: what was counted.
         family: How the slices hang together.
         half_life: Windows after which a window counts half in what is normal.
@@ -141,7 +141,8 @@ def _traffic(result: Result, cells: Cells) -> list[Signal]:
     base, seen = base[:, chosen], came[:, chosen]
     # which impressions are won sways the features of user and campaign; that nearly all are missing, or the same, is a fault all the same
     swayed = np.isin(kind[chosen], kind[[k for k in range(bins) if names[k] == FULLEST]])
-    judged = np.where(swayed, np.maximum(seen - _NEARLY_ALL * base, 0.0) / (1.0 - _NEARLY_ALL), seen)
+    nearly_all = _NEARLY_ALL * base + _SURE * np.sqrt(_NEARLY_ALL * (1.0 - _NEARLY_ALL) * base)
+    judged = np.where(swayed, np.maximum(seen - nearly_all, 0.0) / (1.0 - _NEARLY_ALL), seen)
     return [Signal(TRAFFIC, [slices[s] for s in chosen], base, judged, _alone(kind[chosen].tolist()), *_FAST, seen=seen)]
 
 

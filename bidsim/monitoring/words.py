@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NEW = 1e-3
 _OTHERS = 4
-_FROM_NOTHING = 100.0
+_OFF = 0.25
+"""How far what is normal may lie from what the model predicts, before it is told apart."""
 
 
 def moment(window: int, length: int) -> str:
@@ -63,7 +64,9 @@ def _counts(page: Page, when: str, before: float, now: float) -> str:
     kind, range_ = page.signal.kind, f"{_percent(page.low)} to {_percent(page.high)}"
     where = "" if page.about.name == ALL else f" for {page.about.name}"
     if kind == CONVERSIONS:
-        return f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of those that the model predicts {when}."
+        if _as_predicted(page):
+            return f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of those that the model predicts {when}."
+        return f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of normal {when}, which was {_percent(page.level)} of those that the model predicts."
     told = {WINS: "Auctions won", PRICE: "Prices paid", CLICKS: "Clicks for an impression", TRAFFIC: "Requests"}[kind]
     return f"{told}{where} are {_percent(page.multiplier)} ({range_}) of normal {when}."
 
@@ -78,6 +81,9 @@ _ADVICE = {
     BOTS: "Do not pay for these clicks, and keep them out of the training rows.",
 }
 
+_TOO_LITTLE = "The model predicts too little here: bids are too low until it is trained anew."
+_NOT_NORMAL = "More come than used to, and no more than the model predicts: see whether the windows taken for normal were, as at a run's beginning they may not be."
+
 
 def advice(page: Page) -> str:
     """What to look at first."""
@@ -87,12 +93,17 @@ def advice(page: Page) -> str:
     if page.signal.kind != CONVERSIONS:
         return "Budgets, rivals' prices or bids changed; the model's calibration did not, or follows from it."
     if page.multiplier > 1.0:
-        return "The model predicts too little here: bids are too low until it is trained anew."
+        return _TOO_LITTLE if page.multiplier * page.level > 1.0 else _NOT_NORMAL
     if about.advertiser and not about.field:
         return "Everything else is as it was, so ask this advertiser: its tracker, its checkout or its offer."
     if about.field:
         return f"It is {about.name} alone: look at what is particular to it before touching the model."
     return "It is everywhere: look at the last deployment of the model, or at what reports all conversions."
+
+
+def _as_predicted(page: Page) -> bool:
+    """Whether what was normal is nearly what the model predicts."""
+    return abs(page.level - 1.0) < _OFF
 
 
 def others(page: Page, watch: Watch) -> list[str]:
@@ -104,7 +115,7 @@ def others(page: Page, watch: Watch) -> list[str]:
     for one in rest:
         seen[one.signal.kind] = seen.get(one.signal.kind, 0) + 1
         if seen[one.signal.kind] <= _OTHERS:
-            told.append(f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {moment(one.alarm.window + 1, watch.cells.window)}")
+            told.append(f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {noticed(one, watch)}")
     told += [f"{_LABELS[kind]}: {count - _OTHERS:,} more slices" for kind, count in seen.items() if count > _OTHERS]
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
         told.append("No feature failed, and no level's share of the traffic changed.")
@@ -116,9 +127,10 @@ def as_planned(change: Planned, watch: Watch) -> str:
     told = f"{change.campaign} {'begins' if change.begins else 'ends'} as planned, {moment(change.window, watch.cells.window)}"
     first: dict[str, str] = {}
     for signal, alarm in sorted(change.followed, key=lambda f: -f[1].strength):
-        now = f"at {_percent(alarm.multiplier)} of before" if alarm.multiplier < _FROM_NOTHING else "where there were none"
+        none = signal.share(alarm.slice, 0, min(alarm.since, change.window)) == 0.0
+        now = "where there were none" if none else f"at {_percent(alarm.multiplier)} of before"
         first.setdefault(signal.kind, f"{_LABELS[signal.kind].lower()} ({signal.slices[alarm.slice].name}) {now}")
-    return f"{told}; with it {', '.join(first.values())}." if first else f"{told}; nothing else changed by much."
+    return f"{told}; with it {', '.join(first.values())}." if first else f"{told}."
 
 
 _LABELS = {CONVERSIONS: "Conversions", TRAFFIC: "Features and traffic", DELAY: "Delays", PRICE: "Prices paid", WINS: "Auctions won", CLICKS: "Clicks"}
@@ -130,8 +142,8 @@ def label(kind: str) -> str:
 
 
 def noticed(one: Sounded, watch: Watch) -> str:
-    """When an alarm sounded."""
-    return moment(one.alarm.window, watch.cells.window)
+    """When an alarm sounded: at the end of the window that showed it."""
+    return moment(one.alarm.window + 1, watch.cells.window)
 
 
 def _rows(page: Page) -> str:

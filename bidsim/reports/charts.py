@@ -58,11 +58,11 @@ def short(name: str, width: int = 26) -> str:
 
 
 def lines_over_days(days: Sequence[float], series: Mapping[str, Sequence[float]], label: str, title: str) -> str:
-    """Draw one or more lines over days since the start."""
+    """Draw one or more lines over days, of which the first is 1."""
     drawn, axes = figure(8.2, 2.6)
     for (name, values), colour in zip(series.items(), (ACCENT, SECOND, INK), strict=False):
         axes.plot(days, values, color=colour, lw=1.3, label=name)
-    axes.set_xlabel("days since the start")
+    axes.set_xlabel("day, the first is 1")
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
     if len(series) > 1:

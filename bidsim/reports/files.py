@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MARK = b'<meta name="generator" content="bidsim">'
+_READ = 1_000
 
 
 def write_page(path: Path, text: str) -> None:
@@ -25,7 +26,7 @@ def write_page(path: Path, text: str) -> None:
     try:
         if not path.name or path.is_dir():
             raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
-        if path.exists() and not _is_ours(path):
+        if path.is_file() and not _is_ours(path):
             raise UsageError(f"{path} exists and is not a page that bidsim wrote; choose another place with --out")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
@@ -61,7 +62,7 @@ def write_marked(path: Path, text: str, option: str, mark: str) -> None:
 
     """
     try:
-        other = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().startswith(mark.encode())
+        other = path.is_file() and path.stat().st_size > 0 and not _beginning(path).startswith(mark.encode())
     except (OSError, ValueError) as error:
         raise UsageError(f"{option} {path}: {getattr(error, 'strerror', None) or error}; choose another place") from None
     if other:
@@ -75,4 +76,9 @@ def _is_ours(path: Path) -> bool:
             return {"advertiser", "headline"} <= set(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError):
             return False
-    return _MARK in path.read_bytes()[:1000]
+    return _MARK in _beginning(path)
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_READ)

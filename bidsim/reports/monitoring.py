@@ -91,7 +91,7 @@ def _incident(page: Page, watch: Watch) -> dict[str, Any]:
         "since": moment(page.since, length),
         "since_seconds": page.since * length / SECOND,
         "noticed": moment(page.noticed + 1, length),
-        "delay_windows": page.noticed - page.since,
+        "delay_windows": page.noticed + 1 - page.since,
         "until": None if page.until is None else moment(page.until, length),
         "multiplier": page.multiplier,
         "low": page.low,
@@ -227,7 +227,7 @@ def _of_incident(page: Page, watch: Watch) -> str | None:
     whole = np.maximum((signal.base if signal.whole is None else signal.whole)[watch.quiet :, s], 1e-9)
     came, mean = np.array(detector.came)[:, s], np.array(detector.means)[:, s]
     half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
-    if signal.seen is not None:
+    if signal.seen is not None and not np.array_equal(signal.seen[:, s], signal.came[:, s]):
         # what is judged of features of user and campaign begins where nearly all are alike, so the share itself is shown
         came, mean = signal.seen[watch.quiet :, s], signal.share(s, 0, watch.quiet) * whole
         half = 1.96 * np.sqrt(mean)

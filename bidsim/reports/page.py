@@ -84,7 +84,7 @@ def _spend_chart(result: Result) -> str:
     timeline = result.tables["timeline"]
     starts = np.unique(timeline["start_us"])
     spend = timeline["payment_nanos"].reshape(-1, len(starts)).sum(axis=0) / NANOS_PER_UNIT
-    return charts.lines_over_days((starts / DAY).tolist(), {"spend": spend.tolist()}, "spend", "Spend of all campaigns over time")
+    return charts.lines_over_days((1.0 + starts / DAY).tolist(), {"spend": spend.tolist()}, "spend", "Spend of all campaigns over time")
 
 
 def _loss_chart(campaigns: dict[str, Any]) -> str:

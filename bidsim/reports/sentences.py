@@ -63,7 +63,9 @@ def headline_words(content: dict[str, Any]) -> list[str]:
         apart = after["low"] > before["high"] or after["high"] < before["low"]
         direction = "more" if after["value"] > before["value"] else "less"
         if apart:
-            told.append(f"A conversion cost {direction} in the latest half ({figure(after['value'], 'money')}) than in the preceding one ({figure(before['value'], 'money')}).")
+            told.append(
+                f"A conversion of the latest half's ads cost {direction} ({figure(after['value'], 'money')}) than one of the preceding half's ({figure(before['value'], 'money')})."
+            )
         else:
             told.append("The two halves do not differ in CPA by more than chance explains.")
     if facts["incremental"]["estimate"] is None:

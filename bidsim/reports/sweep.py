@@ -76,15 +76,11 @@ def sweep_rows(points: Sequence[Any]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _single(width: float, height: float) -> tuple[Any, tuple[Any, Any]]:
-    drawn, axes = figure(width, height)
-    return drawn, (axes, axes)
-
-
 def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
-    """Draw profit over the values, with and without what stands beside, and the share of late answers below, as SVG."""
+    """Draw profit over the values, with and without what stands beside, and below the share of late answers where there are any, as SVG."""
     timed = _timed(points)
-    drawn, (above, below) = figure_of_two(7.2, 5.0) if timed else _single(7.2, 3.4)
+    drawn, axes = figure_of_two(7.2, 5.0) if timed else figure(7.2, 3.4)
+    above, below = axes if timed else (axes, None)
     places = range(len(points))
     if beside:
         free = [p.beside["surplus"].value for p in points]
@@ -103,9 +99,10 @@ def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
     )
     above.set_ylabel("expected profit")
     above.legend(frameon=False)
-    if timed:
+    if below is not None:
         below.bar(places, [100 * p.figures["late_share"].value for p in points], color=SECOND, width=0.5)
         below.set_ylabel("answers too late, %")
-    below.set_xticks(places, [short(p.value, 12) for p in points])
-    below.set_xlabel(key, color=INK)
+    lowest = above if below is None else below
+    lowest.set_xticks(places, [short(p.value, 12) for p in points])
+    lowest.set_xlabel(key, color=INK)
     return svg(drawn, f"Profit over {key}")

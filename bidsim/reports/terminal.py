@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -24,6 +23,8 @@ _LOSS_LABELS = {
 _PIPE_WIDTH = 170
 _ONE_TABLE = 116
 _WIDEST = 10_000
+_COMPILED = 5.0
+"""Seconds that loading kernels takes only where some are compiled."""
 _LOSS_HEADING = "most opportunities lost to\n(of requests targeted)"
 Column = tuple[str, Callable[[dict[str, Any]], str]]
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -51,18 +52,9 @@ def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest
     return table
 
 
-class _Piped(Console):
-    """A console whose reader may go away: what is left to say is dropped, and the command ends as it would have."""
-
-    def on_broken_pipe(self) -> None:
-        """Say nothing more."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def console(pipe_width: int) -> Console:
     """Console on standard output, as wide as the terminal; ``pipe_width`` where it is none."""
-    return _Piped(width=None if sys.stdout.isatty() else pipe_width, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else pipe_width, highlight=False)
 
 
 def print_fitting(screen: Console, table: Table, *dispensable: str) -> None:
@@ -156,9 +148,10 @@ def _closing(result: Result) -> list[str]:
             f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by {explored['spend_change']:+,.2f}"
         )
     seconds = manifest["seconds"]
+    loaded = f" and {seconds['load']:.1f} s for compiling, which is kept" if seconds["load"] > _COMPILED else ""
     lines.append(
         f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; "
-        f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training"
+        f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training{loaded}"
     )
     if times := manifest.get("stage_nanoseconds", {}).get("decision"):
         lines.append(f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine")

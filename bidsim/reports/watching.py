@@ -31,7 +31,7 @@ def print_watch(content: dict[str, Any]) -> None:
         state = Text("OPEN", style="bold red") if page["until"] is None else Text("over", style="dim")
         screen.print()
         screen.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
-        screen.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarms. {printable(page['advice'])}"))
+        screen.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarm{'' if page['alarms'] == 1 else 's'}. {printable(page['advice'])}"))
         for told in page["others"][:5]:
             screen.print(Text(f"   - {printable(told)}", style="dim"))
     if content["planned"]:

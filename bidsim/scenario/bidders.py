@@ -8,7 +8,7 @@ import numpy as np
 
 from bidsim.core.contracts import CampaignBrief, column_names, do_nothing, state_row
 from bidsim.core.errors import UsageError, did_you_mean
-from bidsim.scenario.check import chosen_params
+from bidsim.scenario.names import chosen_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

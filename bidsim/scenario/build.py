@@ -53,11 +53,12 @@ from bidsim.observers.slices import empty_slices
 from bidsim.observers.timeline import empty_timeline
 from bidsim.response.prepare import Line, Offered, prepare_truth
 from bidsim.scenario.bidders import Bidders
-from bidsim.scenario.check import chosen_params, market_brief
+from bidsim.scenario.check import market_brief
 from bidsim.scenario.exploration import prepare_exploration
 from bidsim.scenario.forecast import forecast, prepare_values
 from bidsim.scenario.incidents import prepare_incidents, run_vocabulary
 from bidsim.scenario.models import SeatModels, prepare_models
+from bidsim.scenario.names import chosen_params
 from bidsim.scenario.slices import group_campaigns, windows_of
 from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic

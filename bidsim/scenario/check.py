@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from bidsim.core.contracts import MarketBrief, ValueBrief
 from bidsim.core.datasets import load_dataset
@@ -16,8 +16,7 @@ from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.files import load_model
 from bidsim.scenario.incidents import check_incidents
-from bidsim.scenario.model import AuctionSettings, split_choice
-from bidsim.scenario.problems import problems_of
+from bidsim.scenario.names import check_names, chosen_params
 from bidsim.scenario.slices import cells_of
 
 if TYPE_CHECKING:
@@ -28,18 +27,6 @@ if TYPE_CHECKING:
     from bidsim.scenario.sources import Source
 
 _MOST_CELLS = 5_000_000
-
-
-def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path | None) -> tuple[Any, Any]:
-    """Return the plug-in class and its validated parameters.
-
-    Raises:
-        PluginNotFoundError: There is no such plug-in.
-        ValidationError: The parameters do not fit.
-
-    """
-    plugin = find(family, name, beside)
-    return plugin, plugin.Params.model_validate(params)
 
 
 def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | None) -> list[Problem]:
@@ -61,33 +48,6 @@ def _campaigns(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     vocabulary = settings.traffic.vocabulary()
     for name, campaign in settings.campaigns.items():
         yield from _campaign(settings, source, name, campaign, vocabulary)
-
-
-def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
-    """Find names that are nowhere, and parameters that plug-ins refuse; reads what was typed, so that it works where other keys are wrong, too."""
-    for family, key, path, typed in _choices(source.data):
-        name, params = split_choice(family, key, typed)
-        if isinstance(name, str):
-            yield from _plugin(family, name, params, source, beside, path, key)
-    for path, campaign in _tables(source.data, "campaigns"):
-        for key, family in (("seat", "seats"), ("product", "products")):
-            name, known = campaign.get(key), source.data.get(family)
-            if isinstance(name, str) and isinstance(known, dict) and name not in known:
-                yield source.problem((*path, key), f"unknown {key} {name!r}{did_you_mean(name, known)}")
-
-
-def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
-    """Every place where a plug-in is chosen: family, key of its name, path, what was typed."""
-    yield from ((family, key, (family,), data[family]) for family, key in (("auction", "format"), ("market", "kind"), ("values", "kind")) if family in data)
-    yield from (("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat)
-    for path, campaign in _tables(data, "campaigns"):
-        yield from ((family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign)
-
-
-def _tables(data: dict[str, Any], family: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    found = data.get(family)
-    if isinstance(found, dict):
-        yield from (((family, name), table) for name, table in found.items() if isinstance(table, dict))
 
 
 def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -186,17 +146,6 @@ def model_folder(folder: Path, wanted: str) -> Path:
     """Folder of a trained model: beside the scenario first, then from the working directory."""
     beside = folder / wanted
     return beside if beside.exists() else Path(wanted)
-
-
-def _plugin(family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str) -> Iterator[Problem]:
-    try:
-        chosen_params(family, name, params, beside)
-    except PluginNotFoundError as error:
-        here = (*path, key) if (*path, key) in source.places else path
-        yield source.problem(here, str(error))
-    except ValidationError as error:
-        model: type[BaseModel] = find(family, name, beside).Params
-        yield from problems_of(error, source, model, path, AuctionSettings.model_fields if path == ("auction",) else ())
 
 
 def _seats(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from bidsim.core.random import stream_key
 from bidsim.core.reference import ref
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import cpm_to_nanos
-from bidsim.scenario.check import chosen_params
+from bidsim.scenario.names import chosen_params
 from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from bidsim.core.errors import ScenarioError
-from bidsim.scenario.check import check_names, check_scenario
+from bidsim.scenario.check import check_scenario
 from bidsim.scenario.model import ScenarioSettings
+from bidsim.scenario.names import check_names
 from bidsim.scenario.problems import problems_of
 from bidsim.scenario.shipped import find_scenario
 from bidsim.scenario.sources import Source, read_source

@@ -71,10 +71,11 @@ def _auction(value: Any) -> Any:
 
 def split_choice(family: str, key: str, typed: Any) -> tuple[Any, dict[str, Any]]:
     """Name and parameters of a plug-in as they were typed; the name is None where there is none."""
-    split = _auction(typed) if family == "auction" else _choice(key)(typed)
-    if not isinstance(split, dict):
-        return None, {}
-    return split.get("format", AuctionSettings.model_fields["format"].default) if family == "auction" else split.get("name"), split.get("params", {})
+    if family == "auction":
+        split, default = _auction(typed), AuctionSettings.model_fields[key].default
+    else:
+        split, key, default = _choice(key)(typed), "name", None
+    return (split.get(key, default), split.get("params", {})) if isinstance(split, dict) else (None, {})
 
 
 class DecisionSettings(Settings):
@@ -381,11 +382,12 @@ class ScenarioSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _without_users(cls, data: Any) -> Any:
-        """Fill in what a world of drawn values has no use for: a product, a seat, advertisers."""
-        return _plain_world(data) if isinstance(data, dict) else data
+        """Fill in a product, a seat, advertisers."""
+        return whole_world(data) if isinstance(data, dict) else data
 
 
-def _plain_world(data: dict[str, Any]) -> dict[str, Any]:
+def whole_world(data: dict[str, Any]) -> dict[str, Any]:
+    """What was typed, with what a world of drawn values has no use for filled in."""
     market = data.get("market")
     replays = market == "replay" or (isinstance(market, dict) and market.get("kind") == "replay")
     if "values" not in data and not replays:

@@ -12,7 +12,8 @@ from bidsim.cvr.evaluation import evaluate
 from bidsim.cvr.files import load_model
 from bidsim.cvr.oracle import Oracle
 from bidsim.engine.history import log_history
-from bidsim.scenario.check import chosen_params, model_folder
+from bidsim.scenario.check import model_folder
+from bidsim.scenario.names import chosen_params
 from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 

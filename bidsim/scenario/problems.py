@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from bidsim.core.errors import Problem, did_you_mean, shown
+from bidsim.scenario.sources import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,13 +27,22 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel], 
             message = f"unknown key{did_you_mean(str(path[-1]), [*_known_keys(model, one['loc'][:-1]), *beside])}"
         elif kind == "missing":
             path = path if path[-1:] == one["loc"][-1:] else (*path, one["loc"][-1])
-            message = "is missing; add it"
+            message = f"is missing; add it{_other_meant(source.data, path)}"
         else:
             text = "Input should be a table" if kind == "model_type" else one["msg"].removeprefix("Value error, ")
             text = text[0].lower() + text[1:]
             message = text if kind == "value_error" else f"{text}, not {shown(one['input'])}"
         found.setdefault((path, "" if len(one["loc"]) > len(path) - len(prefix) else kind), source.problem(path, message))
     return list(found.values())
+
+
+def _other_meant(data: Any, path: KeyPath) -> str:
+    """Where a table lacks what it needs, its name may be another's, mistyped."""
+    if len(path) != len(("campaigns", "name", "key")) or not isinstance(data.get(path[0]), dict):
+        return ""
+    others = [name for name in data[path[0]] if name != path[1]]
+    near = get_close_matches(str(path[1]), others, n=1, cutoff=0.75)
+    return f", or did you mean {dotted((path[0], near[0]))}?" if near else ""
 
 
 def _typed_path(data: Any, prefix: KeyPath, loc: tuple[int | str, ...]) -> KeyPath:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from PIL import Image, ImageChops  # noqa: E402
 
+from bidsim.core.errors import EXIT_FOUND  # noqa: E402
 from tests.browser import CHROMIUM  # noqa: E402
 
 _TALLEST = 4000
@@ -22,7 +23,9 @@ _COLOURS = 256
 
 
 def _bidsim(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "bidsim", *words], cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
+    code = subprocess.run([sys.executable, "-m", "bidsim", *words], cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
+    if code not in (0, EXIT_FOUND):
+        sys.exit(f"bidsim {' '.join(words)}: exit code {code}")
 
 
 def _shot(page: Path, name: str, width: int, first: str = "", last: str = "", most: int = _TALLEST) -> None:
@@ -45,6 +48,8 @@ def _shot(page: Path, name: str, width: int, first: str = "", last: str = "", mo
 
 def main() -> None:
     """Run, report and take all."""
+    if CHROMIUM is None:
+        sys.exit("there is no chromium, chromium-browser or google-chrome to take pictures with")
     with tempfile.TemporaryDirectory() as folder:
         demo, outage = Path(folder) / "demo", Path(folder) / "outage"
         _bidsim("run", "quickstart", "--out", str(demo))

@@ -170,6 +170,8 @@ def test_funnel__is_the_sum_of_the_rows(name: str) -> None:
             "views": sum(one["viewed"] for one in mine),
             "clicks": sum(one["clicked"] for one in mine),
             "payment_nanos": sum(one["payment_nanos"] for one in mine),
+            # what was left of a budget is no bid where it could not have won
+            "bids": sum(asked["bid_nanos"] > 0 and asked["reason"] != "budget" for (_, whose), asked in seen.bids.items() if whose == campaign),
         }
         assert {key: row[key] for key in told} == told
         for name_of, column in (("true_rate_sum", "true_rate"), ("direct_rate_sum", "direct_rate")):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import bidsim
 from bidsim.metrics.incrementality import ghost_ad_estimate
@@ -50,6 +51,28 @@ def test_estimate__by_hand() -> None:
     found = ghost_ad_estimate(4, 6, 12, 2, 1, 1)
     assert found is not None
     assert found.value == pytest.approx((6 / 4 - 1 / 2) * 4)
-    served, held = np.var([2, 2, 2, 0], ddof=1), np.var([1, 0], ddof=1)
-    assert found.standard_error == pytest.approx(4 * np.sqrt(served / 4 + held / 2))
+    served_low = 12 / (2 * 6) * stats.chi2.ppf(0.025, 2 * 36 / 12)
+    held_high = 2 * (1 + 1) / (2 * (1 + 1)) * stats.chi2.ppf(0.975, 2 * 4 / 2)
+    assert found.low == pytest.approx(4 - np.hypot(6 - served_low, held_high - 2))
     assert ghost_ad_estimate(4, 6, 12, 1, 1, 1) is None
+
+
+def test_estimate__none_held_out_bought_is_no_proof() -> None:
+    """Three purchases might have come of so few users, which scaled to those served is most of what was bought."""
+    found = ghost_ad_estimate(2_400, 59, 59, 125, 0, 0)
+    assert found is not None
+    assert found.value == 59
+    assert found.low == pytest.approx(59 - np.hypot(59 - stats.chi2.ppf(0.025, 2 * 59) / 2, stats.chi2.ppf(0.975, 2) / 2 * 2_400 / 125))
+    assert found.low < 0
+
+
+@pytest.mark.parametrize("rate", [0.002, 0.02, 0.2])
+def test_estimate__covers_where_few_are_held_out(rate: float) -> None:
+    dice, served_users, held_users, caused = np.random.default_rng(int(1e6 * rate)), 3_000, 150, 40
+    covered = 0
+    for _ in range(400):
+        served, held = dice.poisson(rate + caused / served_users, served_users), dice.poisson(rate, held_users)
+        found = ghost_ad_estimate(served_users, int(served.sum()), int((served**2).sum()), held_users, int(held.sum()), int((held**2).sum()))
+        assert found is not None
+        covered += found.low <= caused <= found.high
+    assert covered >= 0.94 * 400

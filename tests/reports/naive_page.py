@@ -35,9 +35,11 @@ def poisson(count: int) -> dict[str, float]:
     return {"value": float(count), "low": low, "high": stats.chi2.ppf(0.975, 2 * count + 2) / 2}
 
 
-def figures(timeline: pd.DataFrame, conversions: pd.DataFrame) -> dict[str, Any]:
-    """Spend, conversions, CPA and ROAS of a time."""
+def figures(timeline: pd.DataFrame, conversions: pd.DataFrame, *, by_ad: bool = False) -> dict[str, Any]:
+    """Spend, conversions, CPA and ROAS of a time; ``by_ad``, all conversions that come of its ads."""
     spend, sales, count = timeline["payment_nanos"].sum() / NANOS, timeline["sales_nanos"].sum() / NANOS, int(timeline["conversions"].sum())
+    if by_ad:
+        count, sales = len(conversions), conversions["value_nanos"].sum() / NANOS
     counted, spread = poisson(count), math.sqrt(sum((v / NANOS) ** 2 for v in conversions["value_nanos"]))
     z = stats.norm.ppf(0.975)
     return {
@@ -53,29 +55,32 @@ def figures(timeline: pd.DataFrame, conversions: pd.DataFrame) -> dict[str, Any]
 def headline(run: Parquet) -> dict[str, Any]:
     """All of the first section."""
     timeline, sold = run.mine["timeline"], run.mine["conversions"]
-    sold = sold[sold["observed"]]
+    every, sold = sold, sold[sold["observed"]]
     starts = sorted(timeline["start_us"].unique())
     middle = starts[len(starts) // 2]
     arms = run.every["incrementality"]
     arms = arms[arms["advertiser"] == run.advertiser]
-    value = variance = 0.0
+    value = below = above = 0.0
     for _, line in arms.iterrows():
-        means, spreads = [], []
+        arms_of_line = []
         for arm in ("served", "held_out"):
             n, total, squares = (float(line[f"{arm}_{what}"]) for what in ("users", "purchases", "purchases_squared"))
-            means.append(total / n)
-            spreads.append((squares - total**2 / n) / (n - 1) / n)
-        value += (means[0] - means[1]) * line["served_users"]
-        variance += sum(spreads) * float(line["served_users"]) ** 2
-    half = stats.norm.ppf(0.975) * math.sqrt(variance)
+            w = max(squares / total, 1.0) if total else 1.0
+            low = squares / (2 * total) * stats.chi2.ppf(0.025, 2 * total**2 / squares) if total else 0.0
+            high = (squares + w**2) / (2 * (total + w)) * stats.chi2.ppf(0.975, 2 * (total + w) ** 2 / (squares + w**2))
+            arms_of_line.append([x * line["served_users"] / n for x in (total, low, high)])
+        (s, s_low, s_high), (h, h_low, h_high) = arms_of_line
+        value += s - h
+        below += (s - s_low) ** 2 + (h_high - h) ** 2
+        above += (s_high - s) ** 2 + (h - h_low) ** 2
     return {
         **figures(timeline, sold),
         "incremental": {
-            "estimate": {"value": value, "low": value - half, "high": value + half},
+            "estimate": {"value": value, "low": value - math.sqrt(below), "high": value + math.sqrt(above)},
             "truth": int((arms["served_purchases"] - arms["served_purchases_without_ads"]).sum()),
         },
-        "preceding": figures(timeline[timeline["start_us"] < middle], sold[sold["time_us"] < middle]),
-        "latest": figures(timeline[timeline["start_us"] >= middle], sold[sold["time_us"] >= middle]),
+        "preceding": figures(timeline[timeline["start_us"] < middle], every[every["credit_time_us"] < middle], by_ad=True),
+        "latest": figures(timeline[timeline["start_us"] >= middle], every[every["credit_time_us"] >= middle], by_ad=True),
     }
 
 

@@ -1,0 +1,72 @@
+"""Names that were typed: of plug-ins, with their parameters, and of the seats and products that campaigns refer to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from bidsim.core.errors import Problem, did_you_mean
+from bidsim.core.registry import PluginNotFoundError, find
+from bidsim.scenario.model import AuctionSettings, split_choice, whole_world
+from bidsim.scenario.problems import problems_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from bidsim.scenario.locate import Path as KeyPath
+    from bidsim.scenario.sources import Source
+
+
+def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path | None) -> tuple[Any, Any]:
+    """Return the plug-in class and its validated parameters.
+
+    Raises:
+        PluginNotFoundError: There is no such plug-in.
+        ValidationError: The parameters do not fit.
+
+    """
+    plugin = find(family, name, beside)
+    return plugin, plugin.Params.model_validate(params)
+
+
+def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
+    """Find names that are nowhere, and parameters that plug-ins refuse; reads what was typed, so that it works where other keys are wrong, too."""
+    data = whole_world(source.data)
+    for family, key, path, typed in _choices(data):
+        name, params = split_choice(family, key, typed)
+        if isinstance(name, str):
+            yield from _plugin(family, name, params, source, beside, path, key)
+    for path, campaign in _tables(data, "campaigns"):
+        for key, family in (("seat", "seats"), ("product", "products")):
+            name, known = campaign.get(key), data.get(family)
+            if isinstance(name, str) and isinstance(known, dict) and name not in known:
+                yield source.problem((*path, key), f"unknown {key} {name!r}{did_you_mean(name, known)}")
+
+
+def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
+    """Every place where a plug-in is chosen: family, key of its name, path, what was typed."""
+    yield from ((family, key, (family,), data[family]) for family, key in (("auction", "format"), ("market", "kind"), ("values", "kind")) if family in data)
+    yield from (("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat)
+    for path, campaign in _tables(data, "campaigns"):
+        yield from ((family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign)
+
+
+def _tables(data: dict[str, Any], family: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    found = data.get(family)
+    if isinstance(found, dict):
+        yield from (((family, name), table) for name, table in found.items() if isinstance(table, dict))
+
+
+def _plugin(family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str) -> Iterator[Problem]:
+    try:
+        chosen_params(family, name, params, beside)
+    except PluginNotFoundError as error:
+        here = (*path, key) if (*path, key) in source.places else path
+        yield source.problem(here, str(error))
+    except ValidationError as error:
+        model: type[BaseModel] = find(family, name, beside).Params
+        yield from problems_of(error, source, model, path, AuctionSettings.model_fields if path == ("auction",) else ())
