@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsim.commands import audit, compare, completion, monitor, report, run, scenarios, sweep, validate
-from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, one_line
+from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, one_line
 from bidsim.interrupt import interruptible
 from bidsim.version import VERSION
 
@@ -36,16 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 something was found, 2 typed wrong, 3 failed)."""
     if sys.stdout is None:  # closed by whoever started it
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    parser, chosen = make_parser(), argparse.Namespace()
+    parser, chosen, out = make_parser(), argparse.Namespace(), _Patient(sys.stdout)
     try:
-        with interruptible(), redirect_stdout(_Patient(sys.stdout)):
+        with interruptible(), redirect_stdout(out):
             code = _run(parser, chosen, arguments)
             sys.stdout.flush()
+        if out.failed is not None:
+            _complain(f"standard output cannot be written: {out.failed.strerror or out.failed}; all else was done")
+            return EXIT_RUN_FAILED
     except BidsimError as error:
         _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one while workers end would only garble the message
         _complain(f"stopped; {getattr(chosen, 'left_behind', 'nothing was written')}")
         return EXIT_RUN_FAILED
     except (OSError, MemoryError) as error:
@@ -67,10 +68,16 @@ def _run(parser: argparse.ArgumentParser, chosen: argparse.Namespace, arguments:
 
 
 class _Patient:
-    """Standard output whose reader may go away: what is left to say is dropped, and the command goes on to its end."""
+    """Standard output whose reader may go away, or that may be full: what is left to say is dropped, and the command goes on to its end.
+
+    Attributes:
+        failed: Why it cannot be written, where that is not for want of a reader.
+
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.failed: OSError | None = None
 
     def __getattr__(self, name: str) -> Any:
         """All else is the stream's own."""
@@ -94,7 +101,7 @@ class _Patient:
     def _drop(self, error: OSError) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         if not isinstance(error, BrokenPipeError):
-            raise UsageError(f"standard output cannot be written: {error.strerror or error}") from None
+            self.failed = error
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -285,6 +285,23 @@ def test_closed_pipe__keeps_the_exit_code_and_all_is_done(small: Path, tmp_path:
     assert (tmp_path / "b.prom").is_file()
 
 
+def test_full_output__is_told_and_all_else_is_done(small: Path, tmp_path: Path) -> None:
+    assert main(["run", str(small), "--out", str(tmp_path / "run")]) == 0
+    command = [sys.executable, "-m", "bidsim", "monitor", str(tmp_path / "run"), "--json", "--prometheus", str(tmp_path / "b.prom")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "error: standard output cannot be written: No space left on device; all else was done\n")
+    assert (tmp_path / "b.prom").is_file()
+    assert (tmp_path / "run" / "monitor.html").is_file()
+
+
+def test_closed_output__is_no_matter(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m bidsim scenarios >&-"], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_run__says_that_it_took_the_place_of_another(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["run", str(small), "--out", str(tmp_path / "run")]
     for more, said in (([], False), ([], False), (["--seed", "9"], True)):

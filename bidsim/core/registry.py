@@ -96,8 +96,9 @@ def _check(plugin: Any, family: str, name: str) -> None:
     if not (inspect.isclass(plugin.Params) and issubclass(plugin.Params, settings)):
         raise PluginNotFoundError(f"{name!r}: Params must be a class that extends bidsim.core.settings.Settings")
     for kernel, signature in contracts.KERNELS_OF[family].items():
-        compiled = getattr(getattr(plugin, kernel, None), "overloads", None)
-        if not config.DISABLE_JIT and (compiled is None or tuple(signature.args) not in compiled):
+        found = getattr(plugin, kernel, None)
+        compiled = config.DISABLE_JIT or tuple(signature.args) in (getattr(found, "overloads", None) or ())
+        if not (callable(found) and compiled):
             raise PluginNotFoundError(f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of bidsim/{ROOMS[family]}")
     if family == "pacing" and plugin.pace is contracts.do_nothing and plugin.settle is contracts.do_nothing:
         raise PluginNotFoundError(f"{name!r}: the class defines neither pace nor settle, so it would pace nothing; write 'pace = ...' with the name of its kernel")
@@ -145,8 +146,9 @@ def _why(error: BaseException, file: Path) -> str:
         return f"{unknown[2]} has no field {unknown[1]!r}{did_you_mean(unknown[1], fields)}"
     undefined = _UNDEFINED.search(first)
     if undefined is not None:
-        known = {node.id for node in _names_in(file) if isinstance(node.ctx, ast.Store)} | {node.arg for node in ast.walk(_tree(file)) if isinstance(node, ast.arg)}
-        return f"name {undefined[1]!r} is not defined{did_you_mean(undefined[1], known - {undefined[1]})}"
+        other = _frames(error)[-1:] if isinstance(error, NameError) else []
+        elsewhere = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in other if frame.filename != str(file))
+        return f"name {undefined[1]!r} is not defined{elsewhere or did_you_mean(undefined[1], _defined(file) - {undefined[1]})}"
     if isinstance(error, SyntaxError) and error.filename != str(file):
         first += f" ({Path(str(error.filename)).name}, line {error.lineno})"
     signature = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), "")
@@ -156,13 +158,19 @@ def _why(error: BaseException, file: Path) -> str:
 def _where(error: BaseException, file: Path) -> str:
     """Line of the file in which it went wrong, where that is known."""
     text = _plain(str(error))
+    inside = [int(line) for line in re.findall(rf'File "(?:[^"]*/)?{re.escape(file.name)}", line (\d+)', text)]
+    frames = [frame.lineno for frame in _frames(error) if frame.filename == str(file)]
+    line = inside[-1] if inside else frames[-1] if frames else None
     undefined = _UNDEFINED.search(text)
-    used = [node.lineno for node in _names_in(file) if node.id == undefined[1] and isinstance(node.ctx, ast.Load)] if undefined else []
-    inside = re.findall(rf'File "(?:[^"]*/)?{re.escape(file.name)}", line (\d+)', text)
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    own = error.lineno if isinstance(error, SyntaxError) and error.filename == str(file) else None
-    line = used[0] if used else int(inside[-1]) if inside else own or (frames[-1] if frames else None)
+    if undefined is not None and not isinstance(error, NameError):  # numba tells where the kernel begins
+        line = next((node.lineno for node in _names_in(file) if node.id == undefined[1] and node.lineno >= (line or 0)), line)
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        line = error.lineno
     return f" at line {line}" if line is not None else ""
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__))
 
 
 def _plain(text: str) -> str:
@@ -170,9 +178,21 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[\d+m", "", text)
 
 
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
 def _names_in(file: Path) -> list[ast.Name]:
-    return [node for node in ast.walk(_tree(file)) if isinstance(node, ast.Name)]
+    """Names that a file uses, line by line."""
+    return sorted((node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)), key=lambda node: node.lineno)
+
+
+def _defined(file: Path) -> set[str]:
+    """Names that a file defines anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 
 from bidsim.core.errors import UsageError, did_you_mean
 from bidsim.experiments.run import run
-from bidsim.experiments.worlds import run_all, share_models
+from bidsim.experiments.worlds import MOST_REPLICATIONS, run_all, share_models
 from bidsim.metrics.intervals import Interval, mean_interval, welch_interval
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bidsim.scenario.load import Scenario
 
-MOST_REPLICATIONS = 1_000_000
+
 METRICS = ("spend", "conversions", "surplus", "revenue", "welfare")
 """What is compared: campaigns' spend, their realised conversions, expected surplus, publishers' revenue, expected welfare."""
 

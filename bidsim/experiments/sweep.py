@@ -11,7 +11,7 @@ import numpy as np
 
 from bidsim.core.errors import UsageError
 from bidsim.experiments.run import run
-from bidsim.experiments.worlds import run_all, share_models
+from bidsim.experiments.worlds import MOST_REPLICATIONS, run_all, share_models
 from bidsim.metrics.intervals import Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def sweep(
     """
     if replications < 2 or not scenarios:  # noqa: PLR2004
         raise UsageError("a sweep needs one value and two replications at least")
+    if replications > MOST_REPLICATIONS:
+        raise UsageError(f"--replications {replications}: {MOST_REPLICATIONS:,} are the most")
     flat = [s for _, own, other in scenarios for s in (own, other) if s is not None]
     with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
         ready = share_models(flat, Path(folder), seed)

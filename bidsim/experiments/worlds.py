@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TRIES = 3
+MOST_REPLICATIONS = 1_000_000
 _UNTRAINED = ("name", "seed", "requests", "count", "duration", "auction", "market", "deadline", "holdout", "exploration", "incidents", "monitoring", "log", "episode")
 """Keys that no model's training depends on."""
 _OF_A_CAMPAIGN = ("advertiser", "product", "levers", "seat")

@@ -35,7 +35,7 @@ def describe_advertiser(result: Result, advertiser: str) -> dict[str, Any]:
     """Content of one advertiser's page.
 
     Returns:
-        JSON-ready: ``advertiser``, ``run``, ``headline``, ``funnel``, ``model``, ``effects``, ``advice``, ``bids``, ``segments``, ``trust``.
+        JSON-ready: ``advertiser``, ``campaigns``, a row each, ``run``, ``headline``, ``funnel``, ``model``, ``effects``, ``advice``, ``bids``, ``segments``, ``trust``.
         Money in currency units unless a key ends in ``_nanos``; intervals as ``value``, ``low``, ``high``; None where nothing can be said.
 
     Raises:

@@ -106,18 +106,20 @@ def _sales_spread(value_nanos: NDArray[np.int64]) -> float:
 
 
 def _halves(account: Account) -> dict[str, Any]:
-    """The second half of the run, and the preceding one to compare it with, by time of the ad, with all that comes of it in the end.
+    """The second half of the run, and the preceding one to compare it with, by time of the ad, with all that is reported of it in the end.
 
-    By time of the report the first half would lack the conversions of ads before it.
+    By time of the report the first half would lack the conversions of ads before it. Where values are drawn, conversions come at once and only their number is known.
     """
-    table, sold = account.part("timeline"), account.part("conversions", "credit_time_us", "value_nanos")
+    table, sold = account.part("timeline"), account.part("conversions", "credit_time_us", "value_nanos", "reported_us")
+    drawn = bool(account.result.manifest["scenario"].get("values"))
     starts = np.unique(table["start_us"])
     middle = int(starts[len(starts) // 2])
-    first, early = table["start_us"] < middle, sold["credit_time_us"] < middle
+    first, early, told_of = table["start_us"] < middle, sold["credit_time_us"] < middle, sold["reported_us"] >= 0
     found = {}
     for name, rows, mine in (("preceding", first, early), ("latest", ~first, ~early)):
-        values = sold["value_nanos"][mine]
-        found[name] = _figures(int(table["payment_nanos"][rows].sum()), len(values), int(values.sum()), _sales_spread(values))
+        values = sold["value_nanos"][mine & told_of]
+        count, sales = (int(table[key][rows].sum()) for key in ("conversions", "sales_nanos")) if drawn else (len(values), int(values.sum()))
+        found[name] = _figures(int(table["payment_nanos"][rows].sum()), count, sales, _sales_spread(values))
     return found
 
 

@@ -6,7 +6,7 @@ until then both arms had the same history (Johnson, Lewis and Nubbemeyer, Journa
 
 from __future__ import annotations
 
-from bidsim.metrics.intervals import Interval, difference_interval, weighted_poisson_interval
+from bidsim.metrics.intervals import Interval, difference_interval, total_interval
 
 
 def ghost_ad_estimate(served_users: int, served: int, served_squared: int, held_users: int, held: int, held_squared: int) -> Interval | None:
@@ -28,5 +28,5 @@ def ghost_ad_estimate(served_users: int, served: int, served_squared: int, held_
     """
     if min(served_users, held_users) < 2:  # noqa: PLR2004
         return None
-    without = weighted_poisson_interval(held, held_squared).times(served_users / held_users)
-    return difference_interval(weighted_poisson_interval(served, served_squared), without)
+    without = total_interval(held, held_squared, held_users).times(served_users / held_users)
+    return difference_interval(total_interval(served, served_squared, served_users), without)

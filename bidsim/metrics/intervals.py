@@ -11,6 +11,9 @@ from scipy.special import gammaincinv
 
 from bidsim.kernels.distributions import student_t_quantile
 
+_LEAST = 0.05
+"""Least variance of a sum of counts, as a part of its mean: that all users bought alike is chance."""
+
 
 class Interval(NamedTuple):
     """An estimate with its confidence interval."""
@@ -53,18 +56,23 @@ def poisson_interval(count: int, level: float = 0.95) -> Interval:
     return Interval(float(count), low, float(gammaincinv(count + 1, 1 - tail)))
 
 
-def weighted_poisson_interval(total: float, squares: float, level: float = 0.95) -> Interval:
-    """Interval of the mean of a sum of Poisson counts of some weight each, right for few of them (Fay and Feuer 1997, gamma method).
+def total_interval(total: float, squares: float, parts: int, level: float = 0.95) -> Interval:
+    """Interval of the mean of a sum of many independent counts that is right where few are above 0, as purchases of users are.
+
+    Gamma distributions with the mean and variance of the sum below, and with those after one more above: Fay and Feuer (1997), who take the largest part for the
+    one more; only the mean size of a part, drawn by size, is known here. For single purchases it is Garwood's interval.
 
     Args:
         total: The sum.
-        squares: Sum of the squares of its parts, which is its variance.
+        squares: Sum of the squares of its parts.
+        parts: How many there are.
         level: Confidence.
 
     """
-    tail, largest = (1 - level) / 2, max(squares / total, 1.0) if total else 1.0
-    low = squares / total * float(gammaincinv(total**2 / squares, tail)) if total else 0.0
-    above, spread = total + largest, squares + largest**2
+    variance = max(squares - total**2 / parts, _LEAST * total)
+    tail, one_more = (1 - level) / 2, max(squares / total - total / parts, 1.0) if total else 1.0
+    low = variance / total * float(gammaincinv(total**2 / variance, tail)) if total else 0.0
+    above, spread = total + one_more, variance + one_more**2
     return Interval(total, low, spread / above * float(gammaincinv(above**2 / spread, 1 - tail)))
 
 

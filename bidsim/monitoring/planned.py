@@ -47,8 +47,8 @@ class Planned:
         about = signal.slices[alarm.slice]
         own = self.is_of(about) and (about.advertiser or about.product) != ""
         others = (about.advertiser or about.product) != "" and not own
-        late = _SOON if own else _NEAR
-        then = self.seen <= alarm.window and self.seen - _NEAR <= alarm.since <= self.seen + late
+        last = max(self.window + _SOON if own else self.seen, self.seen) + (0 if own else _NEAR)
+        then = self.seen <= alarm.window and self.seen - _NEAR <= alarm.since <= last
         return signal.kind in _FOLLOWS and then and not (others and signal.kind == CLICKS)
 
     def is_of(self, about: Slice) -> bool:

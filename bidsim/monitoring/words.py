@@ -65,7 +65,8 @@ def _counts(page: Page, when: str, before: float, now: float) -> str:
     where = "" if page.about.name == ALL else f" for {page.about.name}"
     if kind == CONVERSIONS:
         if _as_predicted(page):
-            return f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of those that the model predicts {when}."
+            told, low, high = (_percent(x * page.level) for x in (page.multiplier, page.low, page.high))
+            return f"Conversions{where} are {told} ({low} to {high}) of those that the model predicts {when}."
         return f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of normal {when}, which was {_percent(page.level)} of those that the model predicts."
     told = {WINS: "Auctions won", PRICE: "Prices paid", CLICKS: "Clicks for an impression", TRAFFIC: "Requests"}[kind]
     return f"{told}{where} are {_percent(page.multiplier)} ({range_}) of normal {when}."

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bidsim.scenario.locate import Path as KeyPath
     from bidsim.scenario.sources import Source
 
+_MOST_COMPARED, _LONGEST = 200, 60
+
 
 def problems_of(error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = (), beside: Iterable[str] = ()) -> list[Problem]:
     """Turn every error into a problem at the line of its key, unions told once; keys ``beside`` the model's may be meant, too."""
@@ -37,11 +39,15 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel], 
 
 
 def _other_meant(data: Any, path: KeyPath) -> str:
-    """Where a table lacks what it needs, its name may be another's, mistyped."""
-    if len(path) != len(("campaigns", "name", "key")) or not isinstance(data.get(path[0]), dict):
+    """Where a campaign has neither advertiser nor product its name may be another's, mistyped."""
+    campaigns = data.get("campaigns") if path[:1] == ("campaigns",) and len(path) > 1 else None
+    if not isinstance(campaigns, dict) or len(campaigns) > _MOST_COMPARED:
         return ""
-    others = [name for name in data[path[0]] if name != path[1]]
-    near = get_close_matches(str(path[1]), others, n=1, cutoff=0.75)
+    typed = campaigns.get(path[1])
+    if not isinstance(typed, dict) or "advertiser" in typed or "product" in typed:
+        return ""
+    others = [str(name)[:_LONGEST] for name in campaigns if name != path[1]]
+    near = get_close_matches(str(path[1])[:_LONGEST], others, n=1, cutoff=0.75)
     return f", or did you mean {dotted((path[0], near[0]))}?" if near else ""
 
 

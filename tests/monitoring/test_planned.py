@@ -46,6 +46,12 @@ def test_flight__explains_what_began_with_it(kind: str, about: int, since: int, 
     assert _flight(40).explains(_signal(kind), Alarm(about, window, since, 2.0, 1.0)) == wanted
 
 
+def test_flight_before_the_watch__is_seen_as_it_begins() -> None:
+    flight = Planned("own", True, 36, 40, ("own", "thing"))
+    for since, about, wanted in ((40, OWN, True), (42, OWN, True), (43, OWN, False), (41, ALL, True), (42, ALL, False)):
+        assert flight.explains(_signal(WINS), Alarm(about, since + 1, since, 2.0, 1.0)) == wanted
+
+
 def test_cause__is_the_advertisers_own_flight_then_the_latest() -> None:
     planned = [_flight(40, owner="other"), _flight(40), _flight(41, owner="third")]
     assert cause_of(planned, _signal(WINS), Alarm(OWN, 41, 40, 2.0, 1.0)) is planned[1]

@@ -65,9 +65,9 @@ def headline(run: Parquet) -> dict[str, Any]:
         arms_of_line = []
         for arm in ("served", "held_out"):
             n, total, squares = (float(line[f"{arm}_{what}"]) for what in ("users", "purchases", "purchases_squared"))
-            w = max(squares / total, 1.0) if total else 1.0
-            low = squares / (2 * total) * stats.chi2.ppf(0.025, 2 * total**2 / squares) if total else 0.0
-            high = (squares + w**2) / (2 * (total + w)) * stats.chi2.ppf(0.975, 2 * (total + w) ** 2 / (squares + w**2))
+            v, w = squares - total**2 / n, max(squares / total - total / n, 1.0) if total else 1.0
+            low = v / (2 * total) * stats.chi2.ppf(0.025, 2 * total**2 / v) if total else 0.0
+            high = (v + w**2) / (2 * (total + w)) * stats.chi2.ppf(0.975, 2 * (total + w) ** 2 / (v + w**2))
             arms_of_line.append([x * line["served_users"] / n for x in (total, low, high)])
         (s, s_low, s_high), (h, h_low, h_high) = arms_of_line
         value += s - h
