@@ -11,7 +11,14 @@ from bidsim.interrupt import stop_if_asked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LABELS = {"history": "Logging history", "auctions": "Running auctions", "cases": "Checking cases", "replications": "Running worlds", "signals": "Watching"}
+_LABELS = {
+    "history": "Logging history",
+    "training": "Training models",
+    "auctions": "Running auctions",
+    "cases": "Checking cases",
+    "replications": "Running worlds",
+    "signals": "Watching",
+}
 
 
 @contextmanager

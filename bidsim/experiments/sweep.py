@@ -17,6 +17,8 @@ from bidsim.metrics.intervals import Interval, mean_interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from bidsim.scenario.load import Scenario
 
 METRICS = ("surplus", "wins", "conversions", "spend", "revenue", "late_share", "auc")
@@ -32,6 +34,7 @@ class Point:
         figures: Metric -> mean over worlds with its interval.
         beside: The same in the worlds beside; empty where there are none.
         lost: Metric -> worlds beside minus these, world by world.
+        against: Metric -> these minus those of the first value, world by world; of the first value itself all zero.
 
     """
 
@@ -39,6 +42,7 @@ class Point:
     figures: dict[str, Interval]
     beside: dict[str, Interval]
     lost: dict[str, Interval]
+    against: dict[str, Interval]
 
 
 def sweep(
@@ -77,13 +81,13 @@ def sweep(
         own = rows[at]
         beside = rows[at + 1] if other is not None else None
         at += 1 if other is None else 2
-        figures = {m: mean_interval(own[:, j]) for j, m in enumerate(METRICS)}
-        if beside is None:
-            found.append(Point(value, figures, {}, {}))
-        else:
-            lost = {m: mean_interval(beside[:, j] - own[:, j]) for j, m in enumerate(METRICS)}
-            found.append(Point(value, figures, {m: mean_interval(beside[:, j]) for j, m in enumerate(METRICS)}, lost))
+        others = ({}, {}) if beside is None else (_intervals(beside), _intervals(beside - own))
+        found.append(Point(value, _intervals(own), *others, _intervals(own - rows[0])))
     return found
+
+
+def _intervals(rows: NDArray[np.float64]) -> dict[str, Interval]:
+    return {m: mean_interval(rows[:, j]) for j, m in enumerate(METRICS)}
 
 
 def _measure(scenario: Scenario, seed: int) -> list[float]:

@@ -29,8 +29,9 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
     Returns:
         Columns of equal length: ``slice``; ``impressions``, ``share`` of all impressions; ``win_rate``, of its requests (NaN where requests are
         not counted by it); ``cpm``, paid for 1,000; ``ctr``; ``predicted``, conversions; ``due``, those whose report should have come by the
-        end; ``converted``; ``ratio`` of converted to due, shrunk to what is normal, with ``low`` and ``high`` (95%); ``ripe``, due over
-        predicted; ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows;
+        end; ``converted``; ``ratio`` of converted to due, shrunk to what is normal, with ``low`` and ``high`` (95%); ``normal``, what the
+        ratio of reports to those due is in windows without alarm; ``ripe``, due over predicted;
+        ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows;
         where all rows were counted ``offers``, campaigns that were eligible, ``offered_rate``, what was predicted for them, and ``won_rate``, for
         impressions: what is won is what was predicted high.
 
@@ -56,6 +57,7 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
             "ratio": level,
             "low": low,
             "high": high,
+            "normal": watch.detectors["conversions"].baseline.level()[0],
             "ripe": due / columns["pcvr_sum"],
             "normalised_entropy": _entropy(columns, due),
             "auc": _auc(result, watch, first, last),

@@ -28,6 +28,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
     headings = [
         short(key, 28),
         "profit",
+        "against the first",
         "wins",
         "conversions",
         "revenue",
@@ -42,6 +43,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         row = [
             printable(one.value),
             _both(f["surplus"]),
+            "-" if one is points[0] else f"{one.against['surplus'].value:+,.1f} +- {_half(one.against['surplus']):,.1f}",
             f"{f['wins'].value:,.0f}",
             f"{f['conversions'].value:,.0f}",
             _both(f["revenue"]),
@@ -65,13 +67,17 @@ def _timed(points: Sequence[Any]) -> bool:
 
 
 def _both(interval: Any) -> str:
-    return f"{interval.value:,.1f} +- {(interval.high - interval.low) / 2:,.1f}"
+    return f"{interval.value:,.1f} +- {_half(interval):,.1f}"
+
+
+def _half(interval: Any) -> float:
+    return float(interval.high - interval.low) / 2
 
 
 def sweep_rows(points: Sequence[Any]) -> list[dict[str, Any]]:
     """One row a point, for JSON."""
     return [
-        {"value": p.value, **{part: {m: i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost")}}
+        {"value": p.value, **{part: {m: i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost", "against")}}
         for p in points
     ]  # fmt: skip
 

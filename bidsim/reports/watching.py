@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 120
 _FEWEST_ROWS, _MOST_ROWS = 3, 24
-RATIO = "ratio: conversions that came over those due by now, drawn towards what is normal for the slice where little is known"
+RATIO = "ratio: conversions that came over those due by now, drawn towards normal where little is known; normal: what it is in windows without alarm"
 
 
 def print_watch(content: dict[str, Any]) -> None:
@@ -65,13 +65,17 @@ def slice_rows(content: dict[str, Any]) -> Table:
     chosen = [0, *(owners if len(owners) >= _FEWEST_ROWS else range(1, min(len(names), _MOST_ROWS)))]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("slice", no_wrap=True, overflow="ellipsis", max_width=32)
-    for name in ("impressions", "predicted", "due", "came", "ratio (95%)", "entropy", "AUC", "CPM"):
+    for name in ("impressions", "predicted", "due", "came", "ratio (95%)", "normal", "entropy", "AUC", "CPM"):
         table.add_column(name, justify="right", no_wrap=True)
     for k in chosen:
         told = [slices[key][k] for key in ("predicted", "due", "converted")]
         ratio = f"{slices['ratio'][k]:.2f} ({slices['low'][k]:.2f}-{slices['high'][k]:.2f})"
         table.add_row(
-            printable(names[k]), f"{slices['impressions'][k]:,}", *(f"{v:,.0f}" for v in told), ratio, *(_or_dash(slices[key][k]) for key in ("normalised_entropy", "auc", "cpm"))
+            printable(names[k]),
+            f"{slices['impressions'][k]:,}",
+            *(f"{v:,.0f}" for v in told),
+            ratio,
+            *(_or_dash(slices[key][k]) for key in ("normal", "normalised_entropy", "auc", "cpm")),
         )
     if len(all_owners) > len(owners) >= _FEWEST_ROWS:
         table.add_row(f"... and {len(all_owners) - len(owners):,} more, on the page")

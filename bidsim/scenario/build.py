@@ -90,7 +90,7 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
 
     Args:
         scenario: What `load_scenario` returned.
-        progress: Called with (stage, done, total) while the history runs.
+        progress: Called with (stage, done since the last call, total) while the history runs and models are trained.
 
     Returns:
         The simulation, ready to run, and the seats' models with their evaluation.

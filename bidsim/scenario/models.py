@@ -97,11 +97,13 @@ def prepare_models(
     known = campaigns._replace(static=_history_static(scenario, names, vocabulary))
     train, later = _history(scenario, known, truth, keys, training, progress)
     fitted, cache = [], {}
+    progress("training", 0, len(chosen))
     for kind, params in chosen:
         key = (kind, params.model_dump_json())
         if key not in cache:
             cache[key] = _fit(scenario, kind, params, train, vocabulary)
         fitted.append(cache[key])
+        progress("training", 1, len(chosen))
     evaluation = _evaluate(list(settings.seats), fitted, train, later)
     fitted = [_with_figures(m, evaluation[s], later, names) for s, m in zip(settings.seats, fitted, strict=True)]
     kernels: list[Any] = []

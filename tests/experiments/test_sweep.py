@@ -68,6 +68,17 @@ def test_sweep__needs_two_worlds_for_an_interval(small: Path) -> None:
         sweep([("a", bidsim.load_scenario(small), None)], replications=1)
 
 
+def test_sweep__differences_from_the_first_value_are_world_by_world(small: Path) -> None:
+    base = bidsim.load_scenario(small, {"requests": 1_500})
+    richer = bidsim.load_scenario(small, {"requests": 1_500, "campaigns.lamp.budget": 90.0})
+    first, same, other = sweep([("a", base, None), ("b", base, None), ("c", richer, None)], replications=3, workers=1)
+    assert all(i == (0.0, 0.0, 0.0) for i in first.against.values())
+    assert all(i == (0.0, 0.0, 0.0) for i in same.against.values())
+    assert other.against["spend"].value == pytest.approx(other.figures["spend"].value - first.figures["spend"].value)
+    apart = other.figures["spend"].high - other.figures["spend"].low
+    assert 0.0 < other.against["spend"].high - other.against["spend"].low != apart
+
+
 def test_slow_model__a_better_model_is_lost_to_lateness() -> None:
     """The scenario's answer, at a tenth of its size: with time enough the large model earns more, with the deadline much less."""
     listed = []
