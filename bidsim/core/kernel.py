@@ -106,7 +106,10 @@ class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
 
     def __init__(self, function: Any, file: str) -> None:
         super().__init__(function, file)
-        self._cache_path = str(Path(numba.config.CACHE_DIR) / _from_package(Path(file).resolve()).replace("/", "-"))
+        name = _from_package(Path(file).resolve()).replace("/", "-")
+        if not Path(file).resolve().is_relative_to(PACKAGE):
+            name = f"{function.__module__}-{name}"  # what is kept finds its globals by the name of the module, and one file may be loaded under several
+        self._cache_path = str(Path(numba.config.CACHE_DIR) / name)
 
 
 @cache

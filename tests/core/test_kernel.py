@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from bidsim.core import kernel as kernels
 from tests.conftest import ROOT, SMALL
+from tests.core.test_registry import POLICY
 
 RUN = """
 import bidsim, sys
@@ -77,3 +79,20 @@ def test_cache_root__falls_back_where_it_cannot_write(monkeypatch, tmp_path: Pat
     blocked.write_text("")
     monkeypatch.setenv("BIDSIM_CACHE", str(blocked / "below"))
     assert kernels.cache_root().is_dir()
+
+
+def test_cache__one_file_under_two_names(tmp_path: Path) -> None:
+    """As a plug-in is loaded beside a scenario, and by the test of whoever wrote it."""
+    (tmp_path / "mine.py").write_text(POLICY)
+    outside = "import sys, pathlib\nfrom bidsim.core.registry import find\nprint(find('policy', 'mine:Flat', pathlib.Path('.')).__name__)\n"
+    plain = "from mine import Flat\nprint(Flat.__name__)\n"
+    for text in (outside, plain, outside, plain):
+        done = subprocess.run(
+            [sys.executable, "-c", text],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "BIDSIM_CACHE": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "Flat\n", done.stderr
