@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from bidsim.scenario.load import Scenario
 
-
 METRICS = ("spend", "conversions", "surplus", "revenue", "welfare")
 """What is compared: campaigns' spend, their realised conversions, expected surplus, publishers' revenue, expected welfare."""
 

@@ -45,22 +45,25 @@ class Planned:
         What is the advertiser's own may also change a little later, while its pacer finds the price of the budget.
         """
         about = signal.slices[alarm.slice]
-        own = self.is_of(about) and (about.advertiser or about.product) != ""
-        others = (about.advertiser or about.product) != "" and not own
-        last = max(self.window + _SOON if own else self.seen, self.seen) + (0 if own else _NEAR)
-        then = self.seen <= alarm.window and self.seen - _NEAR <= alarm.since <= last
-        return signal.kind in _FOLLOWS and then and not (others and signal.kind == CLICKS)
+        if signal.kind not in _FOLLOWS or (signal.kind == CLICKS and _is_owned(about) and not self.owns(about)):
+            return False
+        last = max(self.window + _SOON, self.seen) if self.owns(about) else self.seen + _NEAR
+        return self.seen <= alarm.window and self.seen - _NEAR <= alarm.since <= last
 
-    def is_of(self, about: Slice) -> bool:
-        """Whether a slice is its advertiser's, or its product's, or everyone's."""
-        return about.advertiser in ("", self.owners[0]) and about.product in ("", self.owners[1])
+    def owns(self, about: Slice) -> bool:
+        """Whether a slice is its advertiser's, or its product's."""
+        return _is_owned(about) and about.advertiser in ("", self.owners[0]) and about.product in ("", self.owners[1])
+
+
+def _is_owned(about: Slice) -> bool:
+    return (about.advertiser or about.product) != ""
 
 
 def cause_of(planned: list[Planned], signal: Signal, alarm: Alarm) -> Planned | None:
     """The flight that an alarm follows from: of several the advertiser's own, then the latest; None where it follows from none."""
     found = [p for p in planned if p.explains(signal, alarm)]
     about = signal.slices[alarm.slice]
-    return max(found, key=lambda p: (about.advertiser == p.owners[0], p.window <= alarm.since, p.window), default=None)
+    return max(found, key=lambda p: (p.owns(about), p.window <= alarm.since, p.window), default=None)
 
 
 def planned_changes(result: Result, window: int, quiet: int) -> list[Planned]:

@@ -22,8 +22,9 @@ from bidsim.scenario.slices import cells_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bidsim.scenario.choices import Choice
     from bidsim.scenario.locate import Path as KeyPath
-    from bidsim.scenario.model import CampaignSettings, Choice, ScenarioSettings
+    from bidsim.scenario.model import CampaignSettings, ScenarioSettings
     from bidsim.scenario.sources import Source
 
 _MOST_CELLS = 5_000_000

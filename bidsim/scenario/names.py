@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from bidsim.core.errors import Problem, did_you_mean
 from bidsim.core.registry import PluginNotFoundError, find
-from bidsim.scenario.model import AuctionSettings, split_choice, whole_world
+from bidsim.scenario.choices import AuctionSettings, split_choice
+from bidsim.scenario.model import whole_world
 from bidsim.scenario.problems import problems_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bidsim.core.registry import find, names
-from bidsim.scenario.model import AuctionSettings, ScenarioSettings
+from bidsim.scenario.choices import AuctionSettings
+from bidsim.scenario.model import ScenarioSettings
 
 
 def scenario_schema() -> dict[str, Any]:
