@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 something was found, 2 typed wrong, 3 failed)."""
     if sys.stdout is None:  # closed by whoever started it
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    parser, chosen, out = make_parser(), argparse.Namespace(), _Patient(sys.stdout)
+    chosen, out = argparse.Namespace(), _Patient(sys.stdout)
     try:
         with interruptible(), redirect_stdout(out):
-            code = _run(parser, chosen, arguments)
+            code = _run(chosen, arguments)
             sys.stdout.flush()
         if out.failed is not None:
             _complain(f"standard output cannot be written: {out.failed.strerror or out.failed}; all else was done")
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(parser: argparse.ArgumentParser, chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+def _run(chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+    parser = make_parser()
     try:
         parser.parse_args(arguments, chosen)
     finally:

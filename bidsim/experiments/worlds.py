@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -66,6 +67,18 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
     raise BidsimError(f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker (--workers 1, workers=1)")
 
 
+class _Workers(ProcessPoolExecutor):
+    """Processes that leave Ctrl-C to the one that started them: they begin with it blocked, since one that comes while they load would print a traceback each."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand over a job, for which a process may be started."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes, which end at once where the block is left by an interrupt.
@@ -75,7 +88,7 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
     """
     _refuse_unguarded_script()
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    pool = _Workers(count, mp_context=get_context("spawn"))
     before = set(active_children())
     try:
         yield pool
