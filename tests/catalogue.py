@@ -114,7 +114,8 @@ OTHERS = [
     Mistake("one replication", COMMANDS, "compare s.toml --replications 1", "replications", S),
     Mistake("a campaign of nobody", COMMANDS, "compare s.toml --campaign lmap --replications 2", "did you mean 'lamp'", S),
     Mistake("nothing to vary", COMMANDS, "sweep s.toml --vary deadline.tmax", "write KEY=V1,V2", S),
-    Mistake("a key to vary that is none", COMMANDS, "sweep s.toml --vary deadline.tmxa=1ms,2ms", "did you mean", S),
+    Mistake("a key to vary that is none", COMMANDS, "sweep s.toml --vary deadline.tmxa=1ms,2ms", "--vary deadline.tmxa=1ms: deadline.tmxa: unknown key, did you mean", S),
+    Mistake("a key of the last scenario that is none", COMMANDS, "compare s.toml --set-last auction.fromat=vcg", "--set-last auction.fromat=vcg: auction.fromat: unknown key", S),
     Mistake("a case that is none", COMMANDS, "validate --only astrology", "no such case"),
     Mistake("an advertiser of nobody", COMMANDS, "report run --advertiser claen", "did you mean 'clean'", run=True),
     Mistake("more quiet windows than there are", COMMANDS, "monitor run --quiet 900", "can be taken for normal", run=True),
@@ -153,6 +154,15 @@ OTHERS = [
     Mistake("code that was not allowed", CODE, "check s.toml", "--allow-code", {"s.toml": SMALL.replace('"truthful"', '"mine:Policy"')}),
     Mistake("a module that is not there", CODE, "check s.toml --allow-code", "mine", {"s.toml": SMALL.replace('"truthful"', '"mine:Policy"')}),
     Mistake("a class that is not there", CODE, "check s.toml --allow-code", "Policy", {"s.toml": SMALL.replace('"truthful"', '"mine:Polcy"'), "mine.py": "class Policy: pass\n"}),
+    Mistake("a class misspelled", CODE, "check s.toml --allow-code", "did you mean 'Mine'?", {
+        "s.toml": SMALL.replace('"truthful"', '"mine:Mien"'), "mine.py": PLUGIN_HEAD + "class Mine(Policy):\n    pass\n",
+    }),
+    Mistake("a format that takes more than the bid", CODE, "run w.toml --allow-code", "a payment lies between reserve and bid", {
+        "w.toml": WORLD.replace("[campaigns", '[auction]\nformat = "mine:Greedy"\n[campaigns'),
+        "mine.py": PLUGIN_HEAD + "from bidsim.kernels.minima import minima_by_bid\nfrom bidsim.kernels.ranking import best_and_next\n\n@kernel(CLEAR_SIGNATURE)\n"
+        "def clear(book, n, slots, params, outcome):\n    outcome.winner[0] = best_and_next(book, n)[0]\n    outcome.payment[0] = 2 * book.bid[outcome.winner[0]]\n\n"
+        "class Greedy(AuctionFormat):\n    clear = clear\n    minima = minima_by_bid\n",
+    }, code=3),
     Mistake("a module that does not parse", CODE, "check s.toml --allow-code", "mine", {"s.toml": SMALL.replace('"truthful"', '"mine:P"'), "mine.py": "def f(:\n"}),
     Mistake("a policy without a kernel", CODE, "run s.toml --allow-code", "bid", {"s.toml": SMALL.replace('"truthful"', '"mine:P"'), "mine.py": PLUGIN_HEAD + "class P(Policy):\n    pass\n"}),
     Mistake("a kernel that raises", CODE, "run s.toml --allow-code", "boo", {

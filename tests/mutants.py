@@ -53,7 +53,7 @@ REFERENCE = "tests/test_docs.py::test_generated_pages__are_those_of_the_code"
 """Holds names, bounds and defaults of all keys."""
 PARTS = {
     "settlement": Part("bidsim/engine/settlement.py", ("tests/engine/test_settlement.py",), ("tests/engine/test_figures.py",)),
-    "auctions": Part("bidsim/auctions/*.py", ("tests/conformance/test_auctions.py", REFERENCE), of_all="single_item or generated_pages"),
+    "auctions": Part("bidsim/auctions/*.py", ("tests/conformance/test_auctions.py", REFERENCE), of_all="single_item or joint_formats or generated_pages"),
     "pacing": Part(
         "bidsim/pacing/*.py", ("tests/conformance/test_pacers.py", "tests/conformance/test_bidders.py::test_pacer__multiplier_is_between_nothing_and_the_full_value", REFERENCE)
     ),
@@ -130,7 +130,7 @@ def _notices(copy: Path, tests: tuple[str, ...], plain: bool) -> bool:
     command = [sys.executable, "-W", "ignore", "-m", "pytest", "-x", "-q", "-n", "0", "-W", "ignore", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_DISABLE_JIT": "1" if plain else "0"}
     try:
-        return subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=900, check=False).returncode != 0
+        return subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=400, check=False).returncode != 0
     except subprocess.TimeoutExpired:
         return True
 

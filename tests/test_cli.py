@@ -20,7 +20,7 @@ from bidsim.interrupt import interruptible
 from bidsim.progress import terminal_progress
 from bidsim.reports.page import render_report
 from bidsim.scenario.load import load_scenario
-from bidsim.scenario.sources import parse_set
+from bidsim.scenario.sources import parse_override
 from tests.conftest import ROOT, SMALL
 
 HEAVY = ("shap", "lightgbm", "matplotlib", "pandas", "pyarrow", "numba", "rich", "jinja2", "sklearn", "scipy")
@@ -67,7 +67,7 @@ def _assert_understood(chosen: argparse.Namespace) -> None:
         changes = [*getattr(chosen, "set", []), *getattr(chosen, "set_last", [])]
         key, _, values = (getattr(chosen, "vary", None) or "=").partition("=")
         for change in [changes, *([*changes, f"{key}={value}"] for value in values.split(",") if key)]:
-            settings = load_scenario(scenario, dict(parse_set(text) for text in change)).settings
+            settings = load_scenario(scenario, dict(parse_override(text, "--set") for text in change)).settings
         assert getattr(chosen, "campaign", None) in (None, *settings.campaigns)
     if getattr(chosen, "advertiser", None):
         assert chosen.advertiser in {campaign.advertiser for campaign in load_scenario("quickstart").settings.campaigns.values()}

@@ -66,7 +66,7 @@ def test_contributing__a_policy_is_one_file_and_one_test(tmp_path: Path) -> None
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACEHOLDERS = {"mine.toml", "my_scenario.toml", "NAME", "bidsim.schema.json"}
-SET_UP = (". .venv/bin/activate", "python3 -m venv", ".venv/bin/python -m pip", ".venv/bin/python -m bidsim demo", "git clone", "cd ")
+SET_UP = (". .venv/bin/activate", "python3 -m venv", ".venv/bin/python -m pip", ".venv/bin/python -m bidsim demo", "git clone", "git add", "cd ")
 NAMED = {page.relative_to(ROOT).as_posix(): page for page in PAGES}
 
 
@@ -148,6 +148,20 @@ def test_format_of_ones_own__lies_between_first_and_second_price(folder: Path) -
         paid[own] = rows["payment_nanos"].sum(), rows["bid_nanos"].sum()
     assert paid[0.0][0] < paid[0.5][0] < paid[1.0][0]
     assert paid[1.0][0] == paid[1.0][1]
+
+
+def test_formats_of_ones_own__inside_the_package_are_a_file_each(tmp_path: Path) -> None:
+    """One that sells a position and one that sells all together: the suite that finds plug-ins passes, and nothing else is touched."""
+    for part in ("bidsim", "tests"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"), symlinks=True)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    single, joint, _ = _blocks(NAMED["docs/howto/own-format.md"], "python")
+    (tmp_path / "bidsim/auctions/blended.py").write_text(single)
+    (tmp_path / "bidsim/auctions/generalised_first.py").write_text(joint[: joint.index("\nbook, outcome")])
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/conformance/test_auctions.py", "-k", "blended or generalised or joint_formats"]
+    tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout
+    assert "13 passed" in tested.stdout
 
 
 def test_pacer_of_ones_own__spends_to_the_end(folder: Path) -> None:

@@ -81,18 +81,24 @@ def load(chosen: argparse.Namespace, path: Path | None = None) -> Scenario:
     """Load the scenario that was chosen, with what ``--set`` and ``--seed`` change."""
     from bidsim.scenario.load import load_scenario  # noqa: PLC0415
 
-    overrides = changes(chosen.set)
+    overrides = changes(("--set", chosen.set))
     seed = seed_of(chosen)
     if seed is not None:
         overrides["seed"] = seed
     return load_scenario(path or chosen.scenario, overrides, allow_code=chosen.allow_code)
 
 
-def changes(texts: list[str]) -> dict[str, Any]:
-    """Keys and values of ``--set``."""
-    from bidsim.scenario.sources import parse_set  # noqa: PLC0415
+def changes(*options: tuple[str, list[str]]) -> dict[str, Any]:
+    """Keys and values of options, each with its texts such as ``("--set", ["seed=7"])``; of one key the last value counts."""
+    from bidsim.scenario.sources import parse_override  # noqa: PLC0415
 
-    return dict(parse_set(text) for text in texts)
+    found: dict[str, Any] = {}
+    for option, texts in options:
+        for text in texts:
+            key, value = parse_override(text, option)
+            found.pop(key, None)  # a dict would keep the option that named the key first
+            found[key] = value
+    return found
 
 
 def say_next(*lines: str) -> None:

@@ -39,7 +39,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     from bidsim.scenario.load import load_scenario  # noqa: PLC0415
 
     paths = chosen.scenario if len(chosen.scenario) > 1 else chosen.scenario * 2
-    overrides = [changes([*chosen.set, *(chosen.set_last if k == len(paths) - 1 else [])]) for k in range(len(paths))]
+    overrides = [changes(("--set", chosen.set), ("--set-last", chosen.set_last if k == len(paths) - 1 else [])) for k in range(len(paths))]
     scenarios = [load_scenario(path, changed, allow_code=chosen.allow_code) for path, changed in zip(paths, overrides, strict=True)]
     workers = workers_of(chosen)
     with terminal_progress() as progress:

@@ -41,13 +41,11 @@ def _sweep(chosen: argparse.Namespace) -> int:
     if not sign or not all(values.split(",")):
         raise UsageError(f"--vary {cut(chosen.vary, 60)}: write KEY=V1,V2,..., such as seats.main.model.trees=10,100,1000")
     workers = workers_of(chosen)
-    changed = changes(chosen.set)
-    other = changes([chosen.beside]) if chosen.beside else None
     listed = []
     for value in values.split(","):
-        own = {**changed, **changes([f"{key}={value}"])}
-        beside = load_scenario(chosen.scenario, {**own, **other}, allow_code=chosen.allow_code) if other is not None else None
-        listed.append((value, load_scenario(chosen.scenario, own, allow_code=chosen.allow_code), beside))
+        own = (("--set", chosen.set), ("--vary", [f"{key}={value}"]))
+        beside = load_scenario(chosen.scenario, changes(*own, ("--beside", [chosen.beside])), allow_code=chosen.allow_code) if chosen.beside else None
+        listed.append((value, load_scenario(chosen.scenario, changes(*own), allow_code=chosen.allow_code), beside))
     with terminal_progress() as progress:
         found = sweep(listed, replications=chosen.replications, seed=seed_of(chosen) or 0, workers=workers, progress=progress)
     plot = chosen.plot or Path("runs") / "sweep.svg"

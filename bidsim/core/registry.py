@@ -77,10 +77,11 @@ def _outside(family: str, name: str, beside: Path | None) -> Any:
     file = beside / f"{module_name}.py"
     if not module_name.isidentifier() or len(module_name) > _LONGEST_MODULE or not file.is_file():
         raise PluginNotFoundError(f"{name!r}: there is no file {module_name}.py beside the scenario, in {beside}")
-    chosen = getattr(_load(module_name, file), class_name, None)
-    base = _base(family)
+    loaded, base = _load(module_name, file), _base(family)
+    chosen = getattr(loaded, class_name, None)
     if not (inspect.isclass(chosen) and issubclass(chosen, base)):
-        raise PluginNotFoundError(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}")
+        theirs = [k for k, c in vars(loaded).items() if inspect.isclass(c) and issubclass(c, base) and c is not base]
+        raise PluginNotFoundError(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}{did_you_mean(class_name, theirs)}")
     _check(chosen, family, name)
     return chosen
 

@@ -10,6 +10,7 @@ from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw, mix, uniform
 from bidsim.core.reasons import BELOW_FLOOR, BUDGET, INTERNAL, TIMEOUT, WON
+from bidsim.engine.sale import check_sale
 from bidsim.engine.tables import Chunk, Simulated
 from bidsim.observers.funnel import GHOST_WINS
 from bidsim.observers.landscape import BIDS, CONVERSIONS, FACTORS, PAYMENT, VALUE, WINS
@@ -78,20 +79,21 @@ def _sell_in_turn(sim: Simulated, n: int) -> None:
         call_clear(sim.calls.clear[0], (book, n, 1, sim.format_numbers, sale))
         outcome.winner[s] = sale.winner[0]
         outcome.payment[s] = sale.payment[0]
-        if sale.winner[0] >= 0:
+        if 0 <= sale.winner[0] < n:
             book.bid[sale.winner[0]] = ~book.bid[sale.winner[0]]
     for s in range(positions):
         e = outcome.winner[s]
-        if e >= 0:
+        if 0 <= e < n:
             book.bid[e] = ~book.bid[e]
 
 
 @kernel(inner=True)
-def clear_auction(sim: Simulated, user: int, n: int) -> None:
+def clear_auction(sim: Simulated, user: int, request: int, n: int) -> None:
     """Sell the positions; a held-out winner is noted as a ghost, leaves, and they are sold again without it."""
     scratch, book, outcome = sim.scratch, sim.scratch.book, sim.scratch.outcome
     while True:
         sell(sim, n)
+        check_sale(sim, request, n)
         ghosts = 0
         if sim.rules.holdout > 0.0:
             for s in range(sim.rules.positions):

@@ -154,7 +154,7 @@ def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, use
     stamp(sim, timed, BID)
     # whoever is logged gets a place in the book, so that the log knows what would have won
     n = fill_book(sim, chunk, i, watched, keep)
-    clear_auction(sim, user, n)
+    clear_auction(sim, user, chunk.requests.number[i], n)
     stamp(sim, timed, SOLD)
     return n
 

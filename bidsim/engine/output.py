@@ -43,6 +43,7 @@ class Names:
     pairs: Sequence[tuple[str, str]]
     groups: Sequence[tuple[str, str]]
     delays: NDArray[np.int64]
+    format: str
 
 
 def output_tables(sim: Simulated, names: Names, requests: int, clocks: NDArray[np.int64]) -> dict[str, Columns]:

@@ -15,6 +15,7 @@ from bidsim.engine.incidents import disturb_traffic
 from bidsim.engine.loop import finish_conversions, run_requests
 from bidsim.engine.output import Names, output_tables
 from bidsim.engine.purchases import advance_all
+from bidsim.engine.sale import raise_breach
 from bidsim.engine.store import bytes_per_user, grown
 from bidsim.engine.tables import Chunk, Simulated, roomier
 
@@ -55,7 +56,12 @@ class Simulation:
         return self.traffic.arrivals.total
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> dict[str, Columns]:
-        """Run to the end and return the tables; ``progress`` is called with the requests done since the last call."""
+        """Run to the end and return the tables; ``progress`` is called with the requests done since the last call.
+
+        Raises:
+            BidsimError: The auction format sold a position as none may.
+
+        """
         begun = time.perf_counter()
         run_requests(ref(self.sim), ref(self.generate(0, 0)), 0)
         self.seconds["load"] = time.perf_counter() - begun
@@ -64,6 +70,7 @@ class Simulation:
             at, count = 0, len(chunk.requests.time)
             while (at := run_requests(ref(self.sim), ref(chunk), at)) < count:
                 self.grow()
+            raise_breach(self.sim.counters.breach, self.names.format)
             progress(count)
         incremental = self._finish()
         self.seconds["loop"] = time.perf_counter() - begun

@@ -123,7 +123,7 @@ class Ledger(NamedTuple):
 class Counters(NamedTuple):
     """What observers count; see the room ``observers`` for the columns.
 
-    ``market`` int64[4]: requests, positions sold to campaigns, sold to rivals, unsold.
+    ``market`` int64[4]: requests, positions sold to campaigns, sold to rivals, unsold. ``breach`` int64[7]: the first sale that no format may make.
     """
 
     reasons: I64
@@ -136,6 +136,7 @@ class Counters(NamedTuple):
     landscape: I64
     landscape_sums: F64
     market: I64
+    breach: I64
 
 
 class Log(NamedTuple):

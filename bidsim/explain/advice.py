@@ -30,7 +30,7 @@ class Advice:
         conversions_seen: Randomised conversions of the advertiser.
         everyone: Randomised conversions of all advertisers, to whose effect this one is drawn.
         silence: Why it is not advised; None where it is.
-        needed: Randomised conversions that would settle an effect of 5%.
+        needed: Randomised conversions that find an effect of 5% four times in five.
 
     """
 
@@ -102,7 +102,7 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
 
 
 def experiment(account: Account, explored: Explored | None) -> list[dict[str, Any]]:
-    """For each lever of the ad, what would settle an effect of 5%: conversions, days at the share explored (a tenth where none was), and cost."""
+    """For each lever of the ad, what finds an effect of 5% four times in five: conversions, days at the share explored (a tenth where none was), and cost."""
     result = account.result
     conversions = int(result.tables["campaigns"]["conversions"].sum())
     days = result.manifest["scenario"]["duration"] / DAY

@@ -18,6 +18,8 @@ from bidsim.explain.shrinkage import Belief, Prior, known_prior, shrink, shrink_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from bidsim.core.result import Result
 
 OF_THE_AD = ("price", "creative", "landing", "shipping_days")
@@ -25,7 +27,7 @@ OF_THE_AD = ("price", "creative", "landing", "shipping_days")
 KAPPA = {"price": 0.6, "creative": 0.6, "landing": 0.6, "shipping_days": 1.1}
 """Standard error of a log-effect times the root of randomised conversions, where no fit tells it."""
 _WORTH = 0.05
-"""Size of an effect that an experiment should settle."""
+"""Size of an effect that an experiment should find."""
 _NEGATIVES = 20.0
 _POWER = 2.8
 
@@ -43,7 +45,7 @@ class LeverEffect:
         conversions: Randomised conversions of the advertiser.
         everyone: Randomised conversions of all advertisers.
         silence: Why nothing is advised, None where something is.
-        needed: Randomised conversions, of all advertisers, that would settle an effect of 5%.
+        needed: Randomised conversions, of all advertisers, that find an effect of 5% four times in five.
         opposite: The same lever moved the other way; None where that is what this one is, or nothing can be said.
 
     """
@@ -88,14 +90,14 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     if not settings.get("share"):
         return None
     levers, names = _levers(settings), tuple(sorted(set(result.tables["campaigns"]["advertiser"])))
-    rows = slice_of(result, levers, names)
+    rows, shown = slice_of(result, levers, names), np.bincount(_owners(result, names), minlength=len(names))
     prior = prior or known_prior()
     if rows.conversions < FEWEST or not levers:
         few = f"{rows.conversions:,} randomised conversions stand behind it, and {FEWEST} are needed before anything can be said"
-        blank = {name: tuple(_silent(rows, a, lever.name, few) for lever in levers) for a, name in enumerate(names)}
+        blank = {name: tuple(_silent(rows, a, int(shown[a]), lever.name, few) for lever in levers) for a, name in enumerate(names)}
         return Explored(names, levers, rows, None, (), blank)
     fitted = fit_slice(rows, levers)
-    found = _by_advertiser(fitted, names, levers, prior)
+    found = _by_advertiser(fitted, names, shown, levers, prior)
     return Explored(names, levers, rows, fitted, found[0], found[1])
 
 
@@ -106,15 +108,20 @@ def _levers(settings: dict[str, Any]) -> tuple[Lever, ...]:
     return tuple(Lever(name, "continuous", actions[name]) for name in OF_THE_AD if name in settings["levers"])
 
 
+def _owners(result: Result, advertisers: Sequence[str]) -> NDArray[np.int64]:
+    """The place among ``advertisers`` of whose ad each explored impression showed."""
+    owner = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["advertiser"], strict=True))
+    names, campaign = result.coded("explorations", "campaign")
+    return np.array([advertisers.index(owner[name]) for name in names], np.int64)[campaign] if names else campaign
+
+
 def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str], outcome: str = "converted") -> Slice:
     """The exploration slice as the estimator reads it; of impressions without outcome as many as tell something are kept."""
     table = result.tables["explorations"]
     if not levers:
         empty = np.zeros((0, 0))
         return Slice(empty, empty, np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
-    owner = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["advertiser"], strict=True))
-    names, campaign = result.coded("explorations", "campaign")
-    advertiser = np.array([advertisers.index(owner[name]) for name in names], np.int64)[campaign] if names else campaign
+    advertiser = _owners(result, advertisers)
     happened = np.asarray(table[outcome], np.float64)
     barren = max(float((happened == 0).sum()), 1.0)
     keep = min(1.0, _NEGATIVES * float(happened.sum()) / barren)
@@ -126,10 +133,9 @@ def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str]
     return Slice(natural, assigned, np.log(rate / (1 - rate)), advertiser, happened, keep, unit).only(rows)
 
 
-def _silent(rows: Slice, advertiser: int, lever: str, why: str) -> LeverEffect:
-    mine = rows.advertiser == advertiser
-    weight = rows.weight
-    return LeverEffect(lever, 0.0, None, None, round(float(weight[mine].sum())), int(rows.outcome[mine].sum()), rows.conversions, why, needed(KAPPA[lever]))
+def _silent(rows: Slice, advertiser: int, shown: int, lever: str, why: str) -> LeverEffect:
+    converted = int(rows.outcome[rows.advertiser == advertiser].sum())
+    return LeverEffect(lever, 0.0, None, None, shown, converted, rows.conversions, why, needed(KAPPA[lever]))
 
 
 def needed(kappa: float, effect: float = _WORTH) -> int:
@@ -137,7 +143,9 @@ def needed(kappa: float, effect: float = _WORTH) -> int:
     return math.ceil((_POWER * kappa / math.log1p(effect)) ** 2)
 
 
-def _by_advertiser(fitted: Fitted, names: Sequence[str], levers: Sequence[Lever], prior: Prior) -> tuple[tuple[LeverEffect, ...], dict[str, tuple[LeverEffect, ...]]]:
+def _by_advertiser(
+    fitted: Fitted, names: Sequence[str], shown: NDArray[np.int64], levers: Sequence[Lever], prior: Prior
+) -> tuple[tuple[LeverEffect, ...], dict[str, tuple[LeverEffect, ...]]]:
     """Both directions of each lever; the one that brings more is told."""
     rows = fitted.design.rows
     common: list[list[Estimate]] = []
@@ -147,16 +155,15 @@ def _by_advertiser(fitted: Fitted, names: Sequence[str], levers: Sequence[Lever]
         model = replace(fitted, design=fitted.design.asking(turned))
         common.append(common_effects(model))
         single.append([own_effects(model, a) for a in range(len(names))])
-    weight, total = rows.weight, rows.conversions
+    total = rows.conversions
     together: list[LeverEffect] = []
     own: dict[str, list[LeverEffect]] = {name: [] for name in names}
     for k, lever in enumerate(levers):
         kappa = common[0][k].error * math.sqrt(total)
-        together.append(_better(lever, [shrink(c[k], prior) for c in common], [None, None], round(float(weight.sum())), total, total, kappa))
+        together.append(_better(lever, [shrink(c[k], prior) for c in common], [None, None], int(shown.sum()), total, total, kappa))
         beliefs = [shrink_together([one[k] for one in single[d]], prior)[1] for d in (0, 1)]
         for a, name in enumerate(names):
-            mine = rows.advertiser == a
-            counts = round(float(weight[mine].sum())), int(rows.outcome[mine].sum()), total
+            counts = int(shown[a]), int(rows.outcome[rows.advertiser == a].sum()), total
             own[name].append(_better(lever, [beliefs[0][a], beliefs[1][a]], [single[0][a][k], single[1][a][k]], *counts, kappa))
     return tuple(together), {name: tuple(found) for name, found in own.items()}
 

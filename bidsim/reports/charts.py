@@ -85,12 +85,15 @@ def stacked_shares(names: Sequence[str], shares: Mapping[str, Sequence[float]], 
     return svg(drawn, title)
 
 
-def points_with_line(x: Sequence[float], y: Sequence[float], xlabel: str, ylabel: str, title: str) -> str:
-    """Draw points beside the line on which both agree."""
+def points_with_line(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str) -> str:
+    """Draw each series of x and y beside the line on which both agree."""
     drawn, axes = figure(4.4, 3.4)
-    most = max([*x, *y, 1e-12]) * 1.05
+    most = max([1e-12, *(value for pair in series.values() for values in pair for value in values)]) * 1.05
     axes.plot([0, most], [0, most], color=SOFT, lw=1)
-    axes.plot(x, y, "o-", color=ACCENT, ms=4, lw=1)
+    for (name, (x, y)), colour, mark in zip(series.items(), (ACCENT, SECOND), "os", strict=False):
+        axes.plot(x, y, f"{mark}-", color=colour, ms=4, lw=1, label=name)
+    if len(series) > 1:
+        axes.legend(frameon=False)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return svg(drawn, title)

@@ -14,6 +14,8 @@ from bidsim.reports.html import environment, whole_run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from bidsim.core.result import Result
 
 _LABELS = {
@@ -56,7 +58,7 @@ def _content(result: Result) -> dict[str, Any]:
     pictures = [
         ("Spend over time", "What all campaigns together paid in each hour.", _spend_chart(result)),
         ("Where opportunities went", "Each bar is all requests that matched the campaign's targeting.", _loss_chart(summary["campaigns"])),
-        (*_calibration_words(result), _calibration_chart(result)),
+        _calibration(result),
     ]
     return {
         "summary": summary,
@@ -102,27 +104,47 @@ def _values_are_drawn(result: Result) -> bool:
     return bool(result.manifest["scenario"].get("values"))
 
 
-def _calibration_words(result: Result) -> tuple[str, str]:
-    what = ("value", "the bidder") if _values_are_drawn(result) else ("rate", "the model")
-    return f"Predicted against true {what[0]}", f"Sampled decisions in groups of equal size; on the line, {what[1]} is right."
+def _calibration(result: Result) -> tuple[str, str, str]:
+    """Heading, words and picture of predictions beside the truth, of decisions that won and of those that did not."""
+    what, who = ("value", "the bidder") if _values_are_drawn(result) else ("rate", "the model")
+    found = _predicted_and_true(result)
+    if found is None:
+        return f"Predicted against true {what}", "", ""
+    predicted, true, unit = found
+    won = np.array(result.tables["bids"]["reason"], object) == "won"
+    parts = {"won": won, "not won": ~won}
+    if min(int(part.sum()) for part in parts.values()) < _BINS:
+        parts = {"all": np.ones(len(won), np.bool_)}
+    groups = {name: np.array_split(np.flatnonzero(part)[np.argsort(predicted[part], kind="stable")], _BINS) for name, part in parts.items()}
+    series = {name: ([float(predicted[g].mean()) for g in drawn], [float(true[g].mean()) for g in drawn]) for name, drawn in groups.items()}
+    picture = charts.points_with_line(series, f"predicted {unit}", f"true {unit}", "Predicted against true")
+    return f"Predicted against true {what}", f"Sampled decisions in groups of equal size; on the line, {who} is right.{_by_outcome(predicted, true, parts, who)}", picture
 
 
-def _calibration_chart(result: Result) -> str:
+def _by_outcome(predicted: NDArray[np.float64], true: NDArray[np.float64], parts: dict[str, NDArray[np.bool_]], who: str) -> str:
+    """Predictions over truth where the bid won and where it did not, and why they differ."""
+    if len(parts) == 1 or not all(true[part].sum() > 0 for part in parts.values()):
+        return ""
+    won, lost = (float(predicted[part].sum() / true[part].sum()) for part in parts.values())
+    told = f" Predictions are {won:.2f} of the truth where the bid won, and {lost:.2f} where it did not"
+    if won < lost + 0.01:
+        return f"{told}."
+    learns = ", and a model learns only from what was won" if who == "the model" else ""
+    return f"{told}: bids win where they think too well of an impression (the winner's curse){learns}."
+
+
+def _predicted_and_true(result: Result) -> tuple[NDArray[np.float64], NDArray[np.float64], str] | None:
+    """What was believed of each sampled decision, the truth, and their unit; None where rows do not tell it, or are too few."""
     bids = result.tables["bids"]
     predicted, true, unit = 100 * bids["pcvr"], 100 * bids["true_rate"], "rate, %"
     if _values_are_drawn(result):
         if result.manifest.get("charge") == "click":
-            return ""  # bids are for clicks, values of impressions are not in the rows
+            return None  # bids are for clicks, values of impressions are not in the rows
         campaigns = result.tables["campaigns"]
         worth = dict(zip(campaigns["campaign"], campaigns["conversion_value_nanos"].tolist(), strict=True))
         predicted, unit = bids["value_nanos"] / NANOS_PER_UNIT, "value of an impression"
         true = bids["true_rate"] * np.array([worth[name] for name in bids["campaign"]], np.float64) / NANOS_PER_UNIT
-    if len(predicted) < _BINS:
-        return ""
-    groups = np.array_split(np.argsort(predicted, kind="stable"), _BINS)
-    x = [float(predicted[g].mean()) for g in groups]
-    y = [float(true[g].mean()) for g in groups]
-    return charts.points_with_line(x, y, f"predicted {unit}", f"true {unit}", "Predicted against true")
+    return (predicted, true, unit) if len(predicted) >= _BINS else None
 
 
 def _landscape_rows(result: Result) -> list[dict[str, Any]]:

@@ -69,13 +69,14 @@ def slice_rows(content: dict[str, Any]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for k in chosen:
         told = [slices[key][k] for key in ("predicted", "due", "converted")]
-        ratio = f"{slices['ratio'][k]:.2f} ({slices['low'][k]:.2f}-{slices['high'][k]:.2f})"
+        shown = slices["impressions"][k] > 0
+        ratio = "-" if not shown else f"{slices['ratio'][k]:.2f} ({slices['low'][k]:.2f}-{slices['high'][k]:.2f})"
         table.add_row(
             printable(names[k]),
             f"{slices['impressions'][k]:,}",
             *(f"{v:,.0f}" for v in told),
             ratio,
-            *(_or_dash(slices[key][k]) for key in ("normal", "normalised_entropy", "auc", "cpm")),
+            *(_or_dash(slices[key][k] if shown else None) for key in ("normal", "normalised_entropy", "auc", "cpm")),
         )
     if len(all_owners) > len(owners) >= _FEWEST_ROWS:
         table.add_row(f"... and {len(all_owners) - len(owners):,} more, on the page")

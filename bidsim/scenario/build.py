@@ -18,6 +18,7 @@ from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES, FIRST_PAIR, WIDTH
 from bidsim.engine.deadline import STAGES, pace_of_clock
 from bidsim.engine.decision import NOTICES, SETTLES
 from bidsim.engine.output import Names
+from bidsim.engine.sale import empty_breach
 from bidsim.engine.simulation import Simulation
 from bidsim.engine.store import empty_store
 from bidsim.engine.tables import (
@@ -196,6 +197,7 @@ def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line], grou
         pairs=[(a, b) for a, b in settings.monitoring.pairs],
         groups=groups,
         delays=models.delays,
+        format=settings.auction.format,
     )
 
 
@@ -311,6 +313,7 @@ def _counters(settings: ScenarioSettings, grouped: NDArray[np.int64], vocabulary
         landscape=tried,
         landscape_sums=tried_sums,
         market=np.zeros(4, np.int64),
+        breach=empty_breach(),
     )
 
 

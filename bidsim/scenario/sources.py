@@ -6,7 +6,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bidsim.core.errors import Problem, ScenarioError, shown
 from bidsim.scenario.locate import Path as KeyPath
@@ -19,6 +19,24 @@ _LONGEST_NAME = 60
 _LONGEST_CHAIN = 20
 
 
+class OptionKey(str):
+    """A dotted key that was given with an option of the command line, which errors then name.
+
+    Attributes:
+        option: Such as ``--set``.
+
+    """
+
+    __slots__ = ("option",)
+    option: str
+
+    def __new__(cls, key: str, option: str) -> Self:
+        """Name the option."""
+        made = super().__new__(cls, key)
+        made.option = option
+        return made
+
+
 @dataclass
 class Source:
     """What was typed, merged, with the place of every key.
@@ -26,7 +44,7 @@ class Source:
     Attributes:
         file: The scenario file as the person named it.
         data: The merged tables.
-        places: For each key path, (file or ``--set`` text, line).
+        places: For each key path, (file or override's text, line).
 
     """
 
@@ -65,7 +83,7 @@ def read_source(path: Path, overrides: dict[str, Any] | None = None) -> Source:
 
     Args:
         path: The scenario file.
-        overrides: Dotted keys with values, as given by ``--set``.
+        overrides: Dotted keys with values; an `OptionKey` says where it was typed.
 
     Raises:
         ScenarioError: A file cannot be read or is not TOML, ``extends`` runs in a loop, or an override does not fit.
@@ -77,14 +95,14 @@ def read_source(path: Path, overrides: dict[str, Any] | None = None) -> Source:
         try:
             _override(source, key, value)
         except ValueError as error:
-            problems.append(Problem(_set_text(key, value), 0, "", str(error)))
+            problems.append(Problem(_override_text(key, value), 0, "", str(error)))
     if problems:
         raise ScenarioError(problems)
     return source
 
 
-def parse_set(text: str) -> tuple[str, Any]:
-    """Split ``key=value`` of ``--set``; the value is TOML, or plain text where it is not.
+def parse_override(text: str, option: str) -> tuple[OptionKey, Any]:
+    """Split ``key=value`` of an option; the value is TOML, or plain text where it is not.
 
     Raises:
         ScenarioError: There is no ``=``.
@@ -92,16 +110,16 @@ def parse_set(text: str) -> tuple[str, Any]:
     """
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise ScenarioError([Problem(f"--set {text}", 0, "", "write key=value, such as --set campaigns.my-campaign.budget=500")])
+        raise ScenarioError([Problem(f"{option} {text}", 0, "", f"write key=value, such as {option} campaigns.my-campaign.budget=500")])
     try:
         parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):
-        return key.strip(), value.strip()
-    return key.strip(), parsed["value"] if len(parsed) == 1 else value.strip()
+        return OptionKey(key.strip(), option), value.strip()
+    return OptionKey(key.strip(), option), parsed["value"] if len(parsed) == 1 else value.strip()
 
 
-def _set_text(key: str, value: Any) -> str:
-    return f"--set {key}={value if isinstance(value, str) else shown(value)}"
+def _override_text(key: str, value: Any) -> str:
+    return f"{key.option if isinstance(key, OptionKey) else 'overrides:'} {key}={value if isinstance(value, str) else shown(value)}"
 
 
 def _fail(file: str, line: int, field_: str, message: str) -> ScenarioError:
@@ -217,5 +235,5 @@ def _override(source: Source, key: str, value: Any) -> None:
     for known in [k for k in source.places if k[: len(path)] == path]:
         del source.places[known]
     for depth in range(1, len(path)):
-        source.places.setdefault(path[:depth], (_set_text(key, value), 0))
-    source.places[path] = (_set_text(key, value), 0)
+        source.places.setdefault(path[:depth], (_override_text(key, value), 0))
+    source.places[path] = (_override_text(key, value), 0)

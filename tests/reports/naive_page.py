@@ -222,6 +222,7 @@ class Experiment:
 
     def __init__(self, run: Parquet) -> None:
         rows = run.every["explorations"]
+        self.shown = rows["campaign"].map(run.owner).value_counts()
         happened = rows["converted"].to_numpy(float)
         self.keep = min(1.0, 20 * happened.sum() / max((happened == 0).sum(), 1))
         kept = (happened > 0) | (np.random.default_rng(0).random(len(rows)) < self.keep)

@@ -11,7 +11,7 @@ import bidsim
 from bidsim.cli import main
 from bidsim.scenario.locate import locate_keys
 from bidsim.scenario.schema import scenario_schema
-from bidsim.scenario.sources import parse_set, read_source
+from bidsim.scenario.sources import parse_override, read_source
 from tests.conftest import SCENARIOS, SMALL
 
 ALL = sorted(SCENARIOS.glob("*.toml"))
@@ -73,10 +73,10 @@ def test_extends__lays_keys_over_and_keeps_places(tmp_path: Path) -> None:
 
 
 def test_set__reads_toml_or_text() -> None:
-    assert parse_set("a.b=4") == ("a.b", 4)
-    assert parse_set("a=truthful") == ("a", "truthful")
-    assert parse_set('a={ name = "x" }') == ("a", {"name": "x"})
-    assert parse_set("a=7d") == ("a", "7d")
+    assert parse_override("a.b=4", "--set") == ("a.b", 4)
+    assert parse_override("a=truthful", "--set") == ("a", "truthful")
+    assert parse_override('a={ name = "x" }', "--set") == ("a", {"name": "x"})
+    assert parse_override("a=7d", "--set") == ("a", "7d")
 
 
 def test_set__reaches_into_quoted_names_and_plugins(small: Path) -> None:
