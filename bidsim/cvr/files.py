@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bidsim.core.errors import ModelError
 from bidsim.core.registry import PluginNotFoundError, find
+from bidsim.cvr.evaluation import EVALUATED
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.training import FittedModel
 
@@ -63,7 +64,20 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
         raise ModelError(f"{folder}/{error}") from None
     except (KeyError, PluginNotFoundError, ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
-    return FittedModel(model.kind, model.tables, vocabulary, model.text, model.meta, dict(meta.get("metrics", {})), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()})
+    return FittedModel(
+        model.kind, model.tables, vocabulary, model.text, model.meta, _metrics(meta.get("metrics", {}), folder), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()}
+    )
+
+
+def _metrics(found: Any, folder: Path) -> dict[str, Any]:
+    """Figures of the evaluation that came with the model, if any."""
+    if found == {}:
+        return {}
+    try:
+        parts = {who: {name: float(found[who][name]) for name in EVALUATED} for who in ("model", "oracle", "base_rate")}
+        return {**parts, "rows": int(found["rows"]), "conversions": int(found["conversions"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder / META_FILE} is damaged: its metrics are not those of an evaluation ({type(error).__name__}: {error})") from None
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from bidsim.scenario.load import Scenario
 
 METRICS = ("surplus", "wins", "conversions", "spend", "revenue", "late_share", "auc")
-"""Expected surplus, impressions won, realised conversions, spend, publishers' revenue, share of answers that came too late, the models' AUC."""
+"""Expected surplus, impressions won, realised conversions, spend, publishers' revenue, share of answers that came too late, the models' AUC on the
+history that they were trained on (NaN where none was trained)."""
 
 
 @dataclass(frozen=True)
@@ -98,5 +100,5 @@ def _measure(scenario: Scenario, seed: int) -> list[float]:
     decisions = sum(a["decisions"] for a in answers.values())
     late = sum(a["late"] for a in answers.values()) / decisions if decisions else 0.0
     models = [figures["model"]["auc"] for figures in summary["models"].values() if figures]
-    auc = float(np.mean(models)) if models else 0.5
+    auc = float(np.mean(models)) if models else math.nan
     return [market["surplus_expected"], float(market["sold_to_campaigns"]), float(market["conversions"]), market["revenue"], market["publisher_revenue"], late, auc]

@@ -31,6 +31,7 @@ class Advice:
         everyone: Randomised conversions of all advertisers, to whose effect this one is drawn.
         silence: Why it is not advised; None where it is.
         needed: Randomised conversions that find an effect of 5% four times in five.
+        false_sign: Probability that conversions change the other way; None where nothing is known.
 
     """
 
@@ -46,6 +47,7 @@ class Advice:
     everyone: int
     silence: str | None
     needed: int
+    false_sign: float | None = None
 
 
 def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
@@ -98,6 +100,7 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
         earnings=earnings,
         **evidence,
         silence=silence,
+        false_sign=effect.belief.false_sign,
     )
 
 
@@ -107,6 +110,8 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
     conversions = int(result.tables["campaigns"]["conversions"].sum())
     days = result.manifest["scenario"]["duration"] / DAY
     share = result.manifest["scenario"].get("exploration", {}).get("share") or 0.1
+    randomised = explored.rows.conversions if explored is not None else 0
+    daily = (randomised or conversions * share) / days
     cost = cost_of_exploring(result)
     change = cost["conversions_change_share"] if cost else None
     spend = cost["spend_change"] / cost["conversions"] if cost and cost["conversions"] else None
@@ -114,7 +119,6 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
     found = []
     for lever in OF_THE_AD:
         wanted = known.get(lever, needed(KAPPA[lever]))
-        daily = conversions / days * share
         found.append(
             {
                 "lever": lever,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
+from scipy.special import expit, gammainc, gammaincinv, gammaln
 
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.monitoring.arrivals import development
@@ -21,6 +22,9 @@ FEWEST_CONVERSIONS = 20
 RIPE = 0.95
 """Part of the reports that must be due before normalised entropy is told."""
 _TAIL = 0.025
+_BROKEN = 0.02
+"""Part of the slices that may be anywhere (exponential about what is normal): drawn to normal, an outage would look like half of one."""
+_HALVINGS = 40
 
 
 def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
     Returns:
         Columns of equal length: ``slice``; ``impressions``, ``share`` of all impressions; ``win_rate``, of its requests (NaN where requests are
         not counted by it); ``cpm``, paid for 1,000; ``ctr``; ``predicted``, conversions; ``due``, those whose report should have come by the
-        end; ``converted``; ``ratio`` of converted to due, shrunk to what is normal, with ``low`` and ``high`` (95%); ``normal``, what the
+        end; ``converted``; ``ratio`` of converted to due, drawn to what is normal as far as chance may explain it, with ``low`` and ``high`` (95%); ``normal``, what the
         ratio of reports to those due is in windows without alarm; ``ripe``, due over predicted;
         ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows;
         where all rows were counted ``offers``, campaigns that were eligible, ``offered_rate``, what was predicted for them, and ``won_rate``, for
@@ -95,12 +99,48 @@ def _ripeness(curve: NDArray[np.float64], windows: int) -> NDArray[np.float64]:
 
 
 def _shrunk(watch: Watch, due: NDArray[np.float64], converted: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Posterior mean and 95% interval of converted over due; before it, each slice is what is normal for it, give or take its kind's spread."""
+    """Posterior mean and 95% interval of converted over due: before it, a slice is what is normal for it, give or take its kind's spread, or broken."""
     baseline = watch.detectors["conversions"].baseline
     normal, left = baseline.level()
-    sure = 1.0 / (baseline.spread + left)
-    shape, rate = sure + converted, sure / normal + due
-    return shape / rate, gammaincinv(shape, _TAIL) / rate, gammaincinv(shape, 1 - _TAIL) / rate
+    sound, broken = (_Gamma(shape, shape / normal) for shape in (1.0 / (baseline.spread + left), np.ones_like(normal)))
+    odds = np.log(_BROKEN / (1.0 - _BROKEN)) + broken.evidence(due, converted) - sound.evidence(due, converted)
+    weight, sound, broken = expit(odds), sound.after(due, converted), broken.after(due, converted)
+
+    def between(p: float) -> NDArray[np.float64]:
+        below, above = np.sort([sound.quantile(p), broken.quantile(p)], axis=0)
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (below + above)
+            high = (1.0 - weight) * sound.below(middle) + weight * broken.below(middle) > p
+            below, above = np.where(high, below, middle), np.where(high, middle, above)
+        return np.asarray(0.5 * (below + above))
+
+    return (1.0 - weight) * sound.mean + weight * broken.mean, between(_TAIL), between(1.0 - _TAIL)
+
+
+@dataclass(frozen=True)
+class _Gamma:
+    """What is believed of a rate before and after counts that are Poisson."""
+
+    shape: NDArray[np.float64]
+    rate: NDArray[np.float64]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        return self.shape / self.rate
+
+    def after(self, exposure: NDArray[np.float64], count: NDArray[np.float64]) -> _Gamma:
+        return _Gamma(self.shape + count, self.rate + exposure)
+
+    def evidence(self, exposure: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Logarithm of the counts' probability (negative binomial), less what all beliefs have in common."""
+        seen = gammaln(self.shape + count) - (self.shape + count) * np.log(self.rate + exposure)
+        return np.asarray(seen - gammaln(self.shape) + self.shape * np.log(self.rate))
+
+    def below(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(gammainc(self.shape, self.rate * x))
+
+    def quantile(self, p: float) -> NDArray[np.float64]:
+        return np.asarray(gammaincinv(self.shape, p) / self.rate)
 
 
 def _requests(watch: Watch, first: int, last: int) -> NDArray[np.float64]:

@@ -296,7 +296,7 @@ def prometheus(content: dict[str, Any]) -> str:
     table = content["slices"]
     plain = [k for k, name in enumerate(table["slice"]) if ", " not in name]
     for name, text in (
-        ("ratio", "Conversions over those due, shrunk to normal."),
+        ("ratio", "Conversions over those due, drawn to normal as far as chance may explain it."),
         ("impressions", "Won impressions."),
         ("share", "Share of won impressions."),
         ("cpm", "Paid for 1,000."),

@@ -126,7 +126,7 @@ def _by_outcome(predicted: NDArray[np.float64], true: NDArray[np.float64], parts
     if len(parts) == 1 or not all(true[part].sum() > 0 for part in parts.values()):
         return ""
     won, lost = (float(predicted[part].sum() / true[part].sum()) for part in parts.values())
-    told = f" Predictions are {won:.2f} of the truth where the bid won, and {lost:.2f} where it did not"
+    told = f" In this sample predictions are {won:.2f} of the truth where the bid won, and {lost:.2f} where it did not"
     if won < lost + 0.01:
         return f"{told}."
     learns = ", and a model learns only from what was won" if who == "the model" else ""

@@ -42,10 +42,14 @@ def promise(row: dict[str, Any]) -> str:
 
 
 def evidence(row: dict[str, Any]) -> str:
-    """What an action's promise rests on."""
+    """What an action's promise rests on, and how likely it is to be the wrong one."""
+    wrong = ""
+    if row["false_sign"] is not None and row["uplift"] is not None:
+        believed, feared = ("more", "fewer") if row["uplift"]["value"] > 0 else ("fewer", "more")
+        wrong = f" With {figure(row['false_sign'], 'percent')} probability it brings {feared} conversions, not {believed}."
     return (
         f"Evidence: {row['impressions']:,} randomised impressions and {row['conversions_seen']:,} conversions of this advertiser, "
-        f"{row['everyone']:,} conversions of all advertisers, towards whose effect this one is drawn."
+        f"{row['everyone']:,} conversions of all advertisers, towards whose effect this one is drawn.{wrong}"
     )
 
 

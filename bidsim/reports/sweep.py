@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -13,7 +14,7 @@ from bidsim.reports.terminal import console, print_fitting, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PIPE_WIDTH = 150
+_PIPE_WIDTH = 220
 
 
 def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], replications: int) -> None:
@@ -24,7 +25,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         markup=False,
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
-    timed = _timed(points)
+    timed, judged = _timed(points), not any(isnan(one.figures["auc"].value) for one in points)
     headings = [
         short(key, 28),
         "profit",
@@ -33,7 +34,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         "conversions",
         "revenue",
         *(["too late"] if timed else []),
-        "AUC",
+        *(["AUC"] if judged else []),
         *([f"profit with {beside}", "profit lost", "wins lost"] if beside else []),
     ]
     for heading in headings:
@@ -48,7 +49,7 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
             f"{f['conversions'].value:,.0f}",
             _both(f["revenue"]),
             *([f"{f['late_share'].value:.1%}"] if timed else []),
-            f"{f['auc'].value:.4f}",
+            *([f"{f['auc'].value:.4f}"] if judged else []),
         ]
         if one.beside:
             row += [_both(one.beside["surplus"]), _both(one.lost["surplus"]), f"{one.lost['wins'].value:,.0f}"]
@@ -77,7 +78,7 @@ def _half(interval: Any) -> float:
 def sweep_rows(points: Sequence[Any]) -> list[dict[str, Any]]:
     """One row a point, for JSON."""
     return [
-        {"value": p.value, **{part: {m: i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost", "against")}}
+        {"value": p.value, **{part: {m: None if isnan(i.value) else i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost", "against")}}
         for p in points
     ]  # fmt: skip
 

@@ -63,14 +63,19 @@ def print_fitting(screen: Console, table: Table, *dispensable: str) -> None:
     def needed() -> int:
         return screen.measure(table, options=screen.options.update(width=_WIDEST)).maximum
 
+    left_out = []
     for heading in dispensable:
         if needed() <= screen.width:
             break
-        table = _without(table, heading)
+        if heading in [column.header for column in table.columns]:
+            table = _without(table, heading)
+            left_out.append(heading)
     # what is wider still, the terminal goes on with in the next line
     screen.width, before = max(screen.width, needed()), screen.width
     screen.print(table)
     screen.width = before
+    if left_out:
+        screen.print(f"(no room for {', '.join(left_out)}: a wider terminal or --json shows all)", markup=False)
 
 
 def _without(table: Table, heading: str) -> Table:
@@ -137,7 +142,8 @@ def _closing(result: Result) -> list[str]:
             lines.append(
                 f"Model {printable(seat)[:10]:<10} AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
                 f"base rate {figures['base_rate']['log_loss']:.5f}), "
-                f"prediction / truth {model['prediction_over_truth']:.3f}, on won rows {_money(result.summary['winners_curse'][seat])}"
+                f"prediction / truth {model['prediction_over_truth']:.3f}{' (of its training)' if figures.get('as_trained') else ''}, "
+                f"on won rows {_money(result.summary['winners_curse'][seat])}"
             )
             lines.append(f"Scored by        {manifest['scorers'][seat]}")
     for seat, figures in result.summary.get("answers", {}).items():

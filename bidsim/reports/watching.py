@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 120
 _FEWEST_ROWS, _MOST_ROWS = 3, 24
-RATIO = "ratio: conversions that came over those due by now, drawn towards normal where little is known; normal: what it is in windows without alarm"
+RATIO = "ratio: conversions that came over those due by now, drawn towards normal as far as chance may explain it; normal: what it is in windows without alarm"
 
 
 def print_watch(content: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class SeatModels:
         fitted: Their models.
         scorers: Distinct scoring kernels.
         scorer_of: For each seat the index of its kernel.
-        evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows.
+        evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows; of a model from a file, those of its training where this run trains none.
         typical: Mean true rate by campaign on logged traffic, for seats without a model of their own.
         delays: int64[campaigns, quantiles], microseconds from an impression to its conversion, in logged traffic; no columns where there was none.
 
@@ -104,7 +104,7 @@ def prepare_models(
             cache[key] = _fit(scenario, kind, params, train, vocabulary)
         fitted.append(cache[key])
         progress("training", 1, len(chosen))
-    evaluation = _evaluate(list(settings.seats), fitted, train, later)
+    evaluation = _evaluate(list(settings.seats), fitted, train, later) if training else _as_trained(list(settings.seats), fitted)
     fitted = [_with_figures(m, evaluation[s], later, names) for s, m in zip(settings.seats, fitted, strict=True)]
     kernels: list[Any] = []
     scorer_of = []
@@ -187,6 +187,11 @@ def _evaluate(seats: list[str], fitted: list[FittedModel], train: LoggedRows, la
         predicted = model.predict(later.features, later.true_rate)
         found[seat] = {"model": evaluate(predicted, later.label, weight, later.true_rate), "oracle": oracle, "base_rate": guess, **rows}
     return found
+
+
+def _as_trained(seats: list[str], fitted: list[FittedModel]) -> dict[str, dict[str, Any]]:
+    """Metrics that models from files bring along, marked so: a brief history, in which users have seen few ads, would judge them by other traffic."""
+    return {seat: {**model.metrics, "as_trained": True} if model.metrics else {} for seat, model in zip(seats, fitted, strict=True)}
 
 
 def _with_figures(model: FittedModel, metrics: dict[str, Any], later: LoggedRows, names: Sequence[str]) -> FittedModel:

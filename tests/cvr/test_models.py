@@ -76,6 +76,9 @@ def test_model__from_an_earlier_run_bids_the_same(run_small: Callable[..., bidsi
     again = run_small({**settings, "seats.main.model": {"name": kind, "path": "first/model/main"}})
     assert (again.bids["pcvr"] == first.bids["pcvr"]).all()
     assert (again.campaigns["payment_nanos"] == first.campaigns["payment_nanos"]).all()
+    judged = first.summary["models"]["main"]
+    assert judged["conversions"] > 20
+    assert again.summary["models"]["main"] == {**judged, "as_trained": True}
 
 
 def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Result], tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Res
     with pytest.raises(BidsimError, match="other levels of 'geo'"):
         run_small({**LOGGED, "seats.main.model": {"name": "logistic", "path": str(folder)}, "traffic.geo": {"US": 1.0, "GB": 1.0, "XX": 1.0}})
     meta = json.loads((folder / "meta.json").read_text())
-    for damaged in ("{", "[]", json.dumps({**meta, "features": ["a"]}), json.dumps({**meta, "kind": "nonsense"})):
+    for damaged in ("{", "[]", json.dumps({**meta, "features": ["a"]}), json.dumps({**meta, "kind": "nonsense"}), json.dumps({**meta, "metrics": {"model": {"auc": 1}}})):
         (folder / "meta.json").write_text(damaged)
         with pytest.raises(ModelError):
             load_model(folder, {})

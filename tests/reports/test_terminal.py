@@ -22,5 +22,6 @@ def test_table__leaves_out_columns_and_cuts_none(width: int) -> None:
     shown = told.getvalue()
     assert "…" not in shown
     assert "-19,724.000 .. -12.000" in shown
+    assert ("(no room for saves" in shown) == (width <= 54)
     assert ("399.4x" in shown) == (width > 54)
     assert ("123,456,789.00" in shown) == (width >= 54)
