@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from bidsim.core.contracts import CampaignBrief, empty_offers, state_row
 from bidsim.core.random import mix, unit
 from bidsim.core.reference import ref
 from bidsim.core.registry import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STEPS, CHANCES, BUDGET = 700, 400.0, 90_000
 
@@ -89,10 +92,18 @@ def test_pid__agrees_with_its_twin(params: dict[str, Any]) -> None:
     assert (params.get("proportional") == 400.0) == ("bottom" in ends)
 
 
+def _late_flight(seed: int) -> list[Step]:
+    """Behind the plan for long, then just on it, then ahead."""
+    dice = np.random.default_rng(seed)
+    spent = [0] * 450 + [BUDGET // 2] * 100 + [BUDGET] * (STEPS - 550)
+    return [Step(one, 0.5, 0, int(dice.integers(0, 2**63))) for one in spent]
+
+
+@pytest.mark.parametrize("flight", [_flight, _late_flight])
 @pytest.mark.parametrize("params", [{}, {"rate": 0.4}, {"probability": 0.35}])
-def test_throttle__agrees_with_its_twin(params: dict[str, Any]) -> None:
+def test_throttle__agrees_with_its_twin(params: dict[str, Any], flight: Callable[[int], list[Step]]) -> None:
     chance, rate = params.get("probability", 0.1), 0.0 if "probability" in params else params.get("rate", 0.1)
-    steps, entered, chances = _flight(3), 0, [chance]
+    steps, entered, chances = flight(3), 0, [chance]
     for t, (step, (multiplier, active)) in enumerate(zip(steps, _paced("throttle", params, steps), strict=True), 1):
         dice = float(unit(np.uint64(mix(np.uint64(step.dice ^ 0x9E3779B97F4A7C15)))))
         assert (multiplier, active) == (1.0, int(dice < chance))
