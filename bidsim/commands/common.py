@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bidsim.core.errors import UsageError, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bidsim.scenario.load import Scenario
 
@@ -99,6 +100,12 @@ def changes(*options: tuple[str, list[str]]) -> dict[str, Any]:
             found.pop(key, None)  # a dict would keep the option that named the key first
             found[key] = value
     return found
+
+
+def picture_of(what: str, scenarios: Sequence[Scenario], *also: object) -> Path:
+    """Where a picture goes that nobody gave a name: another question gets another file, the same question the same one."""
+    asked = hashlib.sha256(repr([[s.digest() for s in scenarios], also]).encode()).hexdigest()
+    return Path("runs") / f"{what}-{scenarios[0].name}-{asked[:8]}.svg"
 
 
 def say_next(*lines: str) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.commands.common import SCENARIO_HELP, add_changes, add_command, add_json, add_workers, changes, say_next, seed_of, workers_of
+from bidsim.commands.common import SCENARIO_HELP, add_changes, add_command, add_json, add_workers, changes, picture_of, say_next, seed_of, workers_of
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--set-last", action="append", default=[], metavar="KEY=VALUE", help="change one key in the last scenario only; may be repeated")
     add_workers(parser)
     add_json(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the differences (runs/comparison.svg)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the differences (runs/compare-NAME-....svg)")
 
 
 def _compare(chosen: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def _compare(chosen: argparse.Namespace) -> int:
             workers=workers,
             progress=progress,
         )
-    plot = chosen.plot or Path("runs") / "comparison.svg"
+    plot = chosen.plot or picture_of("compare", scenarios, chosen.campaign, chosen.replications, chosen.seed, chosen.unpaired, chosen.retrain)
     if chosen.json:
         print(json.dumps(comparison_rows(found), indent=1))
     else:

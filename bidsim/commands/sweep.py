@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, add_workers, changes, say_next, seed_of, workers_of
+from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, add_workers, changes, picture_of, say_next, seed_of, workers_of
 from bidsim.core.errors import UsageError, cut
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     add_changes(parser, " everywhere")
     add_workers(parser)
     add_json(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the figures (runs/sweep.svg)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="where to draw the figures (runs/sweep-NAME-....svg)")
 
 
 def _sweep(chosen: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def _sweep(chosen: argparse.Namespace) -> int:
         listed.append((value, load_scenario(chosen.scenario, changes(*own), allow_code=chosen.allow_code), beside))
     with terminal_progress() as progress:
         found = sweep(listed, replications=chosen.replications, seed=seed_of(chosen) or 0, workers=workers, progress=progress)
-    plot = chosen.plot or Path("runs") / "sweep.svg"
+    plot = chosen.plot or picture_of("sweep", [s for _, *both in listed for s in both if s is not None], chosen.replications, chosen.seed)
     if chosen.json:
         print(json.dumps(sweep_rows(found), indent=1))
     else:

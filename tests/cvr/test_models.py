@@ -16,6 +16,7 @@ from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH
 from bidsim.cvr.files import load_model
 from bidsim.cvr.logistic import Logistic, LogisticParams
 from bidsim.cvr.training import LoggedRows, downsampling_offset
+from bidsim.reports.page import render_report
 from tests import naive
 from tests.scenario.test_every_key import LOGGED, TREES
 
@@ -79,6 +80,9 @@ def test_model__from_an_earlier_run_bids_the_same(run_small: Callable[..., bidsi
     judged = first.summary["models"]["main"]
     assert judged["conversions"] > 20
     assert again.summary["models"]["main"] == {**judged, "as_trained": True}
+    assert "model, where it was trained" in render_report(again)
+    assert "model, where it was trained" not in render_report(first)
+    assert f"{judged['model']['auc']:.4f}" in render_report(first)
 
 
 def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Result], tmp_path: Path) -> None:
