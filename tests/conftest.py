@@ -19,6 +19,19 @@ settings.register_profile("bidsim", deadline=None, derandomize=True)
 settings.load_profile("bidsim")
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG = (
+    "planted/test_planted_bugs.py", "monitoring/test_monitor.py", "engine/test_plain.py", "core/test_kernel.py", "core/test_result.py", "test_docs.py", "test_package.py",
+    "reports/test_advertiser.py", "test_notebooks.py", "test_quickstart.py", "experiments/test_compare.py", "explain/test_effects.py",
+)  # fmt: skip
+"""Files whose tests take longest; they are begun first, or at the end one core would wait for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    place = {ROOT / "tests" / file: k for k, file in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 SCENARIOS = ROOT / "scenarios"
 
 SMALL = """

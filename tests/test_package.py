@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bidsim.core.kernel import cache_root
 from bidsim.version import VERSION
 from tests.conftest import ROOT
 
@@ -51,7 +51,7 @@ def test_wheel__works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None
     site = next(place.glob("lib/python*/site-packages"))
     # its dependencies are those of this environment; a path that is added so brings no editable packages along
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "BIDSIM_CACHE": os.environ.get("BIDSIM_CACHE", str(tmp_path / "cache"))}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "BIDSIM_CACHE": str(cache_root())}
 
     def said(*arguments: str) -> str:
         done = subprocess.run([str(place / "bin/bidsim"), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)

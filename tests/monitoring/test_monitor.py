@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,9 +117,14 @@ def _without_flights(scenario: dict[str, Any]) -> dict[str, Any]:
     return {**scenario, "campaigns": {name: {**campaign, "start": None, "end": None} for name, campaign in scenario["campaigns"].items()}}
 
 
+@cache
+def _outage() -> bidsim.Result:
+    return _run("tracker_outage")
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_incident__is_one_page_that_names_it(name: str) -> None:
-    result = _run(name)
+    result = _outage() if name == "tracker_outage" else _run(name)
     found = monitor(result)
     assert len(found.pages) == 1
     page = found.pages[0]
@@ -146,7 +152,7 @@ def test_incident__that_ends_is_closed() -> None:
 
 def test_table__of_a_broken_slice_is_what_its_columns_say() -> None:
     """However many slices are as they always were, one that lost most of its reports is not drawn back to them."""
-    result = _run("tracker_outage")
+    result = _outage()
     found = monitor(result)
     table = pd.DataFrame(slice_table(result, found, BEGUN - 8, found.cells.windows)).set_index("slice")
     gloss = table.loc["gloss"]
