@@ -34,6 +34,12 @@ def why(error: BaseException, file: Path) -> str:
     return cut(f"{type(error).__name__}: {first} {signature}".rstrip(), _LONGEST_REASON)
 
 
+def line_in(folder: Path, error: BaseException) -> str:
+    """The last line of a file in a folder through which an error came, where that is known: compiled code does not tell."""
+    own = [frame for frame in _frames(error) if Path(frame.filename).parent == folder]
+    return f" at {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+
+
 def where(error: BaseException, file: Path) -> str:
     """Line of the file in which it went wrong, where that is known."""
     text = _plain(str(error))

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bidsim.core.code_errors import line_in
 from bidsim.core.errors import BidsimError
 from bidsim.core.result import Result
 from bidsim.cvr.files import model_files
@@ -63,9 +64,9 @@ def run(
     except (BidsimError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise _plugin_failed(error) from error
+        raise _plugin_failed(error, scenario.folder) from error
     if raised:
-        raise _plugin_failed(raised[0]) from raised[0]
+        raise _plugin_failed(raised[0], scenario.folder) from raised[0]
     return result
 
 
@@ -81,8 +82,8 @@ def _kernels_that_raise() -> Iterator[list[BaseException]]:
         sys.unraisablehook = hook
 
 
-def _plugin_failed(error: BaseException) -> BidsimError:
-    return BidsimError(f"a plug-in from outside the package failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+def _plugin_failed(error: BaseException, folder: Path) -> BidsimError:
+    return BidsimError(f"a plug-in from outside the package failed{line_in(folder, error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 def _run_within_memory(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:
