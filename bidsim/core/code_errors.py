@@ -35,8 +35,12 @@ def why(error: BaseException, file: Path) -> str:
 
 
 def line_in(folder: Path, error: BaseException) -> str:
-    """The last line of a file in a folder through which an error came, where that is known: compiled code does not tell."""
-    own = [frame for frame in _frames(error) if Path(frame.filename).parent == folder]
+    """The last line of a file in a folder through which an error came, where that is known.
+
+    Compiled code tells the place that its file had when it was compiled, which may be another with the same text; so the name decides.
+    """
+    package = Path(__file__).resolve().parent.parent
+    own = [frame for frame in _frames(error) if (folder / Path(frame.filename).name).is_file() and package not in Path(frame.filename).parents]
     return f" at {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
