@@ -29,6 +29,7 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     place = {ROOT / "tests" / file: k for k, file in enumerate(LONG)}
+    assert all(file.is_file() for file in place), "a file of LONG was renamed"
     items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 

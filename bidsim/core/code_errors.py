@@ -34,7 +34,7 @@ def why(error: BaseException, file: Path) -> str:
     return cut(f"{type(error).__name__}: {first} {signature}".rstrip(), _LONGEST_REASON)
 
 
-def line_in(folder: Path, error: BaseException) -> str:
+def line_in(error: BaseException, folder: Path) -> str:
     """The last line of a file in a folder through which an error came, where that is known.
 
     Compiled code tells the place that its file had when it was compiled, which may be another with the same text; so the name decides.

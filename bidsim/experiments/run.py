@@ -83,7 +83,7 @@ def _kernels_that_raise() -> Iterator[list[BaseException]]:
 
 
 def _plugin_failed(error: BaseException, folder: Path) -> BidsimError:
-    return BidsimError(f"a plug-in from outside the package failed{line_in(folder, error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    return BidsimError(f"a plug-in from outside the package failed{line_in(error, folder)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 def _run_within_memory(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:

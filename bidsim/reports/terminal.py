@@ -139,10 +139,11 @@ def _closing(result: Result) -> list[str]:
     for seat, figures in result.summary["models"].items():
         if figures:
             model, oracle = figures["model"], figures["oracle"]
+            judged = "where it was trained: " if "as_trained" in figures else ""
             lines.append(
-                f"Model {printable(seat)[:10]:<10} AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
+                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
                 f"base rate {figures['base_rate']['log_loss']:.5f}), "
-                f"prediction / truth {model['prediction_over_truth']:.3f}{' (of its training)' if figures.get('as_trained') else ''}, "
+                f"prediction / truth {model['prediction_over_truth']:.3f}, "
                 f"on won rows {_money(result.summary['winners_curse'][seat])}"
             )
             lines.append(f"Scored by        {manifest['scorers'][seat]}")

@@ -135,3 +135,14 @@ def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pyt
 def test_command__says_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str) -> None:
     assert main(["compare", str(small), *extra]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_command__pictures_of_different_questions_stay_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.toml").write_text('name = "w"\nrequests = 200\nduration = "1d"\nvalues = { kind = "independent" }\n[campaigns.c]\nbudget = 1e6\npolicy = "shaded"\n')
+    drawn = []
+    for factor in ("0.2", "0.2", "0.3"):
+        assert main(["compare", "w.toml", "--replications", "2", "--workers", "1", "--set-last", f"campaigns.c.policy.factor={factor}"]) == 0
+        drawn.append(len(list((tmp_path / "runs").glob("compare-w-*.svg"))))
+    assert drawn == [1, 1, 2]
+    capsys.readouterr()
