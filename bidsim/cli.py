@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from contextlib import redirect_stdout
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 1 something was found, 2 typed wrong, 3 failed)."""
     if sys.stdout is None:  # closed by whoever started it
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal's alphabet lacks is shown as a question mark
+        sys.stdout.reconfigure(errors="replace")
     chosen, out = argparse.Namespace(), _Patient(sys.stdout)
     try:
         with interruptible(), redirect_stdout(out):

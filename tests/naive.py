@@ -55,17 +55,16 @@ def gsp(bids: list[int], reserves: list[int], ties: list[int], quality: list[flo
 
 
 def vcg(bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[float]]:
-    """Winners by position and prices per click: the best total worth of the others without a winner, minus what they have with it."""
+    """Winners by position and prices per click, by Myerson: each step up costs the bid at which it comes, the reserve at least."""
     order = rank_scores(bids, reserves, ties, quality)
-
-    def worth(entries: list[int]) -> float:
-        return sum(bids[k] * quality[k] * x for k, x in zip(entries, effect, strict=False))
-
     winners, prices = [-1] * len(effect), [0.0] * len(effect)
     for s, k in enumerate(order[: len(effect)]):
-        with_it = worth(order) - bids[k] * quality[k] * effect[s]
-        price = (worth([j for j in order if j != k]) - with_it) / (effect[s] * quality[k])
-        winners[s], prices[s] = k, min(max(price, reserves[k]), bids[k])
+        others = [j for j in order if j != k]
+        total = 0.0
+        for j in range(len(effect) - 1, s - 1, -1):
+            beaten = bids[others[j]] * quality[others[j]] / quality[k] if j < len(others) else 0.0
+            total += (effect[j] - (effect[j + 1] if j + 1 < len(effect) else 0.0)) * max(beaten, reserves[k])
+        winners[s], prices[s] = k, min(total / effect[s], bids[k])
     return winners, prices
 
 

@@ -1,6 +1,7 @@
 """Laddered pricing: the price per click is a weighted mean of the scores below (Aggarwal, Goel and Motwani, EC 2006, theorem 1).
 
-p_i = sum over j >= i of (x_j - x_{j+1}) / x_i * q_{j+1} b_{j+1} / q_i, x_j being the view rate of position j.
+p_i = sum over j >= i of (x_j - x_{j+1}) / x_i * q_{j+1} b_{j+1} / q_i, x_j being the view rate of position j. A rung below the own
+reserve costs the reserve, for no lower bid would have won it (Myerson 1981).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: 
             price = 0.0
             for j in range(s, slots):
                 below = outcome.winner[j + 1] if j + 1 < slots else loser
-                if below >= 0:
-                    effect_below = book.effect[j + 1] if j + 1 < slots else 0.0
-                    price += (book.effect[j] - effect_below) / book.effect[s] * score(book, below) / book.quality[k]
+                effect_below = book.effect[j + 1] if j + 1 < slots else 0.0
+                rung = score(book, below) / book.quality[k] if below >= 0 else 0.0
+                price += (book.effect[j] - effect_below) / book.effect[s] * max(rung, float(book.reserve[k]))
             outcome.payment[s] = min(max(int(price + 0.5), book.reserve[k]), book.bid[k])
 
 
@@ -35,6 +36,7 @@ class Laddered(AuctionFormat):
     """The one truthful price for the ranking by bid times quality; equals VCG where view rates are separable."""
 
     joint = True
+    truthful = True
     minima = minima_by_score
     charges = ("click", "impression")
     clear = clear

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bidsim.core.contracts import CLEAR_SIGNATURE, AuctionFormat, Book, Outcome
+from bidsim.core.contracts import CLEAR_SIGNATURE, OUT_OF_REACH, AuctionFormat, Book, Outcome
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
 from bidsim.kernels.grid import BINS, bin_of, lower_edge
@@ -48,7 +48,7 @@ def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: 
 def learn(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: Outcome) -> None:
     """Count the bids; from time to time take the price that would have earned most from one bidder."""
     for k in range(n):
-        if book.bid[k] > 0:
+        if 0 < book.bid[k] < OUT_OF_REACH:
             params[_FIRST + bin_of(book.bid[k])] += 1.0
     params[_SEEN] += 1.0
     if params[_SEEN] % params[_EVERY] == 0.0:
@@ -64,6 +64,7 @@ class LearnedReserve(AuctionFormat):
     """Optimal in the long run for alike, independent bidders who do not strategise over time."""
 
     Params = LearnedReserveParams
+    truthful = True
     clear = clear
     minima = minima_by_bid
     learn = learn

@@ -47,6 +47,7 @@ class SecondPrice(AuctionFormat):
     """Winner pays the lowest bid that would still have won; bidding one's value is dominant."""
 
     Params = SecondPriceParams
+    truthful = True
     clear = clear
     minima = minima_by_bid
 

@@ -1,4 +1,8 @@
-"""Vickrey-Clarke-Groves over positions: each pays the clicks' worth that the others lose by its being there (Clarke 1971)."""
+"""Vickrey-Clarke-Groves over positions: each pays the clicks' worth that the others lose by its being there (Clarke 1971).
+
+The seller is one of the others: to it a position is worth the bidder's reserve, so that a position kept empty, or filled below that
+reserve, counts as much (the reserve as a bid of the seller's; Myerson 1981).
+"""
 
 from __future__ import annotations
 
@@ -13,17 +17,16 @@ from bidsim.kernels.ranking import NOBODY, next_by_score, rank_by_score, score
 
 @kernel()
 def _worth_to_others(book: Book, n: int, slots: int, without: int, present: bool) -> float:
-    """Sum of score x effect over all but ``without``, in the best order, with or without it in the way."""
+    """Sum of score x effect over all but ``without``, in the best order, with or without it in the way; the seller bids its reserve."""
     total, above, s = 0.0, NOBODY, 0
+    reserve = book.reserve[without] * book.quality[without]
     while s < slots:
-        k = next_by_score(book, n, above)
-        if k < 0:
-            break
+        k = next_by_score(book, n, above) if s == 0 or above >= 0 else NOBODY
         above = k
-        if k == without:
+        if k == without and k >= 0:
             s += 1 if present else 0
             continue
-        total += score(book, k) * book.effect[s]
+        total += max(score(book, k) if k >= 0 else 0.0, reserve) * book.effect[s]
         s += 1
     return total
 
@@ -45,6 +48,7 @@ class VickreyClarkeGroves(AuctionFormat):
     """Bidding one's value per click is dominant."""
 
     joint = True
+    truthful = True
     minima = minima_by_score
     charges = ("click", "impression")
     clear = clear

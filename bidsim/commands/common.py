@@ -81,11 +81,12 @@ def workers_of(chosen: argparse.Namespace) -> int | None:
 def load(chosen: argparse.Namespace, path: Path | None = None) -> Scenario:
     """Load the scenario that was chosen, with what ``--set`` and ``--seed`` change."""
     from bidsim.scenario.load import load_scenario  # noqa: PLC0415
+    from bidsim.scenario.sources import OptionKey  # noqa: PLC0415
 
     overrides = changes(("--set", chosen.set))
     seed = seed_of(chosen)
     if seed is not None:
-        overrides["seed"] = seed
+        overrides[OptionKey("seed", "--seed")] = seed
     return load_scenario(path or chosen.scenario, overrides, allow_code=chosen.allow_code)
 
 

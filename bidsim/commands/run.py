@@ -63,6 +63,7 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
     before = _digest_of(out)
     result = run_watched(scenario) if chosen.watch else run(scenario)
     result.save(out)
+    chosen.left_behind = f"the run is whole, in {out}"
     if chosen.json:
         print(json.dumps(result.summary, indent=1, sort_keys=True))
     else:

@@ -8,7 +8,7 @@ plug-ins a scenario names, by their addresses.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numba
 import numpy as np
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from bidsim.core.calls import caller
 from bidsim.core.kernel import kernel
+from bidsim.core.random import campaign_id
 from bidsim.core.reference import ref
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
 from bidsim.core.settings import Settings
+from bidsim.core.units import cpm_to_nanos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from bidsim.core.requests import Latent, Requests
 
 NOTHING = np.zeros(0)
+OUT_OF_REACH = cpm_to_nanos(1_000_000_000.0)
+"""The bid of a rival whom nobody is to outbid, as a market may send it."""
 
 
 class Offers(NamedTuple):
@@ -37,22 +41,25 @@ class Offers(NamedTuple):
     Fields:
         campaign: int64, row of the campaign in the state slabs.
         pcvr: float64, predicted conversion rate of one impression.
-        value: float64, predicted value of one impression in nanos, before pacing.
+        value: float64, predicted value in nanos of what is charged for, before pacing: of one impression, or of one click.
         multiplier: float64, set by the pacer; policies bid on ``value * multiplier``.
         active: int64, 1; a pacer sets 0 to stay out of this auction.
         cap: int64, nanos that the budget allows; bids above it are cut.
-        floor: int64, lowest price that the exchange accepts.
-        bid: int64, set by the policy.
+        floor: int64, lowest price that the exchange accepts, in the unit of ``bid``.
+        bid: int64, set by the policy; for one impression, or for one click where clicks are charged.
         won: int64, 1 after a win, and ``payment`` what it cost.
-        payment: int64, nanos.
+        payment: int64, nanos that were paid: nothing where a click is charged and none came.
+        price: int64, after a win, nanos for what is charged for, in the unit of ``value`` and ``bid``.
         minimum: int64, lowest bid that would have won, or -1 where the exchange does not tell.
-        budget: int64, total budget, and ``spent`` so far.
+        budget: int64, budget to be paced, and ``spent`` of it so far: of the flight, or of the day or episode where that is what binds.
         spent: int64, nanos.
-        passed: float64, share of the flight's expected traffic that has passed.
+        passed: float64, share of the expected traffic of that flight, day or episode that has passed.
         dice: uint64, random bits of (seed, request, campaign) for policies that randomise.
         lift: float64, predicted rate of conversions that would not come without the impression; only a seat that knows
             the truth tells it from ``pcvr``.
         propensity: float64, 1; a policy that randomises sets the probability of the bid that it chose.
+        quality: float64, expected clicks of one impression in the first position where clicks are charged, else 1.
+        effect: float64, after a win, view rate of the position relative to the first.
     """
 
     campaign: NDArray[np.int64]
@@ -65,6 +72,7 @@ class Offers(NamedTuple):
     bid: NDArray[np.int64]
     won: NDArray[np.int64]
     payment: NDArray[np.int64]
+    price: NDArray[np.int64]
     minimum: NDArray[np.int64]
     budget: NDArray[np.int64]
     spent: NDArray[np.int64]
@@ -72,6 +80,8 @@ class Offers(NamedTuple):
     dice: NDArray[np.uint64]
     lift: NDArray[np.float64]
     propensity: NDArray[np.float64]
+    quality: NDArray[np.float64]
+    effect: NDArray[np.float64]
 
 
 class Book(NamedTuple):
@@ -117,17 +127,12 @@ class Drawn(NamedTuple):
 
 
 def empty_offers(n: int) -> Offers:
-    """Allocate offers for up to ``n`` campaigns."""
-    kinds: dict[str, Any] = {
-        "pcvr": np.float64,
-        "value": np.float64,
-        "multiplier": np.float64,
-        "passed": np.float64,
-        "dice": np.uint64,
-        "lift": np.float64,
-        "propensity": np.float64,
-    }
-    return Offers(*(np.zeros(n, kinds.get(name, np.int64)) for name in Offers._fields))
+    """Allocate offers for up to ``n`` campaigns, where impressions are charged and there is one position."""
+    kinds: dict[str, Any] = dict.fromkeys(("pcvr", "value", "multiplier", "passed", "lift", "propensity", "quality", "effect"), np.float64)
+    kinds["dice"] = np.uint64
+    offers = Offers(*(np.zeros(n, kinds.get(name, np.int64)) for name in Offers._fields))
+    offers.quality[:], offers.effect[:] = 1.0, 1.0
+    return offers
 
 
 def empty_book(n: int, positions: int = 1) -> Book:
@@ -188,14 +193,16 @@ class CampaignBrief:
 
     Attributes:
         name: The campaign's id in the scenario.
-        budget_nanos: Total budget.
+        budget_nanos: Budget to be paced: of the flight, or of a day or episode where that is what binds.
         value_nanos: What one conversion is worth to the bidder.
-        opportunities: Expected number of requests that match the targeting within the flight.
+        opportunities: Expected number of requests that match the targeting while that budget is to last.
         mean_pcvr: The model's mean prediction for this campaign on logged traffic.
-        values: Sample of impression values in nanos, float64, as the bidder would see them; may be empty.
-        prices: Quantiles, from the lowest to the highest, of the highest rival bid in nanos over the campaign's
-            opportunities: for policies that are *told* the landscape; may be empty.
-        first_price: Whether the winner pays its own bid.
+        values: Sample of values in nanos, float64, as the bidder would see them; may be empty.
+        prices: Quantiles, from the lowest to the highest, of the bid that beats the highest rival in nanos over the campaign's
+            opportunities, infinite where no bid does: for policies that are *told* the landscape; may be empty.
+        pays: What the winner pays: its own ``bid``; the ``minimum`` bid that would have won; or ``neither``, where that takes more than the
+            one number to know.
+        quality: Expected clicks of one impression where clicks are charged, else 1.
 
     """
 
@@ -206,7 +213,18 @@ class CampaignBrief:
     mean_pcvr: float
     values: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
     prices: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
-    first_price: bool = True
+    pays: Literal["bid", "minimum", "neither"] = "bid"
+    quality: float = 1.0
+
+    @property
+    def mean_value(self) -> float:
+        """Mean predicted value of what is charged for, an impression or a click, in nanos."""
+        return self.mean_pcvr * self.value_nanos / self.quality
+
+    @property
+    def within_reach(self) -> NDArray[np.float64]:
+        """Those of ``prices`` that some bid beats."""
+        return self.prices[np.isfinite(self.prices)]
 
 
 class Plugin:
@@ -277,12 +295,14 @@ class AuctionFormat(Plugin):
         joint: Whether `clear` sells all positions at once; if not, they are sold one after the other.
         charges: What the winner may be charged for, the default first.
         first_price: Whether the winner pays its own bid.
+        truthful: Whether the winner pays the least that would have won, so that bidding one's value is best whatever others do.
 
     """
 
     joint: ClassVar[bool] = False
     charges: ClassVar[Sequence[str]] = ("impression", "click")
     first_price: ClassVar[bool] = False
+    truthful: ClassVar[bool] = False
     clear: ClassVar[Callable[..., None]]
     """``clear(book, n, slots, params, outcome)``: sets winners and payments."""
     minima: ClassVar[Callable[..., None]]
@@ -319,7 +339,7 @@ class Rivals:
     """Rivals outside the scenario, ready to bid.
 
     Attributes:
-        fill: Fills int64[n, depth] nanos for a batch of requests, highest first; 0 means no bid.
+        fill: Fills int64[n, depth] nanos for a batch of requests, highest first; 0 means no bid, `OUT_OF_REACH` that nobody else can win.
         depth: How many rival bids there are for a request.
         logged: What a log says of each request, float64[requests, columns], for value models; None elsewhere.
         yields: Whether a rival loses to an equal bid.
@@ -348,10 +368,23 @@ class Market(Plugin):
 
 @dataclass(frozen=True)
 class ValueBrief:
-    """What a value model may know of the scenario: campaigns in the engine's order, and what conversions are worth."""
+    """What a value model may know of the scenario: campaigns in the engine's order, and what conversions are worth.
+
+    That order depends on policies; what is drawn must not, so dice go by `ids`, and whoever is picked is picked by the order of names.
+    """
 
     campaigns: Sequence[str]
     value_nanos: Sequence[int]
+
+    @property
+    def ids(self) -> list[int]:
+        """By what the dice of each campaign go."""
+        return [campaign_id(name) for name in self.campaigns]
+
+    @property
+    def by_name(self) -> list[int]:
+        """Rows of the campaigns in the order of their names."""
+        return sorted(range(len(self.campaigns)), key=self.campaigns.__getitem__)
 
 
 class ValueModel(Plugin):

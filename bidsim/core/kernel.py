@@ -78,12 +78,12 @@ def compilations() -> tuple[int, int]:
 def cache_root() -> Path:
     """Return the folder of all compiled kernels: ``$BIDSIM_CACHE``, else the user's cache, else a temporary one."""
     chosen = os.environ.get("BIDSIM_CACHE")
-    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bidsim"
     try:
+        root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bidsim"
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass
-    except OSError:
+    except (OSError, RuntimeError):  # a user without a home
         root = Path(tempfile.gettempdir()) / f"bidsim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
         root.mkdir(parents=True, exist_ok=True)
     return root

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from bidsim.core.errors import RunDirectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -30,9 +31,10 @@ REPORT = "report.html"
 ADVERTISERS = "advertisers"
 CONSUMABLES = "consumables.html"
 MONITOR = "monitor.html"
-_FORMAT = 3
+_FORMAT = 4
 _LONGEST_FOLDER = 60
 _TEMPORARY = ".part-"
+_ASIDE = "-old"
 
 
 @dataclass(repr=False)
@@ -165,7 +167,7 @@ def is_run_directory(path: Path) -> bool:
         manifest = _read_json(path / MANIFEST)
     except RunDirectoryError:
         return False
-    return {"format", "tables", "models", "scenario_hash"} <= set(manifest)
+    return {"format", "tables", "models", "scenario_hash", "scenario"} <= set(manifest)
 
 
 def load_result(path: str | Path) -> Result:
@@ -202,9 +204,12 @@ def _plain(name: str) -> str:
     return name
 
 
-def model_folders(models: Mapping[str, Any]) -> dict[str, str]:
-    """Seat -> folder name: the seat's own where it is a plain word, else a number, so that no name leaves the run."""
-    return {seat: seat if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= _LONGEST_FOLDER and seat.isascii() else f"seat-{n}" for n, seat in enumerate(models)}
+def model_folders(seats: Iterable[str]) -> dict[str, str]:
+    """Seat -> folder name: the seat's own where it is a plain word, else a number that no other has, so that no name leaves the run."""
+    listed = list(seats)
+    found = {seat: seat for seat in listed if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= _LONGEST_FOLDER and seat.isascii()}
+    free = (name for name in (f"seat-{n}" for n in count()) if name not in found)
+    return {seat: found.get(seat) or next(free) for seat in listed}
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -245,7 +250,7 @@ def _write_parts(result: Result, folder: Path) -> None:
             (folder / MODELS / where[seat] / name).write_text(text, encoding="utf-8")
     manifest = {**result.manifest, "format": _FORMAT, "tables": sorted(result.tables), "models": where}
     for name, content in ((SUMMARY, result.summary), (MANIFEST, manifest)):
-        (folder / name).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     for written in folder.rglob("*"):
         _sync(written)
     _sync(folder)
@@ -261,13 +266,25 @@ def _sync(path: Path) -> None:
 
 def _swap_in(temporary: Path, target: Path) -> None:
     """Put the new run in place; an older one of the same name steps aside first."""
-    aside = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}-old"
-    if target.exists():
+    aside = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}{_ASIDE}"
+    replaces = target.exists()
+    if replaces:
         target.rename(aside)
-        _keep_foreign(aside, temporary)
-        (aside / MANIFEST).unlink(missing_ok=True)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        if replaces and not target.exists():
+            aside.rename(target)
+        raise
     _sync(target.parent)
+    if replaces:
+        _drop_replaced(aside, target)
+
+
+def _drop_replaced(aside: Path, target: Path) -> None:
+    """Drop a run that another took the place of, but for what is not bidsim's."""
+    _keep_foreign(aside, target)
+    (aside / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -284,11 +301,18 @@ def _keep_foreign(old: Path, new: Path) -> None:
 
 
 def _remove_leftovers(parent: Path) -> None:
-    """Drop parts that a killed run left behind; those of a living process stay."""
+    """Drop parts that a killed run left behind, and finish what it had begun to replace; those of a living process stay."""
     for left in parent.glob(f"{_TEMPORARY}*"):
-        number = left.name.removesuffix("-old").rpartition("-")[2]
-        if number.isdigit() and not _alive(int(number)):
+        name, _, number = left.name.removeprefix(_TEMPORARY).removesuffix(_ASIDE).rpartition("-")
+        if not number.isdigit() or _alive(int(number)):
+            continue
+        target = parent / name
+        if not left.name.endswith(_ASIDE):
             shutil.rmtree(left, ignore_errors=True)
+        elif target.exists():
+            _drop_replaced(left, target)
+        else:
+            left.rename(target)
 
 
 def _alive(process: int) -> bool:

@@ -21,6 +21,8 @@ NEVER = 2**62
 _SUFFIX = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 _DURATION = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *(us|ms|s|m|h|d|w) *")
 _LONGEST_TEXT = 100
+LONGEST = 3650 * DAY
+"""The longest duration that may be typed: sums of a few stay far below what an int64 holds."""
 
 
 def to_nanos(units: float) -> int:
@@ -37,7 +39,7 @@ def parse_duration(text: str) -> int:
     """Microseconds of a text such as ``30d``, ``1h 30m`` or ``250ms``.
 
     Raises:
-        ValueError: The text is not a positive duration with units.
+        ValueError: The text is not a positive duration with units, or longer than ten years.
 
     """
     position, total = 0, 0.0
@@ -47,8 +49,11 @@ def parse_duration(text: str) -> int:
             break
         total += float(match[1]) * _SUFFIX[match[2]]
         position = match.end()
-    if position != len(text) or not 0 < total < NEVER:
+    if position != len(text) or not text.strip():
         raise ValueError(f"{text[:_LONGEST_TEXT]!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'")
+    if not 1 <= total <= LONGEST:
+        wrong = "longer than 3650d" if total > LONGEST else "no time at all; leave the key out, or write a longer one"
+        raise ValueError(f"{text!r} is {wrong}")
     return round(total)
 
 

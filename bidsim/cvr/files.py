@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.core.errors import ModelError
+from bidsim.core.errors import ModelError, shown
 from bidsim.core.registry import PluginNotFoundError, find
 from bidsim.cvr.evaluation import EVALUATED
 from bidsim.cvr.features import FEATURES
@@ -50,8 +51,8 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
 
     """
     meta = _read_meta(folder)
-    if meta.get("features") != list(FEATURES):
-        raise ModelError(f"{folder} was trained on other features ({len(meta.get('features', []))} of them); train it again")
+    if meta["features"] != list(FEATURES):
+        raise ModelError(f"{folder} was trained on other features ({len(meta['features'])} of them); train it again")
     vocabulary = {name: tuple(levels) for name, levels in meta["vocabulary"].items()}
     for name, levels in traffic.items():
         if name in vocabulary and vocabulary[name] != levels:
@@ -64,9 +65,7 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
         raise ModelError(f"{folder}/{error}") from None
     except (KeyError, PluginNotFoundError, ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
-    return FittedModel(
-        model.kind, model.tables, vocabulary, model.text, model.meta, _metrics(meta.get("metrics", {}), folder), {k: float(v) for k, v in meta.get("mean_pcvr", {}).items()}
-    )
+    return FittedModel(model.kind, model.tables, vocabulary, model.text, model.meta, _metrics(meta.get("metrics", {}), folder), {k: float(v) for k, v in meta["mean_pcvr"].items()})
 
 
 def _metrics(found: Any, folder: Path) -> dict[str, Any]:
@@ -87,6 +86,26 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} is not a model's folder: it has no {META_FILE}; name one such as runs/x/model/main") from None
     except ValueError as error:
         raise ModelError(f"{folder / META_FILE} is damaged: {error}") from None
-    if not isinstance(meta, dict) or "vocabulary" not in meta:
-        raise ModelError(f"{folder / META_FILE} is damaged: it has no vocabulary")
+    if not isinstance(meta, dict):
+        raise ModelError(f"{folder / META_FILE} is damaged: it holds no table")
+    meta = {"mean_pcvr": {}, **meta}
+    for key, whole, what in (
+        ("vocabulary", _names_by_field, "a list of names for each field"),
+        ("features", _are_names, "a list of names"),
+        ("mean_pcvr", _rates_by_name, "a rate for each campaign"),
+    ):
+        if not whole(meta.get(key)):
+            raise ModelError(f"{folder / META_FILE} is damaged: {key} is {shown(meta.get(key))}, not {what}")
     return meta
+
+
+def _are_names(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(name, str) for name in found)
+
+
+def _names_by_field(found: Any) -> bool:
+    return isinstance(found, dict) and all(_are_names(levels) for levels in found.values())
+
+
+def _rates_by_name(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(rate, int | float) and math.isfinite(rate) for rate in found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -107,6 +108,8 @@ class Lightgbm(CvrModel):
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
         """Build the model from its folder's files."""
         offset = float(meta["offset"])
+        if not math.isfinite(offset):
+            raise ModelError(f"meta.json: the offset is {offset}, not a finite number; the file is damaged")
         try:
             tables = compiled_model(text[MODEL_FILE], WIDTH, offset)
         except ModelError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.contracts import CvrModel
+from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
 from bidsim.core.scoring import SCORE_SIGNATURE, ScoreTask, scorer_tables
 from bidsim.core.settings import Positive, Settings
@@ -143,10 +144,34 @@ class Logistic(CvrModel):
 
     @staticmethod
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
-        """Build the model from its folder's files."""
+        """Build the model from its folder's files.
+
+        Raises:
+            ModelError: Weights are missing, are no finite numbers, or belong to no feature.
+
+        """
         stored = json.loads(text[MODEL_FILE])
-        tables = scorer_tables(np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64))
-        return FittedModel(Logistic, tables, meta["vocabulary"], text)
+        try:
+            ints, floats = np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"{MODEL_FILE}: ints and floats are not lists of numbers ({type(error).__name__}: {error}); the file is damaged") from None
+        if wrong := _wrong_with(ints, floats):
+            raise ModelError(f"{MODEL_FILE}: {wrong}; the file is damaged")
+        return FittedModel(Logistic, scorer_tables(ints, floats), meta["vocabulary"], text)
+
+
+def _wrong_with(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> str:
+    """What would make `encode` or `score` read what is not there, or give no number; nothing where all is well."""
+    if ints.shape != (3 * WIDTH,) or floats.ndim != 1 or len(floats) <= 2 * WIDTH:
+        return f"ints has the shape {ints.shape} and floats {floats.shape}, for {WIDTH} features"
+    if not np.isfinite(floats).all():
+        return f"floats[{int(np.flatnonzero(~np.isfinite(floats))[0])}] is no finite number"
+    kind, first, levels = ints.reshape(WIDTH, 3).T
+    weights = len(floats) - 2 * WIDTH - 1
+    used = kind != _UNUSED
+    reach = np.where(kind == _NUMBER, 2, levels)
+    bad = ((kind < _UNUSED) | (kind > _CATEGORY)) | (used & ((first < 0) | (first > weights) | (reach < 0) | (reach > weights - np.minimum(first, weights))))
+    return f"ints of feature {FEATURES[int(np.flatnonzero(bad)[0])]} name weights that are not there" if bad.any() else ""
 
 
 def _layout(features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]], ignore: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:

@@ -34,7 +34,7 @@ def fill_book(sim: Simulated, chunk: Chunk, i: int, count: int, silent: bool) ->
         bids = scratch.offers.bid[k] > 0 and scratch.reason[k] != INTERNAL and scratch.reason[k] != TIMEOUT
         if bids or silent:
             campaign = scratch.offers.campaign[k]
-            quality = scratch.drawn.quality[k] if sim.rules.by_click else 1.0
+            quality = scratch.offers.quality[k]
             reserve = max(floor, sim.campaigns.reserve[campaign])
             book.bid[n] = scratch.offers.bid[k] if bids else 0
             book.quality[n] = quality
@@ -88,9 +88,24 @@ def _sell_in_turn(sim: Simulated, n: int) -> None:
 
 
 @kernel(inner=True)
+def _leave(sim: Simulated, n: int) -> None:
+    """Take the advertisers of ghosts out of the auction, with all that they bid: none of it would have won beside the ghost."""
+    scratch, book = sim.scratch, sim.scratch.book
+    for s in range(sim.rules.positions):
+        ghost = scratch.outcome.winner[s]
+        if ghost < 0 or not scratch.ghost[ghost]:
+            continue
+        holder = sim.campaigns.holder[scratch.offers.campaign[scratch.entry_of[ghost]]]
+        for e in range(n):
+            k = scratch.entry_of[e]
+            if k >= 0 and sim.campaigns.holder[scratch.offers.campaign[k]] == holder and book.bid[e] >= book.reserve[e]:
+                book.bid[e] = 0
+
+
+@kernel(inner=True)
 def clear_auction(sim: Simulated, user: int, request: int, n: int) -> None:
-    """Sell the positions; a held-out winner is noted as a ghost, leaves, and they are sold again without it."""
-    scratch, book, outcome = sim.scratch, sim.scratch.book, sim.scratch.outcome
+    """Sell the positions; a held-out winner is noted as a ghost, its advertiser leaves, and they are sold again without it."""
+    scratch, outcome = sim.scratch, sim.scratch.outcome
     while True:
         sell(sim, n)
         check_sale(sim, request, n)
@@ -101,10 +116,10 @@ def clear_auction(sim: Simulated, user: int, request: int, n: int) -> None:
                 if entry >= 0 and scratch.entry_of[entry] >= 0 and held_out(sim, user, scratch.offers.campaign[scratch.entry_of[entry]]):
                     sim.counters.counts[scratch.offers.campaign[scratch.entry_of[entry]], GHOST_WINS] += 1
                     scratch.ghost[entry] = 1
-                    book.bid[entry] = 0
                     ghosts += 1
         if ghosts == 0:
             break
+        _leave(sim, n)
     for s in range(sim.rules.positions):
         entry = outcome.winner[s]
         if entry >= 0 and scratch.entry_of[entry] >= 0:

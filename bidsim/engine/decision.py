@@ -9,7 +9,7 @@ from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
 from bidsim.core.scoring import ScoreTask, call_score, put_task, take_task
-from bidsim.core.units import MINUTE
+from bidsim.core.units import DAY, MINUTE
 from bidsim.cvr.features import fill_request
 from bidsim.engine.exploration import explore_bids
 from bidsim.engine.impressions import fill_own, fill_shared, offer_price, true_rates
@@ -42,7 +42,8 @@ def write_rates(sim: Simulated, chunk: Chunk, i: int, k: int) -> None:
 def traffic_passed(sim: Simulated, time: int) -> float:
     """Share of the run's expected traffic before ``time``."""
     minute = min(time // MINUTE, sim.curve.shape[0] - 2)
-    part = min((time - minute * MINUTE) / MINUTE, 1.0)
+    # the last minute may be cut off by the end
+    part = min((time - minute * MINUTE) / min(MINUTE, sim.rules.duration - minute * MINUTE), 1.0)
     return sim.curve[minute] + part * (sim.curve[minute + 1] - sim.curve[minute])
 
 
@@ -92,24 +93,38 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         offers.bid[k] = 0
         offers.won[k] = 0
         offers.payment[k] = 0
+        offers.price[k] = 0
         offers.minimum[k] = 0
         offers.propensity[k] = 1.0
         offers.lift[k] = sim.scratch.rates[k, DIRECT] if oracles and sim.seats.oracle[campaigns.seat[c]] else offers.pcvr[k]
         offers.dice[k] = draw(key, request, campaigns.id[c], 0)
         if by_click:
-            offers.value[k] /= sim.scratch.drawn.quality[k]
+            offers.quality[k] = sim.scratch.drawn.quality[k]
+            offers.value[k] /= offers.quality[k]
+            offers.floor[k] = math.ceil(floor / offers.quality[k])
     if rules.episode > 0:
         for k in range(count):
             c = offers.campaign[k]
             offers.budget[k] = campaigns.daily[c]
             offers.spent[k] = sim.ledger.today[c]
             offers.passed[k] = (request % rules.episode) / rules.episode
-    else:
-        for k in range(count):
-            c = offers.campaign[k]
-            offers.budget[k] = campaigns.budget[c]
-            offers.spent[k] = sim.ledger.spent[c]
-            offers.passed[k] = min(max((passed - campaigns.passed_from[c]) / campaigns.passed_share[c], 0.0), 1.0)
+        return
+    dawn = chunk.requests.time[i] // DAY * DAY
+    since, until = traffic_passed(sim, dawn), traffic_passed(sim, dawn + DAY)
+    for k in range(count):
+        c = offers.campaign[k]
+        begun, ends = campaigns.passed_from[c], campaigns.passed_from[c] + campaigns.passed_share[c]
+        if campaigns.by_day[c]:
+            begun, ends = max(begun, since), min(ends, until)
+        offers.budget[k] = campaigns.daily[c] if campaigns.by_day[c] else campaigns.budget[c]
+        offers.spent[k] = spent_so_far(sim, c)
+        offers.passed[k] = min(max((passed - begun) / max(ends - begun, 1e-12), 0.0), 1.0)
+
+
+@kernel(inner=True)
+def spent_so_far(sim: Simulated, campaign: int) -> int:
+    """What is spent of the budget that is paced: of the flight's, or of the day's or episode's."""
+    return sim.ledger.today[campaign] if sim.rules.episode > 0 or sim.campaigns.by_day[campaign] else sim.ledger.spent[campaign]
 
 
 @kernel(inner=True)
@@ -168,12 +183,6 @@ def sit_out(sim: Simulated, count: int, watched: int) -> None:
 
 
 @kernel(inner=True)
-def is_free(sim: Simulated, chunk: Chunk, i: int) -> bool:
-    """Whether a log says that request ``i`` cost nothing: then even a bid of nothing wins it."""
-    return sim.rules.yields != 0 and chunk.rivals[i, 0] == 0
-
-
-@kernel(inner=True)
 def place_bids(sim: Simulated, chunk: Chunk, i: int, count: int, free: bool) -> None:
     """Let pacers and policies decide, group by group; explore, cut bids to the budget and say who does not bid and why."""
     scratch, offers = sim.scratch, sim.scratch.offers
@@ -212,7 +221,10 @@ def hold_internal_auctions(sim: Simulated, count: int) -> None:
         seat = sim.campaigns.seat[offers.campaign[k]]
         if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.reason[k] != TIMEOUT:
             best = scratch.seat_best[seat]
-            if best < 0 or offers.bid[k] > offers.bid[best] or (offers.bid[k] == offers.bid[best] and offers.dice[k] > offers.dice[best]):
+            # what the exchange ranks by: where positions are sold together, the bid for a click times the clicks expected
+            joint = sim.rules.joint != 0
+            mine, highest = offers.bid[k] * (offers.quality[k] if joint else 1.0), offers.bid[best] * (offers.quality[best] if joint else 1.0)
+            if best < 0 or mine > highest or (mine == highest and offers.dice[k] > offers.dice[best]):
                 scratch.seat_best[seat] = k
     for k in range(count):
         seat = sim.campaigns.seat[offers.campaign[k]]
@@ -225,7 +237,7 @@ def notify(sim: Simulated, count: int) -> None:
     """Tell policies and pacers what a win or loss notice reveals."""
     offers = sim.scratch.offers
     for k in range(count):
-        offers.spent[k] = sim.ledger.today[offers.campaign[k]] if sim.rules.episode > 0 else sim.ledger.spent[offers.campaign[k]]
+        offers.spent[k] = spent_so_far(sim, offers.campaign[k])
         if sim.scratch.reason[k] in (TIMEOUT, INTERNAL):
             offers.bid[k] = 0  # the exchange never saw it, so nothing was learned about its price
         if not sim.rules.tells or offers.bid[k] <= 0:

@@ -40,6 +40,12 @@ def affordable(campaigns: Campaigns, ledger: Ledger, campaign: int, day: int) ->
 
 
 @kernel(inner=True)
+def is_free(sim: Simulated, chunk: Chunk, i: int) -> bool:
+    """Whether a log says that request ``i`` cost nothing: then even a bid of nothing wins it, and nothing is paid."""
+    return sim.rules.yields != 0 and chunk.rivals[i, 0] == 0
+
+
+@kernel(inner=True)
 def budget_day(sim: Simulated, chunk: Chunk, i: int) -> int:
     """Day, or episode where there are any, that the daily budget of request ``i`` belongs to."""
     return chunk.requests.number[i] // sim.rules.episode if sim.rules.episode > 0 else chunk.requests.time[i] // DAY
@@ -53,7 +59,7 @@ def find_participants(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tupl
     offers, drawn = sim.scratch.offers, sim.scratch.drawn
     logged = chunk.logged[i] if chunk.logged.shape[0] > 1 else chunk.logged[0]
     drawn_count = call_draw(sim.calls.draw[0], (offers, drawn, request, sim.keys.values, logged, sim.value_floats, sim.value_ints))
-    free = sim.rules.yields != 0 and chunk.rivals[i, 0] == 0
+    free = is_free(sim, chunk, i)
     count = watched = 0
     for k in range(drawn_count):
         c = offers.campaign[k]

@@ -137,8 +137,8 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     time, request = requests.time[i], requests.number[i]
     slot = find_user(store, truth, keys, requests.user[i], latent.intent[i], latent.interest[i], False, logging.start)
     advance_clocks(store, scratch, truth, keys, slot, time)
-    find_exposures(store, scratch, slot, time)
-    campaign = int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])
+    find_exposures(store, scratch, slot, time, campaigns.cap_window)
+    campaign = campaigns.by_name[int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])]
     offer = offer_price(truth, keys, chunk, i, campaign)
     rates = true_rates(truth, store, scratch, chunk, i, campaign, offer, UNMOVED)
     events = happen(keys, rates, request, campaigns.id[campaign])

@@ -63,7 +63,7 @@ def disturb_traffic(chunk: Chunk, incidents: Incidents) -> None:
             if what[KIND] == PRICE:
                 for rival in range(chunk.rivals.shape[1]):
                     chunk.rivals[i, rival] = int(chunk.rivals[i, rival] * size)
-            elif uniform(incidents.key, chunk.requests.number[i], j, 0) < size:
+            elif uniform(incidents.key, chunk.requests.number[i], incidents.id[j], 0) < size:
                 categories[what[COLUMN]] = what[LEVEL]
 
 
@@ -110,8 +110,15 @@ def change_budgets(sim: Simulated, time: int) -> None:
             what[DONE] = 1
             for c in range(campaigns.id.shape[0]):
                 if incidents.who[j, c]:
-                    campaigns.budget[c] = min(int(campaigns.budget[c] * incidents.size[j, SIZE]), NO_LIMIT)
-                    campaigns.daily[c] = NO_LIMIT if campaigns.daily[c] == NO_LIMIT else min(int(campaigns.daily[c] * incidents.size[j, SIZE]), NO_LIMIT)
+                    campaigns.budget[c] = _scaled(campaigns.budget[c], incidents.size[j, SIZE])
+                    campaigns.daily[c] = _scaled(campaigns.daily[c], incidents.size[j, SIZE])
+
+
+@kernel(inner=True)
+def _scaled(budget: int, factor: float) -> int:
+    if budget == NO_LIMIT or budget * factor >= NO_LIMIT:
+        return NO_LIMIT
+    return int(budget * factor)
 
 
 @kernel(inner=True)
@@ -127,7 +134,7 @@ def spared(sim: Simulated, chunk: Chunk, i: int, campaign: int) -> Spared:
             continue
         if kind == CONVERSIONS:
             left *= incidents.size[j, SIZE]
-        elif uniform(incidents.key, chunk.requests.number[i], j, 0) < incidents.size[j, SIZE]:
+        elif uniform(incidents.key, chunk.requests.number[i], incidents.id[j], 0) < incidents.size[j, SIZE]:
             bot, clicks = True, incidents.size[j, SECOND]
     return Spared(left, bot, clicks)
 
@@ -162,6 +169,6 @@ def report_time(sim: Simulated, campaign: int, user: int, time: int) -> int:
             continue
         if kind == LATE:
             reported += int(incidents.size[j, SIZE])
-        elif uniform(incidents.key, user, time, j) < incidents.size[j, SIZE]:
+        elif uniform(incidents.key, user, time, incidents.id[j]) < incidents.size[j, SIZE]:
             return LOST
     return reported

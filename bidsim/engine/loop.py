@@ -7,8 +7,8 @@ from bidsim.core.kernel import kernel
 from bidsim.core.reasons import BUDGET
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
 from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOLD, USERS, begin_stamps, drop_late, end_stamps, stamp
-from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, is_free, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
-from bidsim.engine.eligibility import find_eligible, find_participants
+from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
+from bidsim.engine.eligibility import find_eligible, find_participants, is_free
 from bidsim.engine.incidents import change_budgets
 from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import advance_clocks, find_exposures, find_user, has_room, release
@@ -81,7 +81,7 @@ def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     advance_clocks(sim.store, sim.scratch, sim.truth, sim.keys, slot, time)
     stamp(sim, timed, USERS)
     begun = ticks() if sim.rules.measured else 0
-    find_exposures(sim.store, sim.scratch, slot, time)
+    find_exposures(sim.store, sim.scratch, slot, time, sim.campaigns.cap_window)
     keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
     if sim.rules.incidents:
         change_budgets(sim, time)

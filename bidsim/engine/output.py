@@ -43,6 +43,7 @@ class Names:
     pairs: Sequence[tuple[str, str]]
     groups: Sequence[tuple[str, str]]
     delays: NDArray[np.int64]
+    budgets: Sequence[int]
     format: str
 
 
@@ -84,7 +85,7 @@ def _campaigns(sim: Simulated, names: Names, requests: int) -> Columns:
         "seat": list(names.seats),
         "policy": list(names.policies),
         "pacing": list(names.pacers),
-        "budget_nanos": sim.campaigns.budget.copy(),
+        "budget_nanos": np.array(names.budgets, np.int64),
         "conversion_value_nanos": sim.campaigns.value.copy(),
         "requests": np.full(len(lost), requests, np.int64),
         "eligible": counters.timeline[:, :, timeline.ELIGIBLE].sum(axis=1),

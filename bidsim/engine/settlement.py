@@ -8,6 +8,7 @@ from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
 from bidsim.engine.clearing import held_out
 from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
+from bidsim.engine.eligibility import is_free
 from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, explored_rates, moved_by
 from bidsim.engine.impressions import Events, credit, happen
 from bidsim.engine.incidents import LOST, Spared, is_struck, report_time, spared, undisturbed
@@ -39,9 +40,9 @@ def pay(sim: Simulated, campaign: int, payment: int) -> None:
 
 
 @kernel(inner=True)
-def charge(sim: Simulated, s: int, effect: float, clicked: int) -> int:
-    """Nanos due for position ``s``: its price on a click, or its price in proportion to the position's view rate."""
-    price = sim.scratch.outcome.payment[s]
+def charge(sim: Simulated, chunk: Chunk, i: int, s: int, effect: float, clicked: int) -> int:
+    """Nanos due for position ``s``: its price on a click, or its price in proportion to the position's view rate; nothing where the log paid nothing."""
+    price = 0 if is_free(sim, chunk, i) else sim.scratch.outcome.payment[s]
     if sim.rules.by_click:
         return price if clicked else 0
     return price if effect == 1.0 else int(price * effect)
@@ -75,6 +76,7 @@ def serve_winners(sim: Simulated, chunk: Chunk, i: int, slot: int, want_truth: b
         if k < 0:
             continue
         effect = sim.scratch.book.effect[s] / sim.scratch.book.effect[0]
+        sim.scratch.offers.price[k], sim.scratch.offers.effect[k] = outcome.payment[s], effect
         if slot < 0:
             _serve_drawn(sim, chunk, i, k, s, effect, bucket)
         else:
@@ -88,11 +90,10 @@ def _count_win(sim: Simulated, k: int, bucket: int, payment: int, effect: float,
     """Count a won position: what was paid, believed and true."""
     offers, counters = sim.scratch.offers, sim.counters
     campaign = offers.campaign[k]
-    charged = sim.scratch.drawn.quality[k] if sim.rules.by_click else 1.0
     counters.counts[campaign, funnel.VIEWS] += events.viewed
     counters.counts[campaign, funnel.CLICKS] += events.clicked
     counters.amounts[campaign, funnel.PAYMENT] += payment
-    counters.amounts[campaign, funnel.VALUE] += int(offers.value[k] * charged * effect)
+    counters.amounts[campaign, funnel.VALUE] += int(offers.value[k] * offers.quality[k] * effect)
     counters.sums[campaign, funnel.PCVR] += offers.pcvr[k] * effect
     counters.sums[campaign, funnel.TRUE_RATE] += rates.attributed
     counters.sums[campaign, funnel.DIRECT_RATE] += rates.direct
@@ -118,7 +119,7 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
     found = spared(sim, chunk, i, campaign) if sim.rules.incidents else Spared(1.0, False, 0.0)
     struck = sim.rules.incidents != 0 and is_struck(sim, request, sim.campaigns.id[campaign], found)
     events = happen(sim.keys, undisturbed(rates, found) if sim.rules.incidents else rates, request, sim.campaigns.id[campaign])
-    payment = charge(sim, s, effect, events.clicked)
+    payment = charge(sim, chunk, i, s, effect, events.clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     _count_win(sim, k, bucket, payment, effect, events, rates)
@@ -159,7 +160,7 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
     clicked = happened
     if sim.rules.by_click:
         clicked = 1 if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _CLICKED) < drawn.quality[k] * effect else 0
-    payment = charge(sim, s, effect, clicked)
+    payment = charge(sim, chunk, i, s, effect, clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     rate = drawn.worth[k] / sim.campaigns.value[campaign] * effect
@@ -274,12 +275,14 @@ def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         ints[5] = offers.minimum[k]
         ints[6] = offers.payment[k]
         ints[7] = sim.scratch.reason[k]
+        ints[8] = offers.price[k]
         floats[0] = offers.pcvr[k]
         floats[1] = offers.value[k]
         floats[2] = offers.multiplier[k]
         floats[3] = offers.propensity[k]
         floats[4] = sim.scratch.rates[k, ATTRIBUTED] if sim.rules.users else sim.scratch.drawn.worth[k] / sim.campaigns.value[offers.campaign[k]]
         floats[5] = sim.scratch.rates[k, DIRECT] if sim.rules.users else floats[4]
+        floats[6] = offers.quality[k]
         for j in range(sim.logs.decisions.features.shape[1]):
             sim.logs.decisions.features[row, j] = sim.scratch.features[k, j]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.errors import BidsimError
 from bidsim.core.reference import ref
 from bidsim.engine.ahead import chunks_ahead
 from bidsim.engine.incidents import disturb_traffic
@@ -18,6 +19,7 @@ from bidsim.engine.purchases import advance_all
 from bidsim.engine.sale import raise_breach
 from bidsim.engine.store import bytes_per_user, grown
 from bidsim.engine.tables import Chunk, Simulated, roomier
+from bidsim.observers.funnel import EVENTUAL, PCVR, TRUE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from bidsim.traffic.stream import Traffic
 
 CHUNK = 65_536
+_MOST_NANOS = 2.0**62
 
 
 @dataclass
@@ -59,7 +62,7 @@ class Simulation:
         """Run to the end and return the tables; ``progress`` is called with the requests done since the last call.
 
         Raises:
-            BidsimError: The auction format sold a position as none may.
+            BidsimError: The auction format sold a position as none may, or sums of money grow too large.
 
         """
         begun = time.perf_counter()
@@ -71,10 +74,27 @@ class Simulation:
             while (at := run_requests(ref(self.sim), ref(chunk), at)) < count:
                 self.grow()
             raise_breach(self.sim.counters.breach, self.names.format)
+            self._check_sums()
             progress(count)
         incremental = self._finish()
         self.seconds["loop"] = time.perf_counter() - begun
         return output_tables(self.sim, self.names, self.total, incremental)
+
+    def _check_sums(self) -> None:
+        """Refuse to go on where sums of money would leave the numbers that hold them.
+
+        Raises:
+            BidsimError: Sales or values come near 2**63 nanos.
+
+        """
+        counters, value = self.sim.counters, self.sim.campaigns.value.astype(np.float64)
+        prices = np.maximum(value, self.sim.truth.price_nanos.astype(np.float64)) if self.sim.rules.users else value
+        sums = np.maximum(counters.counts[:, EVENTUAL] * prices, np.maximum(counters.sums[:, PCVR], counters.sums[:, TRUE_RATE]) * value)
+        if sums.sum() > _MOST_NANOS:
+            name = self.names.campaigns[int(np.argmax(sums))]
+            raise BidsimError(
+                f"sales of campaign {name!r} alone come to {sums.max() / 1e9:.3g}: sums of money end at {2**63 / 1e9:.3g}; count prices, values and budgets in thousands"
+            )
 
     def snapshot(self) -> dict[str, Columns]:
         """Tables as they stand between two chunks; only what observers count is whole."""

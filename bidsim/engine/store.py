@@ -22,7 +22,7 @@ CAMPAIGN, NEXT_EXPOSURE, SEEN, TIMES = range(4)
 HALF_LIFE = 3 * DAY
 """Half-life of the recent-impressions count."""
 FORGET = 30 * DAY
-"""An exposure older than this is dropped."""
+"""An exposure older than this, and than its campaign's frequency cap, is dropped."""
 _USER, _FIRST_CLOCK, _FIRST_EXPOSURE = range(3)
 _FILL = 0.6
 
@@ -163,13 +163,13 @@ def advance_clocks(store: Store, scratch: Scratch, truth: Truth, keys: Keys, slo
 
 
 @kernel(inner=True)
-def find_exposures(store: Store, scratch: Scratch, slot: int, time: int) -> None:
-    """Say where each exposure of a user is, and drop what is long past."""
+def find_exposures(store: Store, scratch: Scratch, slot: int, time: int, cap_window: NDArray[np.int64]) -> None:
+    """Say where each exposure of a user is, and drop what is long past and counts for no frequency cap."""
     before = -1
     entry = store.users[slot, _FIRST_EXPOSURE]
     while entry >= 0:
         after = store.exposures[entry, NEXT_EXPOSURE]
-        if time - store.exposures[entry, SEEN] > FORGET:
+        if time - store.exposures[entry, SEEN] > max(FORGET, cap_window[store.exposures[entry, CAMPAIGN]]):
             _forget(store, slot, before, entry)
         else:
             scratch.exposure_of[store.exposures[entry, CAMPAIGN]] = entry

@@ -30,14 +30,16 @@ NO_LIMIT = 2**62
 class Campaigns(NamedTuple):
     """Fixed facts of campaigns, sorted by seat, policy and pacer; arrays of length (campaigns).
 
-    Fields: ``id`` hash of the name; ``holder`` hash of the advertiser; ``seat``; ``value`` nanos of one
+    Fields: ``id`` hash of the name; ``by_name`` their rows in the order of names; ``holder`` hash of the advertiser; ``seat``; ``value`` nanos of one
     conversion; ``budget`` and ``daily`` nanos; ``start`` and ``end`` microseconds; ``cap_count`` (0 none) and
-    ``cap_window``; ``passed_from`` and ``passed_share``, the flight on the curve of expected traffic;
+    ``cap_window``; ``passed_from`` and ``passed_share``, the flight on the curve of expected traffic; ``by_day`` 1 where the days'
+    budgets bind before the whole one, so that pacers are told of the day;
     ``price`` currency units; ``static`` float32[campaigns, 6] model features; ``reserve`` nanos for one impression,
     of this bidder alone; ``quality`` expected clicks of one impression in the first position.
     """
 
     id: I64
+    by_name: I64
     holder: I64
     seat: I64
     value: I64
@@ -49,6 +51,7 @@ class Campaigns(NamedTuple):
     cap_window: I64
     passed_from: F64
     passed_share: F64
+    by_day: I64
     price: F64
     static: F32
     reserve: I64
@@ -161,8 +164,8 @@ WIN_INTS = (
     "rival_nanos", "position", "price_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES, "arms", "sampled",
 )  # fmt: skip
 WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion", "natural_rate", "natural_direct_rate", "offer")
-DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason")
-DECISION_FLOATS = ("pcvr", "value_nanos", "multiplier", "propensity", "true_rate", "direct_rate")
+DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason", "price_nanos")
+DECISION_FLOATS = ("pcvr", "value_nanos", "multiplier", "propensity", "true_rate", "direct_rate", "quality")
 CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos", "ad_driven", "observed", "plain_would_have", "reported_us")
 CONVERTED, CONVERSION_TIME = WIN_INTS.index("converted"), WIN_INTS.index("conversion_time_us")
 WIN_ARMS, WIN_SAMPLED = WIN_INTS.index("arms"), WIN_INTS.index("sampled")
@@ -238,14 +241,15 @@ class Incidents(NamedTuple):
     """What goes wrong and when; see engine.incidents for kinds and columns.
 
     Fields: ``what`` int64[incidents, columns] and ``size`` float64[incidents, columns]; ``where`` int64[incidents, levels], 1 at levels
-    that are touched; ``who`` int64[incidents, campaigns], 1 for those that are; ``first`` int64[fields], first level of each; ``key``, of
-    their dice.
+    that are touched; ``who`` int64[incidents, campaigns], 1 for those that are; ``id`` int64[incidents], by which their dice go; ``first``
+    int64[fields], first level of each; ``key``, of all their dice.
     """
 
     what: I64
     size: F64
     where: I64
     who: I64
+    id: I64
     first: I64
     key: np.uint64
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bidsim.core.errors import BidsimError
+from bidsim.core.result import model_folders
 from bidsim.cvr.files import model_files
 from bidsim.scenario.build import build
 from bidsim.scenario.model import ScenarioSettings
@@ -132,7 +133,7 @@ def training_digest(scenario: Scenario) -> str:
     resolved: dict[str, Any] = {k: v for k, v in scenario.resolved().items() if k not in _UNTRAINED}
     resolved["campaigns"] = {name: {k: c[k] for k in _OF_A_CAMPAIGN} for name, c in resolved["campaigns"].items()}
     resolved["seats"] = {name: {k: s[k] for k in _OF_A_SEAT} for name, s in resolved["seats"].items()}
-    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(resolved).encode()).hexdigest()[:16]
 
 
 def _train(scenario: Scenario, folder: Path, seed: int) -> dict[str, Path]:
@@ -140,9 +141,10 @@ def _train(scenario: Scenario, folder: Path, seed: int) -> dict[str, Path]:
         return {}
     _, models = build(replace(scenario, settings=scenario.settings.model_copy(update={"seed": seed})))
     found = {}
+    where = model_folders(models.seats)
     for name, model in zip(models.seats, models.fitted, strict=True):
         if model.kind.trains:
-            found[name] = folder / name
+            found[name] = folder / where[name]
             found[name].mkdir(parents=True)
             for file, text in model_files(model).items():
                 (found[name] / file).write_text(text, encoding="utf-8")

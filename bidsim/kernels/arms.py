@@ -26,7 +26,9 @@ def second_dice(dice: np.uint64) -> float:
 
 
 @kernel()
-def gain(arm: int, value: float, minimum: int) -> float:
-    """Share of the value that an arm would have kept in first price, had the price to beat been ``minimum``."""
+def gain(arm: int, value: float, minimum: int, pays_bid: bool) -> float:
+    """Share of the value that an arm would have kept, the price to beat being ``minimum`` and the winner paying its bid, or else that price."""
     factor = factor_of(arm)
-    return 1.0 - factor if factor * value >= minimum else 0.0
+    if factor * value < minimum:
+        return 0.0
+    return 1.0 - (factor if pays_bid else minimum / value)

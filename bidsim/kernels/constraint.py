@@ -1,8 +1,9 @@
 """Bidding for the most value while each unit of value costs at most so much: the dual of the return-on-spend constraint.
 
-With a target cost c of a unit of value the optimal uniform bid in second price is (1 + 1 / lambda) c v: lambda is the
-price of the constraint, moved by multiplicative weights on c v - payment (Feng, Padmanabhan and Wang, WWW 2023,
-algorithm 1, in their notation tau = 1 / c).
+With a target cost c of a unit of value the optimal uniform bid is a multiple of c v: (1 + 1 / lambda) c v in second price, lambda being the
+price of the constraint (Feng, Padmanabhan and Wang, WWW 2023, in their notation tau = 1 / c), c v itself in first price. Here the log of that
+multiple is moved, by the slack of each auction won, with steps that fall as the root of the auctions won (Zinkevich, ICML 2003), so the mean
+slack falls as one over that root whatever part of the auctions is won. Below 1 the multiple pays back what was overspent.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import math
 
 from bidsim.core.kernel import kernel
 
-LOWEST, HIGHEST = -3.0, 6.0
-"""Range of the log of lambda: bids lie between 1.0025 and 21 times c v."""
+LOWEST, HIGHEST = -2.0, 3.0
+"""Range of the log of the multiple: bids lie between 0.14 and 20 times c v."""
+_AT_FIRST = 10.0
 
 
 @kernel()
-def bid_factor(log_price: float) -> float:
-    """What to multiply target cost x value with."""
-    return 1.0 + math.exp(-log_price)
+def moved(log_multiple: float, step: float, wins: float, slack: float) -> float:
+    """The log of the multiple after one more auction won.
 
+    Args:
+        log_multiple: Before.
+        step: Size of the steps.
+        wins: Auctions won so far.
+        slack: What the auction might have cost less what it cost, over a typical cost.
 
-@kernel()
-def moved(log_price: float, step: float, allowed: float, paid: float, scale: float) -> float:
-    """The log of lambda after an auction won that may cost ``allowed`` and did cost ``paid``; ``scale`` is a typical cost."""
-    change = min(max((allowed - paid) / scale, -1.0), 1.0)
-    return min(max(log_price - step * change, LOWEST), HIGHEST)
+    """
+    return min(max(log_multiple + step * slack / math.sqrt(wins + _AT_FIRST), LOWEST), HIGHEST)

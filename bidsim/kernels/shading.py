@@ -17,6 +17,7 @@ from bidsim.core.kernel import kernel
 from bidsim.kernels.grid import BINS, STEPS, lower_edge
 
 F64 = NDArray[np.float64]
+_ROUNDING = 1e-9
 
 
 @kernel()
@@ -139,7 +140,8 @@ def isotonic_win_rate(won: F64, lost: F64, share_below: F64, weight: F64) -> Non
     for b in range(n - 1, -1, -1):
         share_below[b + 1] = share_below[pool] if pool >= 0 else 0.0
         left -= won[b] + lost[b]
-        if pool >= 0 and left < 0.5:  # noqa: PLR2004
+        # counts may have decayed, so what is left of a pool is nothing only as far as sums are rounded
+        if pool >= 0 and left < _ROUNDING * weight[pool]:
             pool -= 1
             left = weight[pool] if pool >= 0 else 0.0
     share_below[0] = 0.0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bidsim.core.contracts import Market, MarketBrief, Rivals
+from bidsim.core.contracts import OUT_OF_REACH, Market, MarketBrief, Rivals
 from bidsim.core.datasets import load_dataset
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform
@@ -25,7 +25,6 @@ from bidsim.core.settings import Number, Settings
 from bidsim.core.units import cpm_to_nanos
 from bidsim.kernels.choose import choose, cumulative
 
-OUT_OF_REACH = cpm_to_nanos(1_000_000_000.0)
 _RAREST_FLOOR = 0.02
 
 

@@ -77,11 +77,11 @@ def _finding(bid: NDArray[np.float64], own: NDArray[np.bool_], explained: NDArra
         evidence |= {"point_mass_at": at, "share_there": share, "share_expected_there": expected}
         rule = "second price with a point mass"
         sentence = f"{share:.1%} of payments below the bid lie at {at:.3f} of it, where {expected:.2%} would be expected: a next bid seems to be made up there."
+    elif explained is not None and explained.mean() >= _NEARLY_ALL:
+        rule, sentence = "second price", f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price."
     elif soft is not None:
         evidence["soft_floor"] = soft
         rule, sentence = "soft floor", f"Winning bids below {soft:.6g} pay themselves and those above pay less: a soft floor lies there."
-    elif explained is not None and explained.mean() >= _NEARLY_ALL:
-        rule, sentence = "second price", f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price."
     elif explained is None and own.mean() < 1.0 - _NEARLY_ALL:
         rule, sentence = "second price", f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price."
     return Finding(rule, sentence, evidence)
@@ -107,9 +107,11 @@ def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None
 
 
 def _soft_floor(bid: NDArray[np.float64], own: NDArray[np.bool_]) -> float | None:
-    """The bid that best splits those who pay themselves from those who do not; None where none does."""
+    """The bid that best splits those who pay themselves from those who do not; None where none does, for a tie pays itself, too, anywhere."""
     order = np.argsort(bid, kind="stable")
     flags = own[order]
     right = np.cumsum(flags) + (~flags).sum() - np.cumsum(~flags)
     at = int(np.argmax(right))
-    return float(bid[order][min(at + 1, len(bid) - 1)]) if right[at] / len(bid) >= _NEARLY_ALL else None
+    below, themselves = at + 1, int(flags[: at + 1].sum())
+    splits = right[at] / len(bid) >= _NEARLY_ALL and themselves >= _NEARLY_ALL * max(below, own.sum()) and below >= _LEAST_SHARE * len(bid)
+    return float(bid[order][min(at + 1, len(bid) - 1)]) if splits else None

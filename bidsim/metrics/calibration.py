@@ -18,16 +18,18 @@ FEWEST = 20
 
 def calibration(account: Account) -> dict[str, Any]:
     """Predicted and observed conversions of kept impressions that are older than the attribution window, in groups by prediction."""
-    rows, scenario = account.part("auctions", "time_us", "pcvr", "converted"), account.result.manifest["scenario"]
+    rows, scenario = account.part("auctions", "time_us", "pcvr", "position", "converted"), account.result.manifest["scenario"]
     matured = rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]
-    predicted, came = rows["pcvr"][matured], rows["converted"][matured]
+    # what is predicted is an impression in the first position
+    seen = np.array(scenario["auction"]["positions"], np.float64)
+    predicted, came = (rows["pcvr"] * seen[rows["position"]] / seen[0])[matured], rows["converted"][matured]
     conversions, expected = int(came.sum()), float(predicted.sum())
     counted = poisson_interval(conversions)
     enough = conversions >= FEWEST
     ratio = counted.under(expected) if enough else None
     order = np.argsort(predicted, kind="stable")
-    groups = []
-    for part in np.array_split(order, _GROUPS) if enough else []:
-        seen = poisson_interval(int(came[part].sum()))
-        groups.append({"impressions": len(part), "predicted": float(predicted[part].sum()), "observed": told(seen)})
+    groups = [
+        {"impressions": len(part), "predicted": float(predicted[part].sum()), "observed": told(poisson_interval(int(came[part].sum())))}
+        for part in (np.array_split(order, _GROUPS) if enough else [])
+    ]
     return {"impressions": len(predicted), "predicted": expected, "conversions": conversions, "over_observed": told(ratio), "groups": groups}

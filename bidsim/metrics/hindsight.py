@@ -35,14 +35,19 @@ class Hindsight:
     price_of_money: float
 
 
-def best_in_hindsight(value: F64, price: F64, budget: float, objective: Objective = "utility") -> Hindsight:
+def best_in_hindsight(value: F64, price: F64, budget: float, objective: Objective = "utility", part: NDArray[np.int64] | None = None, part_budget: float = np.inf) -> Hindsight:
     """Fractional optimum over auctions with known values and prices.
+
+    Budgets of parts within one of the whole are laminar, so that taking auctions in order of gain over price, as long as both budgets last, stays
+    optimal (Edmonds 1970).
 
     Args:
         value: float64[n], what winning each auction brings.
         price: float64[n], what it costs, in the same unit.
         budget: Most that may be spent.
         objective: ``utility`` for value minus price, ``value`` for value alone.
+        part: int64[n], the day or episode of each auction, where these have budgets.
+        part_budget: Most that may be spent in each of them.
 
     """
     gain = value - price if objective == "utility" else value
@@ -52,14 +57,29 @@ def best_in_hindsight(value: F64, price: F64, budget: float, objective: Objectiv
         efficiency = np.where(price > 0, gain / np.maximum(price, 1e-300), np.inf)
     order = np.argsort(-efficiency, kind="stable")
     value, price, gain, efficiency = value[order], price[order], gain[order], efficiency[order]
+    if part is not None:
+        taken = _affordable(price, part[wanted][order], part_budget)
+        value, price, gain = value * taken, price * taken, gain * taken
     cost = np.cumsum(price)
     whole = int(np.searchsorted(cost, budget, side="right"))
     left = budget - (float(cost[whole - 1]) if whole else 0.0)
     worth, total = float(gain[:whole].sum()), float(value[:whole].sum())
     if whole == len(price):
         return Hindsight(worth, total, budget - left, 0.0)
-    part = left / float(price[whole])
-    return Hindsight(worth + part * float(gain[whole]), total + part * float(value[whole]), budget, float(efficiency[whole]))
+    share = left / float(price[whole])
+    return Hindsight(worth + share * float(gain[whole]), total + share * float(value[whole]), budget, float(efficiency[whole]))
+
+
+def _affordable(price: F64, part: NDArray[np.int64], budget: float) -> F64:
+    """How much of each auction the budget of its part pays for, those that come first being taken first."""
+    together = np.argsort(part, kind="stable")
+    cost = price[together]
+    first = np.searchsorted(part[together], part[together], side="left")
+    spent = np.cumsum(cost) - cost
+    left = budget - (spent - spent[first])
+    taken = np.ones(len(price))
+    taken[together] = np.where(cost > 0, np.clip(left / np.maximum(cost, 1e-300), 0.0, 1.0), 1.0)
+    return taken
 
 
 def best_whole(value: F64, price: F64, budget: float, objective: Objective = "utility") -> float:

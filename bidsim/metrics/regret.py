@@ -7,12 +7,13 @@ luck of realised conversions. The four parts of AuctionGym (Jeunen, Murphy and A
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bidsim.core.errors import UsageError
-from bidsim.core.units import NANOS_PER_UNIT
+from bidsim.core.units import DAY, NANOS_PER_UNIT
 from bidsim.metrics.hindsight import best_in_hindsight
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bidsim.metrics.hindsight import Objective
 
 UPPER_BOUND = "an upper bound: what a campaign wins changes what later impressions are worth (frequency caps, fatigue, repurchase)"
+MANY_POSITIONS = "not known: one minimum bid does not tell what each of several positions would have cost"
 
 
 def has_all_bids(result: Result) -> bool:
@@ -30,7 +32,9 @@ def has_all_bids(result: Result) -> bool:
 
 
 def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[str, Any]]:
-    """Regret of each campaign, currency units.
+    """Regret of each campaign, currency units; nothing where a request has several positions.
+
+    Where clicks are charged, value and price are those of an impression: of a click times the clicks expected.
 
     Args:
         result: A run with every bid kept (``log.decisions`` large enough).
@@ -38,7 +42,8 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
 
     Returns:
         By campaign: ``objective``, ``best`` and ``reached`` and their difference ``pacing_regret``; ``model_regret``;
-        ``share_of_best``; AuctionGym's ``estimation``, ``overbid`` and ``underbid`` regrets; ``note``.
+        ``share_of_best``; AuctionGym's ``estimation``, ``overbid`` and ``underbid`` regrets; ``note``, and nothing but this where there are several
+        positions.
 
     Raises:
         UsageError: Bids were only sampled.
@@ -51,13 +56,63 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
     code = _codes(bids["campaign"], campaigns["campaign"])
     order = np.argsort(code, kind="stable")
     bounds = np.searchsorted(code[order], np.arange(len(campaigns["campaign"]) + 1))
-    note = "" if result.manifest["scenario"].get("values") else UPPER_BOUND
+    scenario = result.manifest["scenario"]
+    if len(scenario["auction"]["positions"]) > 1:
+        return {name: {"note": MANY_POSITIONS} for name in campaigns["campaign"]}
+    note = "" if scenario.get("values") else UPPER_BOUND
     found = {}
     for k, name in enumerate(campaigns["campaign"]):
         rows = order[bounds[k] : bounds[k + 1]]
-        budget = result.manifest["scenario"]["campaigns"][name]["budget"]
-        found[name] = _regret(bids, rows, budget, float(campaigns["conversion_value_nanos"][k]), objective) | {"note": note}
+        faced = _faced(bids, rows, float(campaigns["conversion_value_nanos"][k]))
+        found[name] = _regret(faced, _purse(scenario, name, bids, rows), objective) | {"note": note}
     return found
+
+
+@dataclass(frozen=True)
+class _Faced:
+    """The auctions that a campaign faced, in currency units for an impression.
+
+    Attributes:
+        value: float64[n], as the bidder believed it; and as it truly was.
+        true: float64[n].
+        price: float64[n], lowest bid that would have won.
+        bid: float64[n].
+        paid: float64[n], what a win was to cost, whether or not its click came.
+        won: bool[n].
+
+    """
+
+    value: NDArray[np.float64]
+    true: NDArray[np.float64]
+    price: NDArray[np.float64]
+    bid: NDArray[np.float64]
+    paid: NDArray[np.float64]
+    won: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Purse:
+    """A campaign's budget, and where days or episodes have budgets, which of them each auction falls into, and how much each has."""
+
+    budget: float
+    part: NDArray[np.int64] | None = None
+    part_budget: float = np.inf
+
+
+def _purse(scenario: dict[str, Any], name: str, bids: dict[str, Any], rows: NDArray[np.int64]) -> _Purse:
+    campaign = scenario["campaigns"][name]
+    if scenario["episode"]:
+        return _Purse(np.inf, bids["request"][rows] // scenario["episode"], campaign["budget"])
+    if campaign["daily_budget"] is not None:
+        return _Purse(campaign["budget"], bids["time_us"][rows] // DAY, campaign["daily_budget"])
+    return _Purse(campaign["budget"])
+
+
+def _faced(bids: dict[str, Any], rows: NDArray[np.int64], worth: float) -> _Faced:
+    quality = bids["quality"][rows]
+    value, price, bid, paid = (bids[name][rows] * quality / NANOS_PER_UNIT for name in ("value_nanos", "minimum_bid_nanos", "bid_nanos", "price_nanos"))
+    won = np.array([bids["reason"][k] == "won" for k in rows], bool)
+    return _Faced(value, bids["true_rate"][rows] * worth / NANOS_PER_UNIT, price, bid, paid, won)
 
 
 def allocation_regret(result: Result) -> dict[str, float]:
@@ -89,14 +144,11 @@ def _codes(names: list[str], known: list[str]) -> NDArray[np.int64]:
     return np.array([number[name] for name in names], np.int64)
 
 
-def _regret(bids: dict[str, Any], rows: NDArray[np.int64], budget: float, worth: float, objective: Objective) -> dict[str, Any]:
-    value = bids["value_nanos"][rows] / NANOS_PER_UNIT
-    true = bids["true_rate"][rows] * worth / NANOS_PER_UNIT
-    price, bid, paid = (bids[name][rows] / NANOS_PER_UNIT for name in ("minimum_bid_nanos", "bid_nanos", "payment_nanos"))
-    won = np.array([bids["reason"][k] == "won" for k in rows], bool)
-    cost = paid.sum() if objective == "utility" else 0.0
+def _regret(faced: _Faced, purse: _Purse, objective: Objective) -> dict[str, Any]:
+    value, true, price, bid, paid, won = faced.value, faced.true, faced.price, faced.bid, faced.paid, faced.won
+    cost = paid[won].sum() if objective == "utility" else 0.0
     reached, reached_true = float(value[won].sum() - cost), float(true[won].sum() - cost)
-    best, best_true = best_in_hindsight(value, price, budget, objective).worth, best_in_hindsight(true, price, budget, objective).worth
+    best, best_true = (best_in_hindsight(v, price, purse.budget, objective, purse.part, purse.part_budget).worth for v in (value, true))
     missed = ~won & (price < true) & (bid > 0)
     return {
         "objective": objective,

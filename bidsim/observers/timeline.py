@@ -19,5 +19,5 @@ def empty_timeline(campaigns: int, duration: int, bucket: int) -> NDArray[np.int
 @kernel()
 def count(timeline: NDArray[np.int64], campaign: int, bucket: int, column: int, amount: int) -> None:
     """Add to one cell; times after the end belong to no bucket."""
-    if bucket < timeline.shape[1]:
+    if 0 <= bucket < timeline.shape[1]:
         timeline[campaign, bucket, column] += amount

@@ -2,8 +2,9 @@
 
 A multiplier mu is the price of the budget: bids are v / (1 + mu), and after each opportunity
 mu <- max(0, mu - step (1 - payment / rho)), rho being what may be spent per opportunity. With ``target = "remaining"``
-rho is what is left of the budget over what is left of the expected opportunities, so errors in the forecast mend
-themselves; with ``"fixed"`` it is the whole budget over all of them, as in the paper.
+rho is what is left of the budget over the opportunities still to come, reckoned from those that came, so errors in the forecast mend
+themselves; with ``"fixed"`` it is the whole budget over all that were expected, as in the paper. No step raises 1 + mu by more
+than half, or the first win of a small budget would silence it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Pacer
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import NonNegative, Positive, Settings
+from bidsim.kernels.budget import chances_left, expected_payment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MU, _STEP, _OPPORTUNITIES, _HIGHEST = range(4)
-_MOST = 50.0
+_MU, _STEP, _OPPORTUNITIES, _HIGHEST, _COUNTED = range(5)
+_MOST_AT_ONCE = 0.5
 
 
 class AdaptiveParams(Settings):
@@ -54,16 +56,16 @@ def settle(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
             ratio = offers.payment[k] * state[_OPPORTUNITIES] / offers.budget[k]
         else:
             left = max(offers.budget[k] - offers.spent[k], 1)
-            chances = max(state[_OPPORTUNITIES] * (1.0 - offers.passed[k]), 1.0)
-            ratio = min(offers.payment[k] * chances / left, _MOST)
-        state[_MU] = min(max(state[_MU] + state[_STEP] * (ratio - 1.0), 0.0), state[_HIGHEST])
+            ratio = expected_payment(offers, k) * chances_left(state[_COUNTED:], state[_OPPORTUNITIES], offers.passed[k]) / left
+        change = min(state[_STEP] * (ratio - 1.0), _MOST_AT_ONCE * (1.0 + state[_MU]))
+        state[_MU] = min(max(state[_MU] + change, 0.0), state[_HIGHEST])
 
 
 class Adaptive(Pacer):
     """Assumes stationary competition; regret grows as the root of the number of opportunities."""
 
     Params = AdaptiveParams
-    floats = ("mu", "step", "opportunities", "highest")
+    floats = ("mu", "step", "opportunities", "highest", "met", "passed", "prior")
     ints = ("fixed",)
     pace = pace
     settle = settle
@@ -77,5 +79,6 @@ class Adaptive(Pacer):
             "step": float(params.step) / math.sqrt(count),
             "opportunities": count,
             "highest": float(params.highest),
+            "prior": 1.0,
             "fixed": 1 if params.target == "fixed" else 0,
         }

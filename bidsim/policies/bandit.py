@@ -100,7 +100,7 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
             continue
         state, played, context = floats[c], ints[c, 1], ints[c, 2]
         cell = context * ARMS + played
-        reward = max(1.0 - offers.payment[k] / value, -1.0) if offers.won[k] else 0.0
+        reward = offers.effect[k] * max(1.0 - offers.price[k] / value, -1.0) if offers.won[k] else 0.0
         expected = state[_SUM + cell] / state[_COUNT + cell] if state[_COUNT + cell] > 0.0 else 1.0 - factor_of(played)
         error = reward if ints[c, 0] == _IPS else reward - expected
         state[_CORRECTION + cell] += error / offers.propensity[k]
@@ -121,5 +121,5 @@ class Bandit(Policy):
     @staticmethod
     def start(params: BanditParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Know the mean value only."""
-        typical = max(brief.mean_pcvr * brief.value_nanos, 1.0)
+        typical = max(brief.mean_value, 1.0)
         return {"typical": typical, "sharpness": float(params.sharpness), "explore": float(params.explore), "estimator": _ESTIMATORS[params.estimator]}

@@ -48,7 +48,7 @@ class BestResponse(Policy):
     def start(params: BestResponseParams, brief: CampaignBrief) -> Mapping[str, object]:
         """Compute the best bid for every value; without a landscape or a forecast nothing is bid."""
         prices = brief.prices if params.landscape is None else quantiles(params.landscape, _POINTS) * NANOS_PER_UNIT
-        bids = np.unique(np.maximum(np.asarray(prices, np.float64), 0.0) + 1.0)
+        bids = np.unique(np.maximum(np.asarray(prices, np.float64)[np.isfinite(prices)], 0.0) + 1.0)
         wins = np.searchsorted(np.sort(np.asarray(prices)), bids, side="left") / max(len(prices), 1)
         start, chosen = np.zeros(_POINTS), np.zeros(_POINTS)
         kept = envelope(bids, wins, len(bids), start, chosen) if len(bids) else 0

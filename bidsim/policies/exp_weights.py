@@ -1,7 +1,7 @@
 """Exponential weights over shading factors: no regret even against rivals who change (Auer et al. 2002; Han, Zhou and Weissman 2020).
 
-Where the notice tells the minimum bid to win, every arm's reward is known after each auction (Hedge); where it does
-not, the arm played is weighted by its propensity (EXP3).
+Where the notice tells the minimum bid to win, and what the winner pays follows from it, every arm's reward is known after each auction
+(Hedge); where not, the arm played is weighted by its propensity (EXP3).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SUM, _CHANCE = 0, ARMS
 _RATE, _EXPLORE = 2 * ARMS, 2 * ARMS + 1
+_NEITHER, _BID, _MINIMUM = range(3)
+_PAYS = {"neither": _NEITHER, "bid": _BID, "minimum": _MINIMUM}
 
 
 class ExpWeightsParams(Settings):
@@ -68,11 +70,11 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
         if offers.bid[k] <= 0 or value <= 0.0:
             continue
         state, played = floats[offers.campaign[k]], ints[offers.campaign[k], 0]
-        if offers.minimum[k] >= 0:
+        if offers.minimum[k] >= 0 and ints[offers.campaign[k], 1] != _NEITHER:
             for arm in range(ARMS):
-                state[_SUM + arm] += gain(arm, value, offers.minimum[k])
+                state[_SUM + arm] += gain(arm, value, offers.minimum[k], ints[offers.campaign[k], 1] == _BID)
         elif offers.won[k]:
-            state[_SUM + played] += max(1.0 - offers.payment[k] / value, 0.0) / state[_CHANCE + played]
+            state[_SUM + played] += offers.effect[k] * max(1.0 - offers.price[k] / value, 0.0) / state[_CHANCE + played]
 
 
 class ExpWeights(Policy):
@@ -80,7 +82,7 @@ class ExpWeights(Policy):
 
     Params = ExpWeightsParams
     floats = (("sum", ARMS), ("chance", ARMS), "rate", "explore")
-    ints = ("arm",)
+    ints = ("arm", "pays")
     bid = bid
     notice = notice
 
@@ -88,4 +90,4 @@ class ExpWeights(Policy):
     def start(params: ExpWeightsParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Scale the rate by the number of opportunities."""
         rate = float(params.rate) * math.sqrt(8.0 * math.log(ARMS) / max(brief.opportunities, 1.0))
-        return {"rate": rate, "explore": float(params.explore)}
+        return {"rate": rate, "explore": float(params.explore), "pays": _PAYS[brief.pays]}

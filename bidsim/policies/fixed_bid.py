@@ -20,14 +20,14 @@ class FixedBidParams(Settings):
     """The bid."""
 
     bid_cpm: Positive = 2.0
-    """Per thousand impressions."""
+    """Per thousand impressions; where clicks are charged, what that comes to for one."""
 
 
 @kernel(OFFERS_SIGNATURE)
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Bid the constant times the multiplier."""
     for k in range(lo, hi):
-        offers.bid[k] = int(floats[offers.campaign[k], 0] * offers.multiplier[k])
+        offers.bid[k] = int(floats[offers.campaign[k], 0] / offers.quality[k] * offers.multiplier[k])
 
 
 class FixedBid(Policy):

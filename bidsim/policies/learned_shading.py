@@ -2,7 +2,7 @@
 
 What a notice reveals decides the estimator. Where it tells the minimum bid to win, every auction shows its price.
 Where only winners learn a price (second price), lost auctions are censored and Kaplan and Meier's estimator is used.
-Where not even they do (first price without notices), wins and losses by bid give an isotonic win rate. Every
+Where what they pay is not that price (first price, soft floors), wins and losses by bid give an isotonic win rate. Every
 ``refresh`` notices the best bid for every value is computed anew; a small share of bids is random, so that the
 estimate never starves.
 """
@@ -35,7 +35,7 @@ _BELOW = _WINS + _CANDIDATES
 _ROOM = _BELOW + BINS + 1
 _FACTOR = _ROOM + BINS + 1
 _EXPLORE, _DECAY = _FACTOR + 1, _FACTOR + 2
-_KEPT, _NOTICES, _REFRESH, _FIRST_PRICE, _EXACT = range(5)
+_KEPT, _NOTICES, _REFRESH, _PAYS_MINIMUM, _EXACT = range(5)
 _WIDEST = 1.5
 
 
@@ -77,7 +77,7 @@ def observe(offers: Offers, k: int, state: NDArray[np.float64], kept: NDArray[np
         state[_SEEN + bin_of(offers.minimum[k])] += 1.0
         kept[_EXACT] = 1
     elif offers.won[k]:
-        state[_SEEN + bin_of(offers.bid[k] if kept[_FIRST_PRICE] else offers.payment[k])] += 1.0
+        state[_SEEN + bin_of(offers.price[k] if kept[_PAYS_MINIMUM] else offers.bid[k])] += 1.0
     else:
         state[_CENSORED + bin_of(offers.bid[k])] += 1.0
 
@@ -86,7 +86,7 @@ def observe(offers: Offers, k: int, state: NDArray[np.float64], kept: NDArray[np
 def learn_landscape(state: NDArray[np.float64], kept: NDArray[np.int64]) -> None:
     """Estimate the win rate by bid, and from it the best bid for every value."""
     below = state[_BELOW:_ROOM]
-    if kept[_FIRST_PRICE] and not kept[_EXACT]:
+    if not kept[_PAYS_MINIMUM] and not kept[_EXACT]:
         isotonic_win_rate(state[_SEEN:_CENSORED], state[_CENSORED:_START], below, state[_ROOM:_FACTOR])
     else:
         kaplan_meier(state[_SEEN:_CENSORED], state[_CENSORED:_START], below)
@@ -110,14 +110,14 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
 
 
 class LearnedShading(Policy):
-    """Assumes that rivals' bids do not depend on the impression, nor answer to ours, and change slowly."""
+    """Assumes that the winner pays its bid, and that rivals' bids do not depend on the impression, nor answer to ours, and change slowly."""
 
     Params = LearnedShadingParams
     floats = (
         ("seen", BINS), ("censored", BINS), ("start", _CANDIDATES), ("chosen", _CANDIDATES), ("bids", _CANDIDATES), ("wins", _CANDIDATES),
         ("below", BINS + 1), ("room", BINS + 1), "factor", "explore", "decay",
     )  # fmt: skip
-    ints = ("kept", "notices", "refresh", "first_price", "exact")
+    ints = ("kept", "notices", "refresh", "pays_minimum", "exact")
     bid = bid
     notice = notice
 
@@ -129,5 +129,5 @@ class LearnedShading(Policy):
             "explore": float(params.explore),
             "decay": 0.5 ** (params.refresh / params.memory),
             "refresh": params.refresh,
-            "first_price": 1 if brief.first_price else 0,
+            "pays_minimum": 1 if brief.pays == "minimum" else 0,
         }

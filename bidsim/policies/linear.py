@@ -21,7 +21,7 @@ class LinearParams(Settings):
     """The price of the average impression."""
 
     base_cpm: Positive = 2.0
-    """Bid for an impression of average predicted rate, per thousand impressions."""
+    """Bid for an impression of average predicted rate, per thousand impressions; where clicks are charged, what that comes to for one."""
     mean_rate: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
     """What counts as the average rate; by default the model's mean on logged traffic."""
     whole_cpm: bool = False
@@ -35,7 +35,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid base x pcvr / mean pcvr x multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        cpm = state[0] * offers.pcvr[k] / state[1] * offers.multiplier[k]
+        cpm = state[0] * offers.pcvr[k] / state[1] / offers.quality[k] * offers.multiplier[k]
         whole = int(min(cpm, state[2])) * NANOS_PER_CPM
         offers.bid[k] = whole if ints[offers.campaign[k], 0] else int(min(cpm, state[2]) * NANOS_PER_CPM)
 

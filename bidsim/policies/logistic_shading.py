@@ -1,6 +1,6 @@
 """Shading by a logistic win rate in the log of the bid with covariates, learned online (Karlsson and Sang, ACC 2021; Zhou et al., KDD 2021).
 
-P(win | b) = sigmoid(w0 + w1 ln b + w2 ln(1 + floor) + w3 ln value), fitted by stochastic gradient steps on wins and
+P(win | b) = sigmoid(w0 + w1 ln b + w2 ln(1 + floor) + w3 ln value), money in units of half the mean value, fitted by stochastic gradient steps on wins and
 losses alone; the bid solves (v - b) w1 (1 - P) = b, the first-order condition of (v - b) P(win | b).
 """
 
@@ -17,13 +17,12 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.random import unit
 from bidsim.core.settings import Number, Settings
-from bidsim.core.units import NANOS_PER_CPM
 from bidsim.kernels.normal import sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_W0, _W1, _W2, _W3, _RATE, _EXPLORE, _NOTICES = range(7)
+_W0, _W1, _W2, _W3, _RATE, _EXPLORE, _NOTICES, _UNIT = range(8)
 _STEEPEST, _FLATTEST = 20.0, 0.2
 
 
@@ -40,7 +39,8 @@ class LogisticShadingParams(Settings):
 
 @kernel()
 def _log_odds(state: NDArray[np.float64], nanos: float, floor: float, value: float) -> float:
-    return state[_W0] + state[_W1] * math.log(nanos / NANOS_PER_CPM) + state[_W2] * math.log1p(floor / NANOS_PER_CPM) + state[_W3] * math.log(value / NANOS_PER_CPM)
+    unit_of_money = state[_UNIT]
+    return state[_W0] + state[_W1] * math.log(nanos / unit_of_money) + state[_W2] * math.log1p(floor / unit_of_money) + state[_W3] * math.log(value / unit_of_money)
 
 
 @kernel(OFFERS_SIGNATURE)
@@ -79,22 +79,20 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
         step = state[_RATE] / math.sqrt(1.0 + 0.01 * state[_NOTICES])
         error = offers.won[k] - sigmoid(_log_odds(state, offers.bid[k], offers.floor[k], offers.value[k]))
         state[_W0] += step * error
-        state[_W1] = min(max(state[_W1] + step * error * math.log(offers.bid[k] / NANOS_PER_CPM), _FLATTEST), _STEEPEST)
-        state[_W2] += step * error * math.log1p(offers.floor[k] / NANOS_PER_CPM)
-        state[_W3] += step * error * math.log(offers.value[k] / NANOS_PER_CPM)
+        state[_W1] = min(max(state[_W1] + step * error * math.log(offers.bid[k] / state[_UNIT]), _FLATTEST), _STEEPEST)
+        state[_W2] += step * error * math.log1p(offers.floor[k] / state[_UNIT])
+        state[_W3] += step * error * math.log(offers.value[k] / state[_UNIT])
 
 
 class LogisticShading(Policy):
     """Assumes that the odds of winning rise with a power of the bid; needs no price told at all."""
 
     Params = LogisticShadingParams
-    floats = ("w0", "w1", "w2", "w3", "rate", "explore", "notices")
+    floats = ("w0", "w1", "w2", "w3", "rate", "explore", "notices", "unit")
     bid = bid
     notice = notice
 
     @staticmethod
     def start(params: LogisticShadingParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Guess that a bid of half the mean value wins half of the auctions."""
-        typical = brief.mean_pcvr * brief.value_nanos / 2.0
-        steepness = float(params.steepness)
-        return {"w0": -steepness * math.log(max(typical, 1.0) / NANOS_PER_CPM), "w1": steepness, "rate": float(params.rate), "explore": float(params.explore)}
+        return {"unit": max(brief.mean_value / 2.0, 1.0), "w1": float(params.steepness), "rate": float(params.rate), "explore": float(params.explore)}

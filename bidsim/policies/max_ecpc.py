@@ -32,7 +32,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid pcvr x max eCPC x multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        cpm = min(offers.pcvr[k] * state[0] * offers.multiplier[k], state[1])
+        cpm = min(offers.pcvr[k] * state[0] / offers.quality[k] * offers.multiplier[k], state[1])
         offers.bid[k] = int(cpm) * NANOS_PER_CPM if ints[offers.campaign[k], 0] else int(cpm * NANOS_PER_CPM)
 
 

@@ -57,6 +57,7 @@ class Ortb(Policy):
     @staticmethod
     def start(params: OrtbParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Take c from the parameters, or from the forecast."""
-        told = float(np.median(brief.prices)) if len(brief.prices) else 0.0
-        c = cpm_to_nanos(params.c_cpm) if params.c_cpm is not None else told or cpm_to_nanos(_TYPICAL_CPM)
+        told = float(np.median(brief.within_reach)) if len(brief.within_reach) else 0.0
+        typical = cpm_to_nanos(params.c_cpm if params.c_cpm is not None else _TYPICAL_CPM) / brief.quality
+        c = typical if params.c_cpm is not None else told or typical
         return {"c": float(max(c, 1)), "form": params.form}

@@ -38,8 +38,9 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Draw the bid by the seeded dice, times the multiplier."""
     for k in range(lo, hi):
         low, high = floats[offers.campaign[k], 0], floats[offers.campaign[k], 1]
-        offers.bid[k] = int((low + (high - low) * unit(offers.dice[k])) * offers.multiplier[k])
-        offers.propensity[k] = 1.0 / (high - low)
+        scale = offers.multiplier[k] / offers.quality[k]
+        offers.bid[k] = int((low + (high - low) * unit(offers.dice[k])) * scale)
+        offers.propensity[k] = 1.0 / ((high - low) * scale) if scale > 0.0 else 1.0
 
 
 class RandomBid(Policy):

@@ -68,10 +68,12 @@ class Rlb(Policy):
     @staticmethod
     def start(params: RlbParams, brief: CampaignBrief) -> Mapping[str, object]:
         """Compute the marginal value of money for every step and level of the budget."""
-        prices = brief.prices if params.landscape is None else quantiles(params.landscape, _PRICES) * NANOS_PER_UNIT
-        prices = np.sort(np.maximum(prices, 1.0)) if len(prices) else np.full(1, float(cpm_to_nanos(_TYPICAL_CPM)))
-        auctions = max(brief.opportunities, 1.0) / params.steps
-        mean = max(brief.mean_pcvr * brief.value_nanos, 1e-9)
+        told = brief.within_reach if params.landscape is None else quantiles(params.landscape, _PRICES) * NANOS_PER_UNIT
+        prices = np.sort(np.maximum(told, 1.0)) if len(told) else np.full(1, cpm_to_nanos(_TYPICAL_CPM) / brief.quality)
+        # auctions that nobody can win are none, and where clicks are charged only clicks cost and bring anything
+        winnable = len(brief.within_reach) / len(brief.prices) if params.landscape is None and len(told) else 1.0
+        auctions = max(brief.opportunities * winnable * brief.quality, 1.0) / params.steps
+        mean = max(brief.mean_value, 1e-9)
         values = brief.values[brief.values > 0] if len(brief.values) else np.full(1, mean)
         table = marginal_values(prices, values, auctions, params.steps, float(brief.budget_nanos))
         return {"money": np.pad(table, ((0, _TIMES - params.steps), (0, 0))).ravel(), "highest": float(prices[-1]) * 1.0001 + 1.0, "steps": params.steps}

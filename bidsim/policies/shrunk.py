@@ -30,7 +30,7 @@ class ShrunkParams(Settings):
     spread: NonNegative = 0.6
     """Standard deviation of true values, in units of the mean value."""
     mean: Money | None = None
-    """Mean value of an impression, currency units; by default the model's mean prediction times what a conversion is worth."""
+    """Mean value of an impression (of a click where clicks are charged), currency units; by default the model's mean prediction times what a conversion is worth."""
 
 
 @kernel(OFFERS_SIGNATURE)
@@ -51,5 +51,5 @@ class Shrunk(Policy):
     @staticmethod
     def start(params: ShrunkParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Scale to the campaign's mean value."""
-        mean = to_nanos(params.mean) if params.mean is not None else brief.mean_pcvr * brief.value_nanos
+        mean = to_nanos(params.mean) if params.mean is not None else brief.mean_value
         return {"mean": mean, "spread": float(params.spread) * mean, "noise": float(params.noise) * mean}

@@ -12,12 +12,12 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Money, Positive, Settings
 from bidsim.core.units import to_nanos
-from bidsim.kernels.constraint import bid_factor, moved
+from bidsim.kernels.constraint import moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LOG_PRICE, _STEP, _CPA, _SCALE = range(4)
+_LOG_MULTIPLE, _STEP, _CPA, _SCALE, _WINS = range(5)
 
 
 class TargetCpaParams(Settings):
@@ -26,36 +26,38 @@ class TargetCpaParams(Settings):
     target: Money | None = None
     """Cost of a predicted conversion on average, currency units, at most; by default what a conversion is worth."""
     step: Positive = 1.0
-    """Step size in units of 1 / sqrt(expected opportunities)."""
+    """Size of the steps, in units of 1 / sqrt(auctions won so far)."""
 
 
 @kernel(OFFERS_SIGNATURE)
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
-    """Bid (1 + 1 / lambda) x target x predicted rate x multiplier."""
+    """Bid the learned multiple of target x predicted rate, times the multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        offers.bid[k] = int(max(bid_factor(state[_LOG_PRICE]) * state[_CPA] * offers.pcvr[k] * offers.multiplier[k], 0.0))
+        offers.bid[k] = int(max(math.exp(state[_LOG_MULTIPLE]) * state[_CPA] * offers.pcvr[k] / offers.quality[k] * offers.multiplier[k], 0.0))
 
 
 @kernel(OFFERS_SIGNATURE)
 def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
-    """Move the price of the constraint by the slack of each win."""
+    """Move the multiple by the slack of each win, what it costs being what it is expected to where clicks are charged."""
     for k in range(lo, hi):
         if offers.won[k]:
             state = floats[offers.campaign[k]]
-            state[_LOG_PRICE] = moved(state[_LOG_PRICE], state[_STEP], state[_CPA] * offers.pcvr[k], offers.payment[k], state[_SCALE])
+            state[_WINS] += 1.0
+            slack = (state[_CPA] * offers.pcvr[k] - offers.price[k] * offers.quality[k]) * offers.effect[k] / state[_SCALE]
+            state[_LOG_MULTIPLE] = moved(state[_LOG_MULTIPLE], state[_STEP], state[_WINS], slack)
 
 
 class TargetCpa(Policy):
-    """Assumes calibrated rates and second price; in first price it wins less than it could."""
+    """Assumes calibrated rates; optimal in second price among bids that are a multiple of the rate."""
 
     Params = TargetCpaParams
-    floats = ("log_price", "step", "cpa", "scale")
+    floats = ("log_multiple", "step", "cpa", "scale", "wins")
     bid = bid
     notice = notice
 
     @staticmethod
     def start(params: TargetCpaParams, brief: CampaignBrief) -> Mapping[str, float]:
-        """Start with lambda = 1; money is counted in units of the mean allowed cost."""
+        """Start with the target itself; money is counted in units of the mean allowed cost."""
         cpa = float(to_nanos(params.target) if params.target is not None else brief.value_nanos)
-        return {"log_price": 0.0, "step": float(params.step) / math.sqrt(max(brief.opportunities, 1.0)), "cpa": cpa, "scale": max(brief.mean_pcvr * cpa, 1.0)}
+        return {"step": float(params.step), "cpa": cpa, "scale": max(brief.mean_pcvr * cpa, 1.0)}

@@ -1,6 +1,6 @@
 """Thompson sampling over shading factors (Thompson 1933; Chapelle and Li, NeurIPS 2011): bid what a draw from the posterior likes best.
 
-The reward of an arm is the part of the value that is kept: (value - payment) / value on a win, else 0. Posteriors are
+The reward of an arm is the part of the value that is kept: (value - price) / value on a win, by the view rate of the position won, else 0. Posteriors are
 normal with the arm's own mean and standard error.
 """
 
@@ -67,7 +67,7 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
             for a in range(2 * ARMS):
                 state[a] *= state[_DISCOUNT]
         state[_COUNT + arm] += 1.0
-        state[_SUM + arm] += max(1.0 - offers.payment[k] / value, -1.0) if offers.won[k] else 0.0
+        state[_SUM + arm] += offers.effect[k] * max(1.0 - offers.price[k] / value, -1.0) if offers.won[k] else 0.0
 
 
 class Thompson(Policy):

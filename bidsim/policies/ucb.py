@@ -53,7 +53,7 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
         state, arm = floats[offers.campaign[k]], ints[offers.campaign[k], 0]
         state[_TOTAL] += 1.0
         state[_COUNT + arm] += 1.0
-        state[_SUM + arm] += max(1.0 - offers.payment[k] / value, 0.0) if offers.won[k] else 0.0
+        state[_SUM + arm] += offers.effect[k] * max(1.0 - offers.price[k] / value, 0.0) if offers.won[k] else 0.0
 
 
 class Ucb(Policy):

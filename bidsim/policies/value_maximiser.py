@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
+from bidsim.kernels.budget import chances_left, expected_payment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LOG_MU, _STEP, _OPPORTUNITIES, _LOWEST = range(4)
-_MOST = 20.0
+_LOG_MU, _STEP, _OPPORTUNITIES, _LOWEST, _COUNTED = range(5)
+_MOST_AT_ONCE = 0.5
 _RANGE = 12.0
 
 
@@ -48,16 +49,15 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
         left = max(offers.budget[k] - offers.spent[k], 1)
-        chances = max(state[_OPPORTUNITIES] * (1.0 - offers.passed[k]), 1.0)
-        ratio = min(offers.payment[k] * chances / left, _MOST)
-        state[_LOG_MU] = min(max(state[_LOG_MU] + state[_STEP] * (ratio - 1.0), state[_LOWEST]), _RANGE)
+        ratio = expected_payment(offers, k) * chances_left(state[_COUNTED:], state[_OPPORTUNITIES], offers.passed[k]) / left
+        state[_LOG_MU] = min(max(state[_LOG_MU] + min(state[_STEP] * (ratio - 1.0), _MOST_AT_ONCE), state[_LOWEST]), _RANGE)
 
 
 class ValueMaximiser(Policy):
     """Assumes stationary competition in second price; pair it with pacing "none"."""
 
     Params = ValueMaximiserParams
-    floats = ("log_mu", "step", "opportunities", "lowest")
+    floats = ("log_mu", "step", "opportunities", "lowest", "met", "passed", "prior")
     bid = bid
     notice = notice
 
@@ -66,4 +66,4 @@ class ValueMaximiser(Policy):
         """Scale the step by the number of opportunities."""
         count = max(brief.opportunities, 1.0)
         lowest = -math.log(params.most)
-        return {"log_mu": max(math.log(params.start), lowest), "step": float(params.step) / math.sqrt(count), "opportunities": count, "lowest": lowest}
+        return {"log_mu": max(math.log(params.start), lowest), "step": float(params.step) / math.sqrt(count), "opportunities": count, "lowest": lowest, "prior": 1.0}

@@ -74,7 +74,7 @@ class AttributionSettings(Settings):
 
     rule: Literal["last_click", "last_view"] = "last_click"
     """Credit the last click, or the last seen impression, of the advertiser's product."""
-    window: Annotated[Duration, Field(le=3650 * 86_400_000_000)] = 7 * 86_400_000_000
+    window: Duration = 7 * 86_400_000_000
     """How long before the purchase it may lie."""
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bidsim.core.calls import addresses
 from bidsim.core.contracts import CLEAR_SIGNATURE, DRAW_SIGNATURE, OFFERS_SIGNATURE, CampaignBrief, Rivals, draw_nothing, learn_nothing
-from bidsim.core.random import name_id, stream_key
+from bidsim.core.random import campaign_id, name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.scoring import SCORE_SIGNATURE, TASK_WORDS, ScorerTables, aligned_tables
-from bidsim.core.units import cpm_to_nanos, to_nanos
+from bidsim.core.units import DAY, MINUTE, cpm_to_nanos, to_nanos
 from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES, FIRST_PAIR, WIDTH
 from bidsim.engine.deadline import STAGES, pace_of_clock
 from bidsim.engine.decision import NOTICES, SETTLES
@@ -56,7 +56,7 @@ from bidsim.response.prepare import Line, Offered, prepare_truth
 from bidsim.scenario.bidders import Bidders
 from bidsim.scenario.check import market_brief
 from bidsim.scenario.exploration import prepare_exploration
-from bidsim.scenario.forecast import forecast, prepare_values
+from bidsim.scenario.forecast import Charged, forecast, prepare_values
 from bidsim.scenario.incidents import prepare_incidents, run_vocabulary
 from bidsim.scenario.models import SeatModels, prepare_models
 from bidsim.scenario.names import chosen_params
@@ -160,13 +160,28 @@ def _rivals_and_arrivals(scenario: Scenario) -> tuple[Rivals, Arrivals]:
 
 def _briefs(scenario: Scenario, order: Order, campaigns: Campaigns, rivals: Rivals, values: Any, models: SeatModels, auction: Any) -> list[CampaignBrief]:
     """What policies and pacers are told of their campaigns before the run."""
-    expected = forecast(scenario, list(zip(order.names, order.campaigns, order.seats, strict=True)), campaigns, rivals, values)
-    return [
-        CampaignBrief(
-            name, to_nanos(c.budget), int(worth), f.opportunities, f.mean_rate if values is not None else models.mean_pcvr(seat, name), f.values, f.prices, auction.first_price
-        )
-        for name, c, seat, worth, f in zip(order.names, order.campaigns, order.seats, campaigns.value, expected, strict=True)
-    ]
+    charged, pays = Charged(_by_click(scenario.settings, auction), auction.joint), _pays(scenario.settings, auction)
+    expected = forecast(scenario, list(zip(order.names, order.campaigns, order.seats, strict=True)), campaigns, rivals, values, charged)
+    found = []
+    for k, (name, c, f) in enumerate(zip(order.names, order.campaigns, expected, strict=True)):
+        rate = f.mean_rate if values is not None else models.mean_pcvr(order.seats[k], name)
+        quality = f.quality if charged.by_click else 1.0
+        budget, opportunities = to_nanos(c.budget), f.opportunities
+        if campaigns.by_day[k]:
+            budget, opportunities = int(campaigns.daily[k]), opportunities * DAY / max(int(campaigns.end[k] - campaigns.start[k]), DAY)
+        found.append(CampaignBrief(name, budget, int(campaigns.value[k]), opportunities, rate, f.values / quality, f.prices, pays, quality))
+    return found
+
+
+def _by_click(settings: ScenarioSettings, auction: Any) -> bool:
+    return (settings.auction.charge or auction.charges[0]) == "click"
+
+
+def _pays(settings: ScenarioSettings, auction: Any) -> Literal["bid", "minimum", "neither"]:
+    """What a winner pays, as `CampaignBrief.pays` says it; of several positions the one minimum does not tell all prices."""
+    if len(settings.auction.positions) > 1:
+        return "neither"
+    return "bid" if auction.first_price else "minimum" if auction.truthful else "neither"
 
 
 def _calls(auction: Any, models: SeatModels, draw: Any, bidders: Bidders) -> Calls:
@@ -197,6 +212,7 @@ def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line], grou
         pairs=[(a, b) for a, b in settings.monitoring.pairs],
         groups=groups,
         delays=models.delays,
+        budgets=[to_nanos(c.budget) for c in order.campaigns],
         format=settings.auction.format,
     )
 
@@ -222,10 +238,11 @@ def _campaigns(settings: ScenarioSettings, order: Order, arrivals: Arrivals) -> 
     prices = [c.levers.price or p.price for c, p in zip(listed, products, strict=True)]
     start = np.array([c.start or 0 for c in listed], np.int64)
     end = np.array([c.end or settings.duration for c in listed], np.int64)
-    minutes = np.linspace(0.0, settings.duration, len(curve))
+    minutes = np.minimum(np.arange(len(curve)) * MINUTE, settings.duration)
     passed_from, passed_to = np.interp(start, minutes, curve), np.interp(end, minutes, curve)
     return Campaigns(
-        id=np.array([name_id(f"campaign/{n}") for n in order.names], np.int64),
+        id=np.array([campaign_id(n) for n in order.names], np.int64),
+        by_name=np.array(sorted(range(len(order.names)), key=order.names.__getitem__), np.int64),
         holder=np.array([name_id(f"advertiser/{c.advertiser}") for c in listed], np.int64),
         seat=np.array(order.seats, np.int64),
         value=np.array([to_nanos(c.value if c.value is not None else price * p.margin) for c, p, price in zip(listed, products, prices, strict=True)], np.int64),
@@ -237,11 +254,18 @@ def _campaigns(settings: ScenarioSettings, order: Order, arrivals: Arrivals) -> 
         cap_window=np.array([c.frequency_cap.per if c.frequency_cap else 0 for c in listed], np.int64),
         passed_from=passed_from,
         passed_share=np.maximum(passed_to - passed_from, 1e-12),
+        by_day=np.array([_by_day(c, a, b) for c, a, b in zip(listed, start, end, strict=True)], np.int64),
         price=np.array(prices, np.float64),
         static=np.zeros((len(listed), len(CAMPAIGN_FEATURES)), np.float32),
         reserve=np.array([cpm_to_nanos(settings.auction.reserves.get(name, 0.0)) for name in order.names], np.int64),
         quality=np.array([_quality(settings, c) for c in listed], np.float64),
     )
+
+
+def _by_day(campaign: CampaignSettings, start: int, end: int) -> bool:
+    """Whether the budgets of the days of the flight come to no more than the whole budget."""
+    days = -(-end // DAY) - start // DAY
+    return campaign.daily_budget is not None and campaign.daily_budget * days <= campaign.budget
 
 
 def _quality(settings: ScenarioSettings, campaign: CampaignSettings) -> float:
@@ -375,7 +399,7 @@ def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: A
         episode=settings.episode,
         positions=len(settings.auction.positions),
         joint=1 if auction.joint else 0,
-        by_click=1 if (settings.auction.charge or auction.charges[0]) == "click" else 0,
+        by_click=1 if _by_click(settings, auction) else 0,
         yields=1 if rivals.yields else 0,
         tells=1 if settings.auction.tell_minimum else 0,
         hears=1 if groups[:, NOTICES].any() or groups[:, SETTLES].any() else 0,

@@ -16,7 +16,7 @@ from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.files import load_model
 from bidsim.scenario.incidents import check_incidents
-from bidsim.scenario.names import check_names, chosen_params
+from bidsim.scenario.names import answer_of, check_names, chosen_params
 from bidsim.scenario.slices import cells_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _market(settings: ScenarioSettings, source: Source, beside: Path | None) -> 
     logged = None
     try:
         market, params = chosen_params("market", settings.market.name, settings.market.params, beside)
-        logged = market.prepare(params, market_brief(settings, source.folder)).logged
+        logged = answer_of(settings.market.name, beside, lambda: market.prepare(params, market_brief(settings, source.folder))).logged
     except (PluginNotFoundError, ValidationError):
         return  # told already
     except ValueError as error:
@@ -95,7 +95,7 @@ def _values(settings: ScenarioSettings, source: Source, beside: Path | None, log
         model, params = chosen_params("values", settings.values.name, settings.values.params, beside)
         if model.told and not logged:
             yield source.problem(("values",), f"{settings.values.name!r} reads a log; use it with market.kind = 'replay'")
-        model.prepare(params, ValueBrief(list(settings.campaigns), [1] * len(settings.campaigns)))
+        answer_of(settings.values.name, beside, lambda: model.prepare(params, ValueBrief(list(settings.campaigns), [1] * len(settings.campaigns))))
     except (PluginNotFoundError, ValidationError):
         return  # told already
     except ValueError as error:

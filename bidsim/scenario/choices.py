@@ -8,6 +8,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from bidsim.core.settings import Number, Settings
 
+KEY_OF = {"auction": "format", "market": "kind", "values": "kind"}
+"""Key of the plug-in's name in a table, by block; ``name`` elsewhere."""
+
 
 class Choice(Settings):
     """A plug-in by name, with its parameters."""

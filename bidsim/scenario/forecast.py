@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.calls import addresses
-from bidsim.core.contracts import DRAW_SIGNATURE, NOTHING, Rivals, ValueBrief, call_draw, empty_drawn, empty_offers
+from bidsim.core.contracts import DRAW_SIGNATURE, NOTHING, OUT_OF_REACH, Rivals, ValueBrief, call_draw, empty_drawn, empty_offers
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key
 from bidsim.core.reference import ref
@@ -19,7 +19,7 @@ from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _REQUESTS = 20_000
 _QUANTILES = 256
+_BEYOND = 1e300
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ class Forecast:
 
     Attributes:
         opportunities: Expected requests in which it can take part, of the run or of one episode.
-        prices: Quantiles of the highest rival bid in those requests, or of the floor where that is higher, nanos.
+        prices: Quantiles of the bid that it takes in those requests to beat the highest rival, or to reach the floor, nanos; infinite where no
+            bid is enough.
         values: Values of impressions as the bidder would see them, nanos, where values are drawn.
         mean_rate: Mean predicted rate, where values are drawn.
+        quality: Mean of the expected clicks of an impression where clicks are charged, else 1.
 
     """
 
@@ -48,9 +51,12 @@ class Forecast:
     prices: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
     values: NDArray[np.float64] = field(default_factory=lambda: NOTHING)
     mean_rate: float = 0.0
+    quality: float = 1.0
 
 
-def forecast(scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, int]], campaigns: Campaigns, rivals: Rivals, drawn: tuple[Any, Any, Any] | None) -> list[Forecast]:
+def forecast(
+    scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, int]], campaigns: Campaigns, rivals: Rivals, drawn: tuple[Any, Any, Any] | None, charged: Charged
+) -> list[Forecast]:
     """Forecast for each campaign.
 
     Args:
@@ -59,6 +65,7 @@ def forecast(scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, in
         campaigns: Their fixed facts.
         rivals: The market outside; a replayed log is not looked into.
         drawn: Kernel and vectors of the value model; None where there are users.
+        charged: What is charged for, and how bids are compared.
 
     """
     settings = scenario.settings
@@ -71,10 +78,10 @@ def forecast(scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, in
         # numbers of their own, so that a forecast never shows the run's own prices
         rivals.fill(requests._replace(number=-1 - requests.number), latent, bids)
         top = bids[:, 0]
-    top = np.maximum(top, np.maximum(requests.floor, cpm_to_nanos(settings.auction.reserve_cpm)))
+    floor = np.maximum(requests.floor, cpm_to_nanos(settings.auction.reserve_cpm))
     if drawn is not None:
         total = settings.episode or settings.requests or (len(rivals.logged) if rivals.logged is not None else 0)
-        return _forecast_drawn(settings.seed, len(order), rivals, drawn, top, total)
+        return _forecast_drawn(settings.seed, len(order), rivals, drawn, lambda quality: charged.to_win(top, floor, quality), total)
     vocabulary = settings.traffic.vocabulary()
     found = []
     for k, (_, campaign, seat) in enumerate(order):
@@ -84,20 +91,46 @@ def forecast(scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, in
             if wanted is not None:
                 matches &= np.isin(requests.categories[:, j], [vocabulary[name].index(level) for level in wanted])
         users = list(settings.seats.values())[seat].users
-        found.append(Forecast(float(matches.mean()) * settings.requests * (users[1] - users[0]), _quantiles(top[matches])))
+        quality = float(campaigns.quality[k]) if charged.by_click else 1.0
+        prices = _quantiles(charged.to_win(top[matches], floor[matches], quality))
+        found.append(Forecast(float(matches.mean()) * settings.requests * (users[1] - users[0]), prices, quality=quality))
     return found
 
 
-def _quantiles(prices: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.quantile(prices, (np.arange(_QUANTILES) + 0.5) / _QUANTILES) if len(prices) else NOTHING
+@dataclass(frozen=True)
+class Charged:
+    """What the winner is charged for, and how bids for it are compared.
+
+    Attributes:
+        by_click: Whether it is a click.
+        by_score: Whether bids are then compared by bid times expected clicks; rivals' bids are for impressions where they are.
+
+    """
+
+    by_click: bool
+    by_score: bool
+
+    def to_win(self, top: NDArray[np.int64], floor: NDArray[np.int64], quality: float) -> NDArray[np.float64]:
+        """The bid that beats a rival and reaches a floor for impressions; infinite where none does."""
+        beats = np.where(top >= OUT_OF_REACH, np.inf, top / (quality if self.by_click and self.by_score else 1.0))
+        return np.asarray(np.maximum(beats, floor / (quality if self.by_click else 1.0)))
 
 
-def _forecast_drawn(seed: int, campaigns: int, rivals: Rivals, drawn: tuple[Any, Any, Any], top: NDArray[np.int64], total: int) -> list[Forecast]:
+def _quantiles(prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not len(prices):
+        return NOTHING
+    known = prices[np.isfinite(prices)]
+    found = np.quantile(np.minimum(prices, _BEYOND), (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+    found[found > known.max(initial=0.0)] = np.inf
+    return np.asarray(found)
+
+
+def _forecast_drawn(seed: int, campaigns: int, rivals: Rivals, drawn: tuple[Any, Any, Any], to_win: Callable[[float], NDArray[np.float64]], total: int) -> list[Forecast]:
     draw, floats, ints = drawn
     told = rivals.logged is not None
     logged = rivals.logged if rivals.logged is not None else np.zeros((1, 3))
     count = min(_REQUESTS, len(logged)) if told else _REQUESTS
-    values, rates = np.full((count, campaigns), np.nan), np.full((count, campaigns), np.nan)
+    values, rates, qualities = (np.full((count, campaigns), np.nan) for _ in range(3))
     _sample(
         int(addresses([draw], DRAW_SIGNATURE)[0]),
         stream_key(seed, "forecast/values"),
@@ -108,6 +141,7 @@ def _forecast_drawn(seed: int, campaigns: int, rivals: Rivals, drawn: tuple[Any,
         ref(empty_drawn(campaigns)),
         values,
         rates,
+        qualities,
     )
     found = []
     for c in range(campaigns):
@@ -115,7 +149,8 @@ def _forecast_drawn(seed: int, campaigns: int, rivals: Rivals, drawn: tuple[Any,
         mean = float(rates[present, c].mean()) if present.any() else 0.0
         # whoever reads a log is told the mean rate over all of it, as if a training set had shown it
         mean = float(logged[:, 0].mean()) if told else mean
-        found.append(Forecast(float(present.mean()) * total, NOTHING if told else _quantiles(top), NOTHING if told else np.sort(values[present, c]), mean))
+        quality = float(qualities[present, c].mean()) if present.any() else 1.0
+        found.append(Forecast(float(present.mean()) * total, NOTHING if told else _quantiles(to_win(quality)), NOTHING if told else np.sort(values[present, c]), mean, quality))
     return found
 
 
@@ -130,12 +165,14 @@ def _sample(
     drawn: Drawn,
     values: NDArray[np.float64],
     rates: NDArray[np.float64],
+    qualities: NDArray[np.float64],
 ) -> None:
     for r in range(values.shape[0]):
         count = call_draw(draw, (offers, drawn, r, key, logged[r % logged.shape[0]], floats, ints))
         for k in range(count):
             values[r, offers.campaign[k]] = offers.value[k]
             rates[r, offers.campaign[k]] = offers.pcvr[k]
+            qualities[r, offers.campaign[k]] = drawn.quality[k]
 
 
 def prepare_values(scenario: Scenario, names: Sequence[str], value_nanos: Sequence[int]) -> tuple[Any, Any, Any] | None:

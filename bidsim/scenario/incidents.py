@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.errors import Problem, did_you_mean
-from bidsim.core.random import stream_key
+from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import NEVER, format_duration
 from bidsim.cvr.features import CATEGORICAL, FEATURES, PAIR_FEATURES, REQUEST_FEATURES
@@ -76,16 +76,26 @@ def run_vocabulary(settings: ScenarioSettings) -> dict[str, tuple[str, ...]]:
 
 def prepare_incidents(settings: ScenarioSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]]) -> Incidents:
     """Tables of all incidents, for campaigns in the engine's order."""
-    touches = [(incident, touch) for incident in settings.incidents for touch in _touches(incident, campaigns, vocabulary, list(settings.seats))]
+    touches, ids = [], []
+    for n, incident in enumerate(settings.incidents):
+        for j, touch in enumerate(_touches(incident, campaigns, vocabulary, list(settings.seats))):
+            touches.append((incident, touch))
+            ids.append(_dice_of(incident, settings.incidents[:n], j))
     first = np.cumsum([0] + [len(vocabulary[f]) for f in CATEGORIES[:-1]]).astype(np.int64)
     return Incidents(
         what=_array([[t.kind, i.start, NEVER if i.end is None else i.end, t.column, t.level, 0] for i, t in touches], 6, np.int64),
         size=_array([[t.size, t.second] for _, t in touches], 2, np.float64),
         where=_array([[t.within.get(f) is None or level in t.within[f] for f in CATEGORIES for level in vocabulary[f]] for _, t in touches], 1, np.int64),  # type: ignore[operator]
         who=_array([list(t.who) for _, t in touches], len(campaigns), np.int64),
+        id=np.array(ids, np.int64),
         first=first,
         key=stream_key(settings.seed, "incidents"),
     )
+
+
+def _dice_of(incident: IncidentSettings, before: Sequence[IncidentSettings], touch: int) -> int:
+    """By what an incident's dice go: all that it says, and how many before it say the same, so that others change nothing."""
+    return name_id(f"{incident.model_dump_json()}/{sum(other == incident for other in before)}/{touch}")
 
 
 def _array(rows: list[list[Any]], width: int, dtype: Any) -> NDArray[Any]:

@@ -49,8 +49,8 @@ class Scenario:
         return self.settings.model_dump(mode="json")
 
     def digest(self) -> str:
-        """12 hex digits that change when any key changes."""
-        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:12]
+        """12 hex digits that change when any key changes, or the order of names, by which levels and seats are counted."""
+        return hashlib.sha256(json.dumps(self.resolved()).encode()).hexdigest()[:12]
 
 
 def load_scenario(path: str | Path, overrides: dict[str, Any] | None = None, *, allow_code: bool = False) -> Scenario:

@@ -127,7 +127,7 @@ class HistorySettings(Settings):
 
     requests: Annotated[int, Field(ge=100, le=1_000_000_000)] = 3_000_000
     """Expected number of logged impressions."""
-    duration: Annotated[Duration, Field(le=3650 * DAY)] = 28 * DAY
+    duration: Duration = 28 * DAY
     """How long before t = 0 it begins."""
     warmup: Duration = 7 * DAY
     """Length of its first part, which is not used: users first have to get used to seeing ads."""
@@ -277,7 +277,7 @@ class ScenarioSettings(Settings):
     """Expected number of bid requests; a replayed log may leave it out and is then read to its end."""
     count: Literal["poisson", "exact"] = "poisson"
     """Whether the number of requests varies as in life, or is exactly ``requests``."""
-    duration: Annotated[Duration, Field(le=3650 * DAY)]
+    duration: Duration
     """How long the market runs; t = 0 is a Monday, 0:00."""
     traffic: TrafficSettings = TrafficSettings()
     """Who visits, and what bidders can know."""

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from bidsim.core.code_errors import line_in
 from bidsim.core.errors import Problem, did_you_mean
 from bidsim.core.registry import PluginNotFoundError, find
-from bidsim.scenario.choices import AuctionSettings, split_choice
+from bidsim.scenario.choices import KEY_OF, AuctionSettings, split_choice
 from bidsim.scenario.model import whole_world
 from bidsim.scenario.problems import problems_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pydantic import BaseModel
 
     from bidsim.scenario.locate import Path as KeyPath
     from bidsim.scenario.sources import Source
+
+
+T = TypeVar("T")
 
 
 def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path | None) -> tuple[Any, Any]:
@@ -31,7 +35,29 @@ def chosen_params(family: str, name: str, params: dict[str, Any], beside: Path |
 
     """
     plugin = find(family, name, beside)
-    return plugin, plugin.Params.model_validate(params)
+    try:
+        return plugin, answer_of(name, beside, lambda: plugin.Params.model_validate(params))
+    except ValidationError:
+        raise
+    except ValueError as error:
+        raise PluginNotFoundError(str(error)) from error
+
+
+def answer_of(name: str, beside: Path | None, ask: Callable[[], T]) -> T:
+    """What a plug-in answers.
+
+    Raises:
+        ValueError: It refuses; or code from outside the package fails, which is told with its line.
+
+    """
+    try:
+        return ask()
+    except (ValueError, PluginNotFoundError):
+        raise
+    except Exception as error:
+        if beside is None or ":" not in name:
+            raise
+        raise ValueError(f"{name!r} failed{line_in(error, beside)}: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -50,7 +76,7 @@ def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
 
 def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
     """Every place where a plug-in is chosen: family, key of its name, path, what was typed."""
-    yield from ((family, key, (family,), data[family]) for family, key in (("auction", "format"), ("market", "kind"), ("values", "kind")) if family in data)
+    yield from ((family, key, (family,), data[family]) for family, key in KEY_OF.items() if family in data)
     yield from (("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat)
     for path, campaign in _tables(data, "campaigns"):
         yield from ((family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from bidsim.core.errors import Problem, did_you_mean, shown
+from bidsim.scenario.choices import KEY_OF
 from bidsim.scenario.sources import dotted
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel], 
             message = f"unknown key{did_you_mean(str(path[-1]), [*_known_keys(model, one['loc'][:-1]), *beside])}"
         elif kind == "missing":
             path = path if path[-1:] == one["loc"][-1:] else (*path, one["loc"][-1])
+            if len(path) == 2 and path[1] == "name" and path[0] in KEY_OF:  # noqa: PLR2004
+                path = (path[0], KEY_OF[str(path[0])])
             message = f"is missing; add it{_other_meant(source.data, path)}"
         else:
             text = "Input should be a table" if kind == "model_type" else one["msg"].removeprefix("Value error, ")

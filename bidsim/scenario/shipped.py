@@ -39,7 +39,7 @@ def question_of(file: Path) -> str:
 def find_scenario(path: Path) -> Path:
     """File of a scenario: the path itself, or where no such file is, the scenario of that name that comes with bidsim."""
     try:
-        there = path.exists()
+        there = path.is_file()
     except (OSError, ValueError):
         return path
     return path if there else shipped(path.as_posix()) or path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bidsim.core.errors import Problem, ScenarioError, shown
+from bidsim.scenario.choices import KEY_OF
 from bidsim.scenario.locate import Path as KeyPath
 from bidsim.scenario.locate import locate_keys
 from bidsim.scenario.shipped import meant_name, shipped
@@ -226,7 +227,7 @@ def _override(source: Source, key: str, value: Any) -> None:
     table: Any = source.data
     for name in names[:-1]:
         if isinstance(table, dict) and isinstance(table.get(name), str):
-            table[name] = {"name": table[name]}
+            table[name] = {KEY_OF.get(name, "name"): table[name]}
         table = table.setdefault(name, {}) if isinstance(table, dict) else None
         if not isinstance(table, dict):
             raise ValueError(f"{name!r} is not a table, so it has no key {names[-1]!r}")

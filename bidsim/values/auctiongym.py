@@ -25,7 +25,10 @@ _DIMENSIONS = 5
 _CONTEXT, _AGENTS = range(2)
 _COLUMNS = _DIMENSIONS + 2
 _LANES = 8
-_ROOM = 4
+_ORDER = 4
+"""Where ``ints`` says that campaigns do not stand in the order of their names, which then follows: the row of each."""
+_MOST_AGENTS = 60
+_ROOM = _ORDER + 1 + _MOST_AGENTS
 """Where, in ``ints``, the rates of one agent's items are kept while the best is looked for, as the bits of floats."""
 
 
@@ -51,6 +54,16 @@ def _participants(key: np.uint64, request: int, agents: int, wanted: int) -> np.
     return chosen
 
 
+@kernel()
+def _in_rows(agents_drawn: np.uint64, ints: NDArray[np.int64], agents: int) -> np.uint64:
+    """From a set of agents to the set of their rows."""
+    rows, left = np.uint64(0), agents_drawn
+    while left:
+        rows |= np.uint64(1) << np.uint64(ints[_ORDER + 1 + np.int64(lowest_bit(left))])
+        left = without_lowest(left)
+    return rows
+
+
 @kernel(DRAW_SIGNATURE, fastmath={"contract"})
 def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
     """Draw the context and the participants; each takes its best item."""
@@ -59,6 +72,8 @@ def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDA
     x2, x3 = normal_pair(draw_bits(key, request, _CONTEXT, 1))
     x4, _ = normal_pair(draw_bits(key, request, _CONTEXT, 2))
     left = _participants(key, request, agents, wanted)
+    if ints[_ORDER] != 0:
+        left = _in_rows(left, ints, int(agents))
     n = np.uint64(items)
     size = np.uint64(_COLUMNS) * n
     count = 0
@@ -115,10 +130,12 @@ class AuctionGym(ValueModel):
         """Draw the catalogue; the n-th campaign in the order of names is the n-th agent.
 
         Raises:
-            ValueError: More agents are to take part than there are.
+            ValueError: More agents are to take part than there are, or there are too many.
 
         """
         agents = len(brief.campaigns)
+        if agents > _MOST_AGENTS:
+            raise ValueError(f"values 'auctiongym' takes {_MOST_AGENTS} campaigns at most, and there are {agents}")
         if params.participants > agents:
             raise ValueError(f"participants: {params.participants} of {agents} campaigns cannot take part")
         embeddings, intercepts, values = catalogue(params.catalogue_seed, agents, params.items)
@@ -130,4 +147,6 @@ class AuctionGym(ValueModel):
             k = rank[name]
             columns = [*embeddings[k].T, intercepts[k], 1.0 / (values[k] * nanos)]
             rows.append(np.concatenate([np.pad(column, (0, padded - params.items)) for column in columns]))
-        return np.ascontiguousarray(np.concatenate(rows)), np.array([agents, padded, params.participants, params.items, *([0] * padded)], np.int64)
+        order = brief.by_name
+        head = [agents, padded, params.participants, params.items, int(order != sorted(order)), *order]
+        return np.ascontiguousarray(np.concatenate(rows)), np.array([*head, *([0] * (_ROOM - len(head) + padded))], np.int64)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bidsim.core.contracts import DRAW_SIGNATURE, Drawn, Offers, ValueBrief, ValueModel
 from bidsim.core.errors import did_you_mean
@@ -27,6 +27,8 @@ _OWN = 4
 """Numbers for each campaign: two of its distribution, its quality, nanos of a unit of value."""
 _SHARED = 4
 """Numbers before those: noise, shift, mean number of participants, whether the value is common."""
+_COLUMNS = 4
+"""Whole numbers for each campaign, column by column: its distribution, its rank by name, its id, and whether the campaign of that rank is picked."""
 
 
 class IndependentParams(Settings):
@@ -48,13 +50,29 @@ class IndependentParams(Settings):
     """Who takes part in a request: all campaigns, ``count`` of them at random, a Poisson number of mean ``count``
     (cut at the number of campaigns), or one after the other."""
     count: Annotated[Number, Field(gt=0.0, le=30.0)] = 1.0
-    """Number of participants for ``some``, and its mean for ``poisson``."""
+    """Number of participants for ``some``, a whole one, and its mean for ``poisson``."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> IndependentParams:
+        if self.participants == "some" and self.count != int(self.count):
+            raise ValueError(f"count {self.count:g} must be a whole number where some take part")
+        return self
+
+
+@kernel()
+def _pick_some(key: np.uint64, request: int, campaigns: int, wanted: int, ints: NDArray[np.int64]) -> None:
+    """Pick without replacement, one campaign after the other in the order of names (Knuth, algorithm S)."""
+    left = wanted
+    for rank in range(campaigns):
+        picked = uniform(key, request, _PICK, 1 + rank) * (campaigns - rank) < left
+        ints[1 + 3 * campaigns + rank] = picked
+        left -= picked
 
 
 @kernel(DRAW_SIGNATURE)
 def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
     """Draw who takes part, what it is worth to them, and what they believe."""
-    campaigns = ints.shape[0] - 1
+    campaigns = (ints.shape[0] - 1) // _COLUMNS
     noise, shift, mean, common = floats[0], floats[1], floats[2], floats[3]
     who = ints[0]
     first, wanted = 0, campaigns
@@ -65,21 +83,19 @@ def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDA
         wanted = min(drawn_count, campaigns)
         first = int(uniform(key, request, _PICK, 0) * campaigns)
     shared = uniform_open(key, request, _COMMON, 0)
-    count, left = 0, wanted
+    if who == SOME:
+        _pick_some(key, request, campaigns, wanted, ints)
+    count = 0
     for c in range(campaigns):
-        if who == SOME:
-            # sampling without replacement, one campaign after the other (Knuth, algorithm S)
-            if uniform(key, request, _PICK, 1 + c) * (campaigns - c) >= left:
-                continue
-            left -= 1
-        elif who != ALL and (c - first) % campaigns >= wanted:
+        own, rank = _SHARED + _OWN * c, ints[1 + campaigns + c]
+        if (who == SOME and ints[1 + 3 * campaigns + rank] == 0) or (who > SOME and (rank - first) % campaigns >= wanted):
             continue
-        own = _SHARED + _OWN * c
-        u = shared if common > 0.0 else uniform_open(key, request, _VALUE, c)
+        identity = ints[1 + 2 * campaigns + c]
+        u = shared if common > 0.0 else uniform_open(key, request, _VALUE, identity)
         value = quantile(ints[1 + c], floats[own], floats[own + 1], u) + shift
         belief = value
         if noise > 0.0:
-            belief += noise * normal_quantile(uniform_open(key, request, _NOISE, c))
+            belief += noise * normal_quantile(uniform_open(key, request, _NOISE, identity))
         offers.campaign[count] = c
         offers.pcvr[count] = belief
         offers.value[count] = max(belief, 0.0) * floats[own + 3]
@@ -107,12 +123,13 @@ class Independent(ValueModel):
         _refuse_unknown("own", params.own, brief)
         _refuse_unknown("quality", params.quality, brief)
         floats = [float(params.noise), float(params.shift), float(params.count), 1.0 if params.common else 0.0]
-        ints = [_WHO[params.participants]]
+        kinds = []
         for name, value in zip(brief.campaigns, brief.value_nanos, strict=True):
             code, a, b = coded(params.own.get(name, params.distribution))
             floats += [a, b, float(params.quality.get(name, 1.0)), float(value)]
-            ints.append(code)
-        return np.array(floats), np.array(ints, np.int64)
+            kinds.append(code)
+        ranks = np.argsort(brief.by_name).tolist()
+        return np.array(floats), np.array([_WHO[params.participants], *kinds, *ranks, *brief.ids, *([0] * len(kinds))], np.int64)
 
 
 def _refuse_unknown(key: str, named: Mapping[str, Any], brief: ValueBrief) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bidsim.core.contracts import empty_book, empty_outcome
+from bidsim.core.contracts import OUT_OF_REACH, empty_book, empty_outcome
 from bidsim.core.reference import ref
 from bidsim.core.registry import find, names
 from tests import naive
@@ -199,6 +199,39 @@ def test_format__order_of_bids_is_irrelevant(name: str, entries: list[tuple[int,
     moved, paid, _ = clear(name, [entries[k] for k in order], [ties[k] for k in order])
     assert paid == payment
     assert (order[moved] if moved >= 0 else -1) == winner
+
+
+TRUTHFUL = [name for name in FORMATS if find("auction", name).truthful]
+
+
+@pytest.mark.parametrize("name", TRUTHFUL)
+@settings(max_examples=60)
+@given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
+def test_truthful_format__no_deviation_profits(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+    """Bids and reserves a thousandfold, so that what rounding may bring is not taken for a profit."""
+    joint = find("auction", name).joint
+    effect = effect if joint else [1.0]
+    value, reserve, own_quality = 1000 * bidders[0][0], 1000 * bidders[0][1], bidders[0][2] if joint else 1.0
+    quality = [own_quality, *(q if joint else 1.0 for _, _, q in bidders[1:])]
+    others, ties = [(1000 * b, 1000 * r) for b, r, _ in bidders[1:]], list(range(len(bidders)))
+
+    def gain(bid: int) -> float:
+        winners, payments, _ = _clear_positions(name, [(bid, reserve), *others], ties, quality, effect)
+        return effect[winners.index(0)] * (value - payments[winners.index(0)]) if 0 in winners else 0.0
+
+    tried = [int(b * q / own_quality) + step for (b, _), q in zip(others, quality[1:], strict=True) for step in (-1, 0, 1)]
+    assert gain(value) >= max(gain(bid) for bid in [0, reserve, 2 * value, *tried]) - 2
+
+
+def test_learned_reserve__takes_no_bid_out_of_reach_for_one() -> None:
+    plugin: Any = find("auction", "learned_reserve")
+    numbers = np.array([*plugin.numbers(plugin.Params(every=100)), 0.0])
+    book, outcome, dice = empty_book(2), empty_outcome(2, 1), np.random.default_rng(3)
+    for t in range(100):
+        book.bid[:] = dice.integers(1, 10**9), OUT_OF_REACH if t % 2 else 0
+        book.reserve[:] = 0
+        plugin.learn(ref(book), 2, 1, numbers, ref(outcome))
+    assert numbers[0] < 10**9
 
 
 def test_second_price__no_deviation_profits() -> None:

@@ -52,6 +52,7 @@ def _paced(name: str, params: dict[str, Any], steps: list[Step]) -> list[tuple[f
     untouched = floats.copy()
     for step in steps:
         offers.budget[:], offers.spent[:], offers.passed[:], offers.payment[:], offers.dice[:] = BUDGET, step.spent, step.passed, step.payment, step.dice
+        offers.price[:], offers.won[:] = step.payment, 1
         offers.multiplier[:], offers.active[:] = 1.0, 1
         plugin.pace(ref(offers), 2, 4, floats, ints)
         found.append((float(offers.multiplier[2]), int(offers.active[2])))
@@ -63,14 +64,16 @@ def _paced(name: str, params: dict[str, Any], steps: list[Step]) -> list[tuple[f
 @pytest.mark.parametrize("params", [{}, {"start": 0.3, "step": 4.0, "highest": 2.5}, {"target": "fixed", "step": 9.0}, {"target": "fixed", "start": 5.0, "highest": 3.0}])
 def test_adaptive__agrees_with_its_twin(params: dict[str, Any]) -> None:
     steps, mu = _flight(1), params.get("start", 0.0)
-    for step, (multiplier, active) in zip(steps, _paced("adaptive", params, steps), strict=True):
+    slow = math.sqrt(CHANCES)
+    for t, (step, (multiplier, active)) in enumerate(zip(steps, _paced("adaptive", params, steps), strict=True), 1):
         assert (multiplier, active) == (pytest.approx(1 / (1 + mu), rel=1e-12), 1)
         if params.get("target") == "fixed":
             ratio = step.payment / (BUDGET / CHANCES)
         else:
-            per_chance = max(BUDGET - step.spent, 1) / max(CHANCES * (1 - step.passed), 1)
-            ratio = min(step.payment / per_chance, 50)
-        mu = min(max(mu + params.get("step", 1.0) / math.sqrt(CHANCES) * (ratio - 1), 0.0), params.get("highest", 1e6))
+            met = (t + slow) / (CHANCES * step.passed + slow)
+            ratio = step.payment * max(CHANCES * met * (1 - step.passed), 1) / max(BUDGET - step.spent, 1)
+        change = min(params.get("step", 1.0) / math.sqrt(CHANCES) * (ratio - 1), 0.5 * (1 + mu))
+        mu = min(max(mu + change, 0.0), params.get("highest", 1e6))
 
 
 @pytest.mark.parametrize("params", [{}, {"proportional": 3.0, "integral": 6.0, "derivative": 40.0, "every": 7}, {"proportional": 400.0, "every": 3}])

@@ -48,6 +48,16 @@ def test_audit__finds_a_point_mass_at_a_share_of_the_bid() -> None:
     assert audit(bid, second, unit=1e-9).rule == "second price"
 
 
+def test_audit__ties_make_no_soft_floor() -> None:
+    """Who bids as much as the next one pays its own bid in second price, too."""
+    bid = DICE.integers(1_000, 9_000, 5_000).astype(float)
+    second = np.floor(bid * DICE.random(5_000))
+    second[[17, *DICE.integers(0, 5_000, 5)]] = bid[[17, *DICE.integers(0, 5_000, 5)]]
+    second[bid == bid.min()] = bid.min()
+    assert audit(bid, second, unit=0.5).rule != "soft floor"
+    assert audit(bid, second, second, 0.5).rule == "second price"
+
+
 def test_audit__says_when_no_rule_fits() -> None:
     bid = DICE.random(5000) + 0.1
     payment = np.where(DICE.random(5000) < 0.5, bid, bid * DICE.random(5000))

@@ -11,8 +11,9 @@ from scipy import optimize
 
 import bidsim
 from bidsim.core.errors import UsageError
+from bidsim.core.units import DAY
 from bidsim.metrics.hindsight import best_in_hindsight, best_whole, multiplier_for_cost, uniform_multiplier
-from bidsim.metrics.regret import UPPER_BOUND, regrets
+from bidsim.metrics.regret import MANY_POSITIONS, UPPER_BOUND, regrets
 from bidsim.reports.page import write_report
 from bidsim.scenario.load import scenario_of
 
@@ -66,6 +67,63 @@ def test_regret__by_hand() -> None:
     # broke after the first; the second at 0.1 brings 4 for 1, and then nine tenths of the first
     assert poorer["reached"] == pytest.approx(0.4, abs=1e-6)
     assert poorer["best"] == pytest.approx(0.4 + 0.9 * 0.4, abs=1e-6)
+
+
+def _hand(**changes: Any) -> dict[str, Any]:
+    """Two bidders, four kinds of impressions in turn, the first bidder wins one and two at once."""
+    world = {
+        "name": "hand", "requests": 4, "count": "exact", "duration": "1d", "log": {"decisions": 1_000_000}, "auction": {"format": "second_price"},
+        "values": {"kind": "types", "worth": {"c": [0.9, 0.5, 0.8, 0.3], "rival": [0.5, 0.1, 0.6, 0.2]}, "in_turn": True}, "campaigns": {"c": {"budget": 100.0}, "rival": {"budget": 100.0}},
+    }  # fmt: skip
+    return regrets(bidsim.run(scenario_of({**world, **changes}), progress=lambda *a: None))
+
+
+def test_regret__of_episodes_has_a_budget_in_each() -> None:
+    found = _hand(requests=8, episode=4, campaigns={"c": {"budget": 0.55}, "rival": {"budget": 100.0}})["c"]
+    # each episode as `by_hand` has it: the first at 0.5, then broke; best is the second, and nine tenths of the first
+    assert found["reached"] == pytest.approx(2 * 0.4, abs=1e-6)
+    assert found["best"] == pytest.approx(2 * (0.4 + 0.9 * 0.4), abs=1e-6)
+
+
+def test_regret__of_a_daily_budget_has_one_in_each_day() -> None:
+    world: dict[str, Any] = {
+        "name": "daily", "requests": 2_000, "count": "exact", "duration": "4d", "traffic": {"hours": "flat"}, "values": {"kind": "independent"}, "market": {"kind": "distribution"},
+        "auction": {"format": "second_price"}, "log": {"decisions": 1_000_000}, "campaigns": {"c": {"budget": 1_000.0, "daily_budget": 20.0}},
+    }  # fmt: skip
+    result = bidsim.run(scenario_of(world), progress=lambda *a: None)
+    bids, best = result.bids, 0.0
+    for day in range(4):
+        mine = bids[bids["time_us"] // DAY == day]
+        best += best_in_hindsight(mine["value_nanos"].to_numpy() / 1e9, mine["minimum_bid_nanos"].to_numpy() / 1e9, 20.0).worth
+    found = regrets(result)["c"]
+    assert found["best"] == pytest.approx(best, rel=1e-9)
+    assert found["share_of_best"] < 1.0
+    world["campaigns"]["c"]["budget"] = 50.0
+    assert regrets(bidsim.run(scenario_of(world), progress=lambda *a: None))["c"]["best"] < best
+
+
+def test_regret__where_clicks_are_charged_is_that_of_impressions() -> None:
+    """The same market twice: bids for clicks, of which one impression in four brings one, and bids for impressions."""
+    quality = {"kind": "independent", "quality": {"c": 0.25}}
+    common: dict[str, Any] = {"requests": 20_000, "market": {"kind": "distribution"}, "campaigns": {"c": {"budget": 1e6, "policy": {"name": "shaded", "factor": 0.7}}}}
+    by_click = _hand(**common, values=quality, auction={"format": "vcg", "charge": "click"})["c"]
+    plain = _hand(**common, values=quality, auction={"format": "vcg", "charge": "impression"})["c"]
+    for key in ("best", "reached", "model_regret"):
+        assert by_click[key] == pytest.approx(plain[key], rel=1e-4, abs=1e-3)
+    assert by_click["share_of_best"] <= 1.0
+
+
+def test_regret__of_several_positions_is_not_told() -> None:
+    found = _hand(auction={"format": "vcg", "positions": [1.0, 0.4]})
+    assert found == {name: {"note": MANY_POSITIONS} for name in ("c", "rival")}
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 2), st.integers(0, 2)), min_size=1, max_size=7), st.floats(0.1, 3.0), st.floats(0.1, 2.0))
+def test_hindsight__of_parts_is_the_linear_optimum(rows: list[tuple[float, float, int]], budget: float, part_budget: float) -> None:
+    value, price, part = (np.array(column) for column in zip(*rows, strict=True))
+    limits = np.vstack([price, *(price * (part == p) for p in range(3))])
+    solved = optimize.linprog(-(value - price), A_ub=limits, b_ub=[budget, *[part_budget] * 3], bounds=(0, 1))
+    assert best_in_hindsight(value, price, budget, "utility", part, part_budget).worth == pytest.approx(-solved.fun, abs=1e-7)
 
 
 def test_regret__model_regret_is_what_wrong_beliefs_cost() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bidsim.experiments.run import run
+from bidsim.experiments.worlds import share_models
 from bidsim.explain.advertiser import describe_advertisers
 from bidsim.explain.levers import OF_THE_AD
 from bidsim.response.prepare import moved_by
@@ -63,6 +66,44 @@ class Applied:
         return self.earned < 0 and self.came < self.low
 
 
+@dataclass(frozen=True)
+class Came:
+    """What came of an action, as a part of the conversions without it: in expectation, and in this seed's events."""
+
+    expected: float
+    realised: float
+
+
+def true_uplifts(scenario: Scenario, actions: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], Came]:
+    """What actions really do to attributed conversions: the direct effects that pages estimate.
+
+    Each lever is moved in the truth of a world of its own, where nothing is explored; models and bidders go on as they were.
+
+    Args:
+        scenario: The world.
+        actions: (advertiser, lever) -> change: a part of the price, or units of the lever.
+
+    Returns:
+        (advertiser, lever) -> what came, in the order of `OF_THE_AD`.
+
+    Raises:
+        ValueError: A lever is none of `OF_THE_AD`.
+
+    """
+    unknown = {lever for _, lever in actions} - set(OF_THE_AD)
+    if unknown:
+        raise ValueError(f"no levers of the ad: {sorted(unknown)}; there are {OF_THE_AD}")
+    found: dict[tuple[str, str], Came] = {}
+    with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
+        (still,) = share_models([_exploring(scenario, 0.0)], Path(folder), scenario.settings.seed)
+        before = _conversions(still, {})
+        for lever in OF_THE_AD:
+            chosen = {name: (lever, change) for (name, moved), change in actions.items() if moved == lever}
+            after = _conversions(still, chosen) if chosen else {}
+            found.update({(name, lever): Came(*(after[name] / before[name] - 1).tolist()) for name in chosen})
+    return found
+
+
 def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
     """Explore a share of the traffic, take all advice, and run the world again with each lever moved where that was advised.
 
@@ -70,20 +111,14 @@ def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
     come of it: what comes is the direct effect that was promised. The worlds that are compared explore nothing.
     """
     explored = run(_exploring(scenario, share), progress=lambda stage, done, total: None)
-    advice = {name: content["advice"]["actions"] for name, content in describe_advertisers(explored)}
-    still = _exploring(scenario, 0.0)
-    before = _conversions(still, {})
+    advice = {(name, row["lever"]): row for name, content in describe_advertisers(explored) for row in content["advice"]["actions"]}
     found = []
-    for lever in OF_THE_AD:
-        chosen = {name: row for name, rows in advice.items() for row in rows if row["lever"] == lever}
-        if not chosen:
-            continue
-        after = _conversions(still, {name: (lever, float(row["change"])) for name, row in chosen.items()})
-        for name, row in chosen.items():
-            came, realised = (after[name] / before[name] - 1).tolist()
-            given = row["uplift"]
-            each = (1 + row["earnings"]["value"]) / (1 + given["value"])
-            found.append(Applied(scenario.settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came, realised, (1 + came) * each - 1))
+    for (name, lever), came in true_uplifts(scenario, {key: float(row["change"]) for key, row in advice.items()}).items():
+        row = advice[name, lever]
+        given = row["uplift"]
+        each = (1 + row["earnings"]["value"]) / (1 + given["value"])
+        earned = (1 + came.expected) * each - 1
+        found.append(Applied(scenario.settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came.expected, came.realised, earned))
     return found
 
 
