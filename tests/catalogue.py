@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bidsim.cli import main
+from bidsim.cvr.features import FEATURES
 from tests.conftest import ROOT, SMALL
 from tests.scenario.test_broken import EDITS
 
@@ -67,6 +68,14 @@ def _manifest(**changes: object) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         path = folder / "run/manifest.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def _manifest_without(key: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        path = folder / "run/manifest.json"
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
 
     return change
 
@@ -137,6 +146,8 @@ OTHERS = [
     Mistake("extends itself in a circle", SCENARIO_FILES, "check s.toml", "a loop", {"s.toml": 'extends = "t.toml"\n', "t.toml": 'extends = "s.toml"\n'}),
     Mistake("extends a number", SCENARIO_FILES, "check s.toml", "is not a file name", {"s.toml": "extends = 4\n"}),
     Mistake("the wrong thing opened", SCENARIO_FILES, "check picture.png", "is not UTF-8", {"picture.png": b"\x89PNG\r\n\x1a\n\x00\xff"}),
+    Mistake("a market without a kind", SCENARIO_KEYS, "check s.toml", "market.kind: is missing; add it", {"s.toml": SMALL.replace('kind = "landscape"\n', "")}),
+    Mistake("a duration of nothing", SCENARIO_KEYS, "check s.toml --set campaigns.lamp.start=0s", "'0s' is no time at all; leave the key out, or write a longer one", S),
     Mistake("an incident that is none", SCENARIO_KEYS, "check s.toml", "incidents", {"s.toml": SMALL + '\n[[incidents]]\nkind = "earthquake"\nstart = "1d"\n'}),
     Mistake("an incident of a feature that is none", SCENARIO_KEYS, "check s.toml", "did you mean 'engagement'", {"s.toml": SMALL + '\n[[incidents]]\nkind = "feature_outage"\nfeature = "engagment"\nstart = "1d"\n'}),
     Mistake("an incident that ends before it starts", SCENARIO_KEYS, "check s.toml", "end", {"s.toml": SMALL + '\n[[incidents]]\nkind = "bots"\nshare = 0.2\nstart = "1d"\nend = "12h"\n'}),
@@ -146,6 +157,7 @@ OTHERS = [
     Mistake("no such run", RUNS, "report runs/nothing", "no such run directory"),
     Mistake("a folder that is no run", RUNS, "report photos", "not a complete run", {"photos/a.jpg": "x"}),
     Mistake("a run of an older version", RUNS, "report run", "format", run=True, damage=_manifest(format=1)),
+    Mistake("a manifest without its scenario", RUNS, "report run", "manifest.json lacks what every run has", run=True, damage=_manifest_without("scenario")),
     Mistake("a manifest cut short", RUNS, "report run", "manifest.json", run=True, damage=lambda folder: (folder / "run/manifest.json").write_text('{"format": 3, "sce')),
     Mistake("a table cut short", RUNS, "report run", "cannot be read", run=True, damage=_truncate("campaigns.parquet")),
     Mistake("a table that is gone", RUNS, "monitor run", "missing", run=True, damage=lambda folder: (folder / "run/slices.parquet").unlink()),
@@ -163,6 +175,12 @@ OTHERS = [
         "def clear(book, n, slots, params, outcome):\n    outcome.winner[0] = best_and_next(book, n)[0]\n    outcome.payment[0] = 2 * book.bid[outcome.winner[0]]\n\n"
         "class Greedy(AuctionFormat):\n    clear = clear\n    minima = minima_by_bid\n",
     }, code=3),
+    Mistake("a market of one's own that fails", CODE, "check w.toml --allow-code", "'mine:M' failed at mine.py, line 6: KeyError: 'prices'", {
+        "w.toml": WORLD + '[market]\nkind = "mine:M"\n', "mine.py": PLUGIN_HEAD + "class M(Market):\n    @classmethod\n    def prepare(cls, params, brief): return {}['prices']\n"}),
+    Mistake("parameters of one's own that fail", CODE, "check w.toml --allow-code", "'mine:P' failed at mine.py, line 8: ZeroDivisionError", {
+        "w.toml": WORLD + 'policy = { name = "mine:P", part = 0 }\n', "mine.py": PLUGIN_HEAD + (
+            "from pydantic import model_validator\nclass Q(Settings):\n    part: int\n    @model_validator(mode='after')\n    def _v(self): 1 / self.part; return self\n"
+            "class P(Policy):\n    Params = Q\n    bid = do_nothing\n")}),
     Mistake("a module that does not parse", CODE, "check s.toml --allow-code", "mine", {"s.toml": SMALL.replace('"truthful"', '"mine:P"'), "mine.py": "def f(:\n"}),
     Mistake("a policy without a kernel", CODE, "run s.toml --allow-code", "bid", {"s.toml": SMALL.replace('"truthful"', '"mine:P"'), "mine.py": PLUGIN_HEAD + "class P(Policy):\n    pass\n"}),
     Mistake("a kernel that raises", CODE, "run s.toml --allow-code", "boo", {
@@ -174,6 +192,11 @@ OTHERS = [
         "mine.py": PLUGIN_HEAD + "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    offers.bidd[0] = 1\nclass P(Policy):\n    bid = bid\n",
     }),
     Mistake("a model that is not there", CODE, "run s.toml", "nope", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "nope" }')}),
+    Mistake("a model whose names are damaged", CODE, "run s.toml", "meta.json is damaged: vocabulary is [], not a list of names for each field", {
+        "s.toml": SMALL.replace('model = "oracle"', 'model = { name = "logistic", path = "m" }'), "m/meta.json": '{"vocabulary": [], "features": []}'}),
+    Mistake("weights of a model that are damaged", CODE, "run s.toml", "weights.json: ints has the shape (1,)", {
+        "s.toml": SMALL.replace('model = "oracle"', 'model = { name = "logistic", path = "m" }'), "m/weights.json": '{"ints": [1], "floats": [0.0]}',
+        "m/meta.json": json.dumps({"kind": "logistic", "vocabulary": {}, "features": list(FEATURES)})}),
     Mistake("a model file of nonsense", CODE, "run s.toml", "model", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "m" }'), "m/model.txt": "tree\nnonsense\n"}),
     Mistake("a log without payments", DATA, "audit log.csv", "payment", {"log.csv": "bid,price\n1,2\n"}),
     Mistake("a log with words for numbers", DATA, "audit log.csv", "log.csv", {"log.csv": "bid,payment\n1,free\n2,3\n"}),
@@ -195,6 +218,8 @@ OTHERS = [
     Mistake("a picture over a scenario", MACHINE, "compare w.toml --replications 2 --workers 1 --plot w.toml", "did not write", {"w.toml": WORLD}),
     Mistake("a run where a file is in the way", MACHINE, "run s.toml --out notes.txt/run", "choose another place", {**S, "notes.txt": "mine"}),
     Mistake("a page where no folder is", MACHINE, "report run --out nowhere/else/page.html/x", "page", {"nowhere/else/page.html": "mine"}, run=True),
+    Mistake("prices of which sums cannot be counted", MACHINE, "run s.toml --set products.soap.price=5e8 --set campaigns.soap-everyone.budget=1e8 --set campaigns.soap-everyone.daily_budget=1e8",
+        "count prices, values and budgets in thousands", S, code=3),
     Mistake("out of memory", MACHINE, "run s.toml --set requests=1_000_000 --set log.decisions=1_000_000_000", "lower traffic.users, log.wins or log.decisions", S, code=3, memory=100),
     Mistake("a Python that is too old", MACHINE, "make demo PYTHON=./python3.9", "needs Python 3.11 or newer", _python("--version) echo Python 3.9.2;; *) exit 1;;"), damage=_executable),
     Mistake("a Python that is not there", MACHINE, "make demo PYTHON=./python3.99", "missing"),

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import bidsim
 from bidsim.cli import main
-from tests.conftest import SMALL
+from bidsim.core.kernel import cache_root
+from bidsim.scenario.shipped import find_scenario
+from tests.conftest import ROOT, SMALL
 
 
 def _told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -51,6 +56,46 @@ def test_run__again_keeps_what_a_person_added_and_follows_links(small: Path, run
     assert bidsim.load_result(run_folder).summary["scenario"] == "small"
     assert [p for p in run_folder.parent.iterdir() if p.name.startswith(".part")] == []
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("alphabet", ["ascii", "latin1"])
+def test_run__tells_its_table_in_any_alphabet(tmp_path: Path, alphabet: str) -> None:
+    (tmp_path / "s.toml").write_text(SMALL.replace("campaigns.lamp", 'campaigns."lämp ▃"'), encoding="utf-8")
+    command = [sys.executable, "-m", "bidsim", "run", "s.toml", "--set", "requests=200", "--out", "run"]
+    environment = {**os.environ, "PYTHONIOENCODING": alphabet, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Run directory" in done.stdout
+
+
+def test_cache__of_somebody_without_a_home_is_a_temporary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    for name in ("BIDSIM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_root().is_dir()
+    assert Path(tempfile.gettempdir()) in cache_root().parents
+
+
+def test_compare__writes_nothing_where_a_seat_s_name_leads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = SMALL.replace("[seats.main]", f'[seats."{tmp_path}/evil"]').replace('model = "oracle"', 'model = "logistic"')
+    (tmp_path / "s.toml").write_text(world)
+    assert main(["compare", str(tmp_path / "s.toml"), "--set-last", "auction.fee=0.2", "--replications", "2", "--workers", "1", "--plot", str(tmp_path / "p.svg")]) == 0
+    assert not (tmp_path / "evil").exists()
+    capsys.readouterr()
+
+
+def test_demo__is_not_led_astray_by_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "quickstart").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_scenario(Path("quickstart")).is_file()
+
+
+def test_seed__that_is_none_is_told_as_the_option(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--seed seed=9999999999999999999" in _told(capsys, "check", str(small), "--seed", "9999999999999999999")
 
 
 def test_report__does_not_overwrite_other_files(small: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,7 +119,8 @@ def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], 
     settings = account.result.manifest["scenario"]
     if explored is None or explored.fitted is None:
         few = explored.rows.conversions if explored is not None else 0
-        return {"actions": [], "silent": [], "unknown": True, "randomised_conversions": few, "needed": FEWEST, "experiments": experiment(account, explored)}
+        varied = bool(explored is not None and explored.levers)
+        return {"actions": [], "silent": [], "unknown": True, "varied": varied, "randomised_conversions": few, "needed": FEWEST, "experiments": experiment(account, explored)}
     products = {account.result.tables["campaigns"]["product"][k] for k in account.rows}
     margin = min(float(settings["products"][p]["margin"]) for p in products)
     advice = [advise(e, facts, margin, by_click=charge == "click") for e in explored.own[account.advertiser]]
@@ -128,6 +129,7 @@ def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], 
         "actions": sorted((asdict(a) for a in advice if a.silence is None), key=lambda a: -a["earnings"]["value"]),
         "silent": [asdict(a) for a in advice if a.silence is not None],
         "unknown": False,
+        "varied": True,
         "randomised_conversions": explored.rows.conversions,
         "needed": FEWEST,
         "experiments": experiment(account, explored),

@@ -66,6 +66,7 @@ def _line(result: Result, k: int) -> dict[str, Any]:
         "conversions": int(table["conversions"][rows].sum()),
         "model": _parts(result, campaigns),
         "ghost_ads": None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high},
+        "held_out_users": held[3] if result.manifest["scenario"]["holdout"]["share"] else None,
         "caused_realised": held[1] - int(arms["served_purchases_without_ads"][k]) if held[0] else None,
     }
 
@@ -95,13 +96,14 @@ def _parts(result: Result, campaigns: tuple[str, ...]) -> dict[str, float] | Non
 
 
 def _together(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Figures of a group of lines; rates weighted by impressions, the model's parts by line."""
+    """Figures of a group of lines, weighted by impressions."""
     shown = [line for line in lines if line["impressions"]]
     if not shown:
         return None
     wins = sum(line["impressions"] for line in shown)
     rates = {name: sum(line[name] * line["impressions"] for line in shown) / wins for name in ("predicted", "credited", "caused")}
-    parts = [line["model"] for line in shown if line["model"] is not None]
+    parts = [line for line in shown if line["model"] is not None]
+    behind = sum(line["impressions"] for line in parts)
     spend = sum(line["spend"] for line in shown)
     return {
         "lines": len(shown),
@@ -110,28 +112,36 @@ def _together(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
         **rates,
         "caused_of_credited": ratio(rates["caused"], rates["credited"]),
         "spend_per_caused": ratio(spend, rates["caused"] * wins / 1000),
-        "model": {name: float(np.mean([p[name] for p in parts])) for name in parts[0]} if parts else None,
+        "model": {name: sum(p["model"][name] * p["impressions"] for p in parts) / behind for name in parts[0]["model"]} if parts else None,
     }
 
 
 def _answers(groups: dict[str, dict[str, Any] | None]) -> list[str]:
     one, other = groups["consumable"], groups["durable"]
     if one is None or other is None:
-        return ["The run has no impressions of consumables and of durables, so they cannot be compared."]
+        known = "consumables" if one is not None else "durables" if other is not None else ""
+        return [f"The run has impressions of {known} only, so there is nothing to compare them with." if known else "The run has no impressions, so nothing can be compared."]
     told = [f"The model predicts {one['predicted']:.2f} conversions per 1,000 impressions of consumables and {other['predicted']:.2f} of durables."]
     if one["model"] and other["model"]:
-        identity, timing = (one["model"][name] - other["model"][name] for name in ("identity", "timing"))
-        told.append(f"Of the difference {identity:+.2f} comes from which product it is, at any time since the last purchase, and {timing:+.2f} from that time.")
+        identity, timing, whole = (one["model"][name] - other["model"][name] for name in ("identity", "timing", "predicted"))
+        told.append(
+            f"On sampled decisions, won or not, its predictions are {whole:+.2f} apart: {identity:+.2f} by which product it is, at any time since the last purchase, "
+            f"{timing:+.2f} by that time, {whole - identity - timing:+.2f} by all else."
+        )
     caused_more, credited_more = (one[name] - other[name] for name in ("caused", "credited"))
     told.append(
-        f"In truth {credited_more:+.2f} more are credited to consumables: {caused_more:+.2f} because their ads cause more purchases, "
-        f"{credited_more - caused_more:+.2f} because purchases that come round anyway fall into the window."
+        f"In truth {abs(credited_more):.2f} {_more(credited_more)} are credited to consumables: {abs(caused_more):.2f} {_more(caused_more)} that their ads cause, "
+        f"{abs(credited_more - caused_more):.2f} {_more(credited_more - caused_more)} that come round anyway and fall into the window."
     )
     share = one["impressions"] / (one["impressions"] + other["impressions"])
     told.append(f"Consumables have {100 * share:.0f}% of the impressions and {100 * one['spend'] / max(one['spend'] + other['spend'], 1e-12):.0f}% of the spend.")
     caused, elsewhere = one["caused_of_credited"], other["caused_of_credited"]
     if caused is not None and elsewhere is not None:
-        told.append(f"In truth {100 * caused:.0f}% of what is credited to ads for consumables was caused by them, for durables {100 * elsewhere:.0f}%.")
+        told.append(f"In truth ads for consumables cause {caused:.2f} purchases for each that is credited to them, those for durables {elsewhere:.2f}.")
         if caused < elsewhere:
             told.append("Who bids by credited conversions is drawn to purchases of consumables that would have come anyway.")
     return told
+
+
+def _more(difference: float) -> str:
+    return "more" if difference >= 0 else "fewer"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bidsim.cvr.features import FEATURES
-from bidsim.explain.model_use import explained_model
+from bidsim.explain.model_use import evenly, explained_model
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result
@@ -38,7 +37,7 @@ def attribution_shift(result: Result, moment: int) -> list[dict[str, Any]]:
     for seat in dict.fromkeys(seat_of.values()):
         model = explained_model(result, seat)
         mine = np.array([seat_of[name] == seat for name in names], np.bool_)[campaign] if names else np.zeros(0, np.bool_)
-        sides = [_spread(np.flatnonzero(mine & side)) for side in (time < moment, time >= moment)]
+        sides = [evenly(np.flatnonzero(mine & side), _LARGEST) for side in (time < moment, time >= moment)]
         if model is None or min(len(rows) for rows in sides) < _FEWEST:
             continue
         before, after = (model.attributor(np.ascontiguousarray(np.column_stack([table[f"feature_{f}"][rows] for f in FEATURES]), np.float32)) for rows in sides)
@@ -52,8 +51,3 @@ def attribution_shift(result: Result, moment: int) -> list[dict[str, Any]]:
             if sizes[0][k] > 0 or sizes[1][k] > 0
         ]
     return sorted(found, key=lambda row: -abs(row["z"]))
-
-
-def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most `_LARGEST` rows, evenly spread."""
-    return rows if len(rows) <= _LARGEST else rows[np.linspace(0, len(rows) - 1, _LARGEST).astype(np.int64)]

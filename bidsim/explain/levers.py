@@ -93,7 +93,7 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     rows, shown = slice_of(result, levers, names), np.bincount(_owners(result, names), minlength=len(names))
     prior = prior or known_prior()
     if rows.conversions < FEWEST or not levers:
-        few = f"{rows.conversions:,} randomised conversions stand behind it, and {FEWEST} are needed before anything can be said"
+        few = f"there were {rows.conversions:,} randomised conversions, and {FEWEST} are needed before anything can be said"
         blank = {name: tuple(_silent(rows, a, int(shown[a]), lever.name, few) for lever in levers) for a, name in enumerate(names)}
         return Explored(names, levers, rows, None, (), blank)
     fitted = fit_slice(rows, levers)
@@ -172,8 +172,8 @@ def _better(lever: Lever, beliefs: Sequence[Belief], own: Sequence[Estimate | No
     """The direction that brings more conversions, with the other one behind it."""
     found = []
     for belief, estimate, action in zip(beliefs, own, (lever.action, -lever.action), strict=True):
-        believed, feared = ("more", "fewer") if belief.mean >= 0 else ("fewer", "more")
-        silence = None if belief.speaks else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it brings {feared} conversions and not {believed}"
+        believed = "more" if belief.mean >= 0 else "fewer"
+        silence = None if belief.speaks else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it does not bring {believed} conversions"
         if silence is None and belief.mean <= 0:
             silence = "it brings fewer conversions"
         change = math.expm1(action) if lever.name == "price" else action

@@ -70,15 +70,21 @@ def _explained(text: str, offset: float) -> Explained:
 
 
 def feature_rows(result: Result, campaigns: tuple[str, ...], seat: str) -> NDArray[np.float32]:
-    """What the model saw of sampled (request, campaign) rows, float32[rows, features], `_LARGEST` of them at most."""
+    """What the model saw of sampled (request, campaign) rows, float32[rows, features], `_LARGEST` of them at most, evenly spread over the run."""
     table = result.tables["requests"]
     seats = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["seat"], strict=True))
     mine = {name for name in campaigns if seats[name] == seat}
     names, campaign = result.coded("requests", "campaign")
-    rows = np.flatnonzero(np.array([name in mine for name in names], np.bool_)[campaign])[:_LARGEST] if names else np.zeros(0, np.int64)
+    rows = np.flatnonzero(np.array([name in mine for name in names], np.bool_)[campaign]) if names else np.zeros(0, np.int64)
+    rows = evenly(rows, _LARGEST)
     if f"feature_{FEATURES[0]}" not in table:
         return np.zeros((0, len(FEATURES)), np.float32)
     return np.ascontiguousarray(np.column_stack([table[f"feature_{name}"][rows] for name in FEATURES]), np.float32)
+
+
+def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many rows, evenly spread."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, Any]]:

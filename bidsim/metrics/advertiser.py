@@ -21,8 +21,6 @@ from bidsim.metrics.intervals import Interval, poisson_interval, told
 if TYPE_CHECKING:
     from bidsim.core.result import Columns, Result
 
-_Z95 = 1.959963984540054
-
 
 @dataclass(frozen=True)
 class Account:
@@ -93,16 +91,29 @@ def headline(account: Account) -> dict[str, Any]:
     }
 
 
-def _figures(spend_nanos: int, conversions: int, sales_nanos: int, spread: float) -> dict[str, Any]:
+def _figures(spend_nanos: int, conversions: int, sales_nanos: int, spread: float | None) -> dict[str, Any]:
+    """Figures of a period; ``spread`` is the standard error of its sales, None where single sales are not known."""
     spend, sales, counted = spend_nanos / NANOS_PER_UNIT, sales_nanos / NANOS_PER_UNIT, poisson_interval(conversions)
     cpa = counted.under(spend) if conversions else None
-    earned = Interval(sales / spend, max(sales - _Z95 * spread, 0.0) / spend, (sales + _Z95 * spread) / spend) if spend_nanos else None
+    earned = _roas(sales, spend, conversions, spread) if spend_nanos and spread is not None else None
     return {"spend_nanos": spend_nanos, "spend": spend, "sales": sales, "conversions": counted._asdict(), "cpa": told(cpa), "roas": told(earned)}
 
 
-def _sales_spread(value_nanos: NDArray[np.int64]) -> float:
-    """Standard error of sales: of a compound Poisson sum, the root of the sum of squares."""
-    return float(np.sqrt(((value_nanos / NANOS_PER_UNIT) ** 2).sum()))
+def _roas(sales: float, spend: float, conversions: int, spread: float) -> Interval | None:
+    """Sales over spend; None without a sale, for nothing then tells what one would have been worth.
+
+    Sales are a compound Poisson sum: the interval of a Poisson count, scaled to have the sum's own relative error (Fay and Feuer 1997).
+    """
+    if not conversions or sales <= 0.0 or spread <= 0.0:
+        return None
+    each = spread**2 / sales  # as many sales of this worth have the same sum and error
+    counted = poisson_interval(sales / each)
+    return Interval(sales / spend, counted.low * each / spend, counted.high * each / spend)
+
+
+def _sales_spread(value_nanos: NDArray[np.int64]) -> float | None:
+    """Standard error of sales: of a compound Poisson sum, the root of the sum of squares; None where there are none."""
+    return float(np.sqrt(((value_nanos / NANOS_PER_UNIT) ** 2).sum())) if len(value_nanos) else None
 
 
 def _halves(account: Account) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def welch_interval(values: NDArray[np.float64], base: NDArray[np.float64], level
     return Interval(gap, gap - half, gap + half)
 
 
-def poisson_interval(count: int, level: float = 0.95) -> Interval:
-    """Exact interval of a Poisson mean (Garwood 1936)."""
+def poisson_interval(count: float, level: float = 0.95) -> Interval:
+    """Exact interval of a Poisson mean (Garwood 1936); a sum that is no count takes the same gamma quantiles (Fay and Feuer 1997)."""
     tail = (1 - level) / 2
     low = float(gammaincinv(count, tail)) if count else 0.0
     return Interval(float(count), low, float(gammaincinv(count + 1, 1 - tail)))
@@ -86,3 +86,16 @@ def difference_interval(first: Interval, second: Interval) -> Interval:
 def told(interval: Interval | None) -> dict[str, float] | None:
     """Give an interval the form in which pages and JSON carry it."""
     return None if interval is None else interval._asdict()
+
+
+def rates_differ(one: tuple[int, float], other: tuple[int, float], level: float = 0.95) -> bool:
+    """Whether two Poisson counts, each with its exposure, have rates that differ by more than chance explains.
+
+    Given the total, the first count is binomial where they do not (Przyborowski and Wilenski 1940).
+    """
+    from scipy.stats import binomtest  # noqa: PLC0415  (slow to import)
+
+    total, exposure = one[0] + other[0], one[1] + other[1]
+    if total == 0 or min(one[1], other[1]) <= 0:
+        return False
+    return bool(binomtest(one[0], total, one[1] / exposure).pvalue < 1.0 - level)

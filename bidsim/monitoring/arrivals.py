@@ -101,7 +101,7 @@ def _triangle(result: Result, cells: Cells, group: dict[str, int], lags: int) ->
     table = result.tables["conversions"]
     names, campaign = result.coded("conversions", "campaign")
     found = np.zeros((len(cells.groups), cells.windows, lags))
-    rows = np.flatnonzero(table["observed"])
+    rows = np.flatnonzero(np.asarray(table["observed"], np.bool_) & (np.asarray(table["reported_us"]) < cells.windows * cells.window))
     rows = rows[np.array([name in group for name in names], np.bool_)[campaign[rows]]] if len(rows) else rows
     if len(rows):
         owner = np.array([group.get(name, 0) for name in names], np.int64)[campaign[rows]]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
 
 ALL = "all traffic"
+WHOLE, LEVEL, OWNER, PART = range(4)
+"""Kinds of slices: all traffic, a level of a field (or of a pair), an advertiser or product, and its part of a level."""
 _OF_ALL_ROWS = ("offers", "offered_pcvr_sum")
 _COLUMNS = ("wins", "views", "clicks", "payment_nanos", "arrived", "converted", "pcvr_sum", "true_rate_sum", "log_likelihood_sum")
 
@@ -71,7 +73,7 @@ class Cells:
 
 
 def read_cells(result: Result) -> Cells:
-    """Counts of a run.
+    """Counts of a run's whole windows; one that the end cuts off is left out, for fewer reports come in it.
 
     Raises:
         UsageError: The run has no slices, as in a world of drawn values.
@@ -79,16 +81,17 @@ def read_cells(result: Result) -> Cells:
     """
     table, settings = result.tables["slices"], result.manifest["scenario"]
     if not len(table["start_us"]):
-        raise UsageError("the run has no slices to watch: nothing was won, or its values are drawn and no user is simulated")
+        uncounted = 'monitoring.rows is "none"' if settings["monitoring"]["rows"] == "none" else "nothing was won"
+        raise UsageError(f"the run has no slices to watch: {'its values are drawn and no user is simulated' if settings.get('values') else uncounted}")
     window, duration = int(settings["monitoring"]["window"]), int(settings["duration"])
     levels, level = _coded(table["field"], table["level"])
     groups, group = _coded(table["advertiser"], table["product"])
     at = np.asarray(table["start_us"]) // window
-    shape = (-(-duration // window), len(levels), len(groups))
+    whole = at < duration // window
     columns = {}
     for name in (*_COLUMNS, *(extra for extra in _OF_ALL_ROWS if extra in table)):
-        columns[name] = np.zeros(shape)
-        columns[name][at, level, group] = table[name]
+        columns[name] = np.zeros((duration // window, len(levels), len(groups)))
+        columns[name][at[whole], level[whole], group[whole]] = np.asarray(table[name])[whole]
     return Cells(window, levels, groups, columns)
 
 
@@ -108,7 +111,7 @@ class Slicing:
 
     Attributes:
         slices: The slices: all traffic, levels, owners, and owners' parts of levels.
-        kind: int64[slices], 0 to 3 in that order.
+        kind: int64[slices], `WHOLE`, `LEVEL`, `OWNER` or `PART`.
         owners: float64[owners, groups], which groups an owner (advertiser, or product) has.
         of_all: Levels of the first field.
 
@@ -135,12 +138,12 @@ def slicing_of(cells: Cells) -> Slicing:
     named = bool(cells.groups[0][0])
     owners = sorted({(a if named else p) for a, p in cells.groups})
     belongs = np.array([[owner == (a if named else p) for a, p in cells.groups] for owner in owners], np.float64)
-    slices, kind = [Slice(), *(Slice(f, v) for f, v in cells.levels)], [0] + [1] * len(cells.levels)
+    slices, kind = [Slice(), *(Slice(f, v) for f, v in cells.levels)], [WHOLE] + [LEVEL] * len(cells.levels)
     if len(owners) > 1:
 
         def part(owner: str, field: str = "", level: str = "") -> Slice:
             return Slice(field, level, advertiser=owner if named else "", product="" if named else owner)
 
         slices += [part(o) for o in owners] + [part(o, f, v) for f, v in cells.levels for o in owners]
-        kind += [2] * len(owners) + [3] * (len(owners) * len(cells.levels))
+        kind += [OWNER] * len(owners) + [PART] * (len(owners) * len(cells.levels))
     return Slicing(slices, np.array(kind), belongs, cells.first_field())

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bidsim.monitoring.detector import Alarm, Detector, deviance
-from bidsim.monitoring.signals import CLICKS, CONVERSIONS, DELAY, FULLEST, MISSING, PRICE, TRAFFIC, WINS, Signal
+from bidsim.monitoring.signals import AT_ONCE, CLICKS, CONVERSIONS, DELAY, FULLEST, MISSING, PRICE, TRAFFIC, WINS, Signal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bidsim.monitoring.cells import Slice
 
-OUTAGE, STUCK, SHIFT, LATE, FEWER, MORE, BOTS = "outage", "stuck", "shift", "late", "fewer", "more", "bots"
-"""What an incident is: a feature that is missing, or hardly varies; levels that change their share; late reports; counts that fall or rise; bots."""
+OUTAGE, STUCK, SHIFT, LATE, SOON, FEWER, MORE, BOTS = "outage", "stuck", "shift", "late", "soon", "fewer", "more", "bots"
+"""What an incident is: a feature that is missing, or hardly varies; levels that change their share; reports that come later, or sooner; counts that fall or rise; bots."""
 _NEAR = 2
 _FAILED = 0.98
 _SAME, _TOGETHER = 0.3, 3
@@ -167,7 +167,7 @@ def _explained(page: Page, known: _Known, windows: int) -> Page:
     if shifted and min(a.alarm.since for a in shifted) <= page.noticed + _NEAR:
         return _told(page, known, windows, shifted, SHIFT)
     if page.of(DELAY):
-        return _told(page, known, windows, page.of(DELAY), LATE)
+        return _told(page, known, windows, page.of(DELAY), LATE if _come_later(page.of(DELAY)) else SOON)
     soon = [a for a in page.of(CONVERSIONS) if a.alarm.window <= page.noticed + _SOON]
     clicks = [a for a in page.of(CLICKS) if a.alarm.multiplier > 1.0]
     if soon and clicks and all(a.alarm.multiplier < 1.0 for a in soon):
@@ -176,6 +176,12 @@ def _explained(page: Page, known: _Known, windows: int) -> Page:
     leads = soon and (not market or _conversions_lead(page, known, soon, windows))
     mine = soon if leads else next(page.of(kind) for kind in (WINS, PRICE, CONVERSIONS, CLICKS, TRAFFIC) if page.of(kind))
     return _told(page, known, windows, mine, "")
+
+
+def _come_later(alarms: list[Sounded]) -> bool:
+    """Whether the surest alarm says so: more reports that come late, or fewer that come at once."""
+    first = max(alarms, key=lambda a: a.alarm.strength)
+    return (first.slice.level == AT_ONCE) == (first.alarm.multiplier < 1.0)
 
 
 def _of_a_pair(one: Sounded) -> bool:

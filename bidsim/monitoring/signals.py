@@ -26,7 +26,8 @@ _CALM = 100.0
 """Conversions that speak for a day without a rhythm."""
 _SLOW, _FAST = (10.0, 6), (8.0, 3)
 """Half-life and gap of levels that should stay, and of those that drift with the market."""
-_LAG_CLASSES = ("in the same window", "one or two windows later", "later still")
+AT_ONCE = "in the same window"
+_LAG_CLASSES = (AT_ONCE, "one or two windows later", "later still")
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ def _traffic(result: Result, cells: Cells) -> list[Signal]:
     table = result.tables["population"]
     if not len(table["start_us"]):
         return []
-    bins = len(table["start_us"]) // cells.windows
+    bins = len(table["start_us"]) // len(np.unique(table["start_us"]))
     features, levels = table["feature"][:bins], table["level"][:bins]
-    asked, won = (np.asarray(table[name], np.float64).reshape(cells.windows, bins) for name in ("requests", "wins"))
+    asked, won = (np.asarray(table[name], np.float64).reshape(-1, bins)[: cells.windows] for name in ("requests", "wins"))
     kinds = {name: k for k, name in enumerate(dict.fromkeys(features))}
     kind = np.array([kinds[name] for name in features])
     came = np.empty_like(asked)
@@ -192,9 +193,9 @@ def _requests(result: Result, cells: Cells, slices: list[Slice]) -> NDArray[np.f
     table = result.tables["population"]
     if not len(table["start_us"]):
         return None
-    bins = len(table["start_us"]) // cells.windows
+    bins = len(table["start_us"]) // len(np.unique(table["start_us"]))
     place = {pair: k for k, pair in enumerate(zip(table["feature"][:bins], table["level"][:bins], strict=True))}
-    asked = np.asarray(table["requests"], np.float64).reshape(cells.windows, bins)
+    asked = np.asarray(table["requests"], np.float64).reshape(-1, bins)[: cells.windows]
     first = [k for (feature, _), k in place.items() if feature == cells.levels[0][0]]
     everything = asked[:, first].sum(axis=1)
     return np.column_stack([asked[:, place[s.field, s.level]] if (s.field, s.level) in place else everything for s in slices])

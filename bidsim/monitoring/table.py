@@ -31,10 +31,11 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
     """Figures of every slice over windows ``first`` to before ``last``, by window of the impression.
 
     Returns:
-        Columns of equal length: ``slice``; ``impressions``, ``share`` of all impressions; ``win_rate``, of its requests (NaN where requests are
-        not counted by it); ``cpm``, paid for 1,000; ``ctr``; ``predicted``, conversions; ``due``, those whose report should have come by the
-        end; ``converted``; ``ratio`` of converted to due, drawn to what is normal as far as chance may explain it, with ``low`` and ``high`` (95%); ``normal``, what the
-        ratio of reports to those due is in windows without alarm; ``ripe``, due over predicted;
+        Columns of equal length: ``slice``; ``kind``, as `bidsim.monitoring.cells` counts them; ``impressions``, ``share`` of all impressions;
+        ``win_rate``, of its requests (NaN where requests are not counted by it); ``cpm``, paid for 1,000; ``ctr``;
+        ``predicted``, conversions; ``due``, those whose report should have come by the
+        end; ``converted``; ``ratio`` of converted to due, drawn to what is normal as far as chance may explain it, with ``low`` and ``high`` (95%);
+        ``normal``, what the ratio of reports to those due is in windows without alarm; ``ripe``, due over predicted;
         ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows;
         where all rows were counted ``offers``, campaigns that were eligible, ``offered_rate``, what was predicted for them, and ``won_rate``, for
         impressions: what is won is what was predicted high.
@@ -50,6 +51,7 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "slice": [s.name for s in slicing.slices],
+            "kind": slicing.kind,
             "impressions": wins.astype(np.int64),
             "share": wins / wins[0],
             "win_rate": wins / _requests(watch, first, last),
@@ -102,6 +104,8 @@ def _shrunk(watch: Watch, due: NDArray[np.float64], converted: NDArray[np.float6
     """Posterior mean and 95% interval of converted over due: before it, a slice is what is normal for it, give or take its kind's spread, or broken."""
     baseline = watch.detectors["conversions"].baseline
     normal, left = baseline.level()
+    parent = baseline.family.parent
+    left = left + np.where(parent == np.arange(len(parent)), 0.0, left[parent])  # a part is known no better than what it is part of
     sound, broken = (_Gamma(shape, shape / normal) for shape in (1.0 / (baseline.spread + left), np.ones_like(normal)))
     odds = np.log(_BROKEN / (1.0 - _BROKEN)) + broken.evidence(due, converted) - sound.evidence(due, converted)
     weight, sound, broken = expit(odds), sound.after(due, converted), broken.after(due, converted)

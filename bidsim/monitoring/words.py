@@ -8,7 +8,7 @@ import numpy as np
 
 from bidsim.core.units import DAY, HOUR, MINUTE
 from bidsim.monitoring.cells import ALL
-from bidsim.monitoring.pages import BOTS, LATE, OUTAGE, SHIFT, STUCK
+from bidsim.monitoring.pages import BOTS, LATE, OUTAGE, SHIFT, SOON, STUCK
 from bidsim.monitoring.signals import CLICKS, CONVERSIONS, DELAY, PRICE, TRAFFIC, WINS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _shift(page: Page, when: str, before: float, now: float) -> str:
 
 def _late(page: Page, when: str, before: float, now: float) -> str:
     owner = f" of {page.about.advertiser or page.about.product}" if page.about.advertiser or page.about.product else ""
-    return f"Conversions{owner} are reported later {when}: {_percent(now)} of reports come {page.about.level}, before {_percent(before)}."
+    return f"Conversions{owner} are reported {'later' if page.what == LATE else 'sooner'} {when}: {_percent(now)} of reports come {page.about.level}, before {_percent(before)}."
 
 
 def _bots(page: Page, when: str, before: float, now: float) -> str:
@@ -72,27 +72,33 @@ def _counts(page: Page, when: str, before: float, now: float) -> str:
     return f"{told}{where} are {_percent(page.multiplier)} ({range_}) of normal {when}."
 
 
-_TOLD = {OUTAGE: _outage, STUCK: _stuck, SHIFT: _shift, LATE: _late, BOTS: _bots}
+_TOLD = {OUTAGE: _outage, STUCK: _stuck, SHIFT: _shift, LATE: _late, SOON: _late, BOTS: _bots}
 _BROKEN = "Look at what delivers {field}: predictions rest on a value that is not there, so bids are off wherever it matters."
 _ADVICE = {
     OUTAGE: _BROKEN,
     STUCK: _BROKEN,
     SHIFT: "Other people come; see whether slices with a larger share are calibrated, and who sent the traffic.",
     LATE: "None is lost as far as can be told; do not retrain on labels of these days, and ask who reports conversions.",
+    SOON: "Nothing is lost; labels are complete sooner than before, so see whether a backlog was worked off or the rule of reporting changed.",
     BOTS: "Do not pay for these clicks, and keep them out of the training rows.",
 }
 
+_ON_CLICKS = "Conversions follow as far as can be told; look at the placements and creatives that are clicked, and at how clicks are counted."
 _TOO_LITTLE = "The model predicts too little here: bids are too low until it is trained anew."
 _NOT_NORMAL = "More come than used to, and no more than the model predicts: see whether the windows taken for normal were, as at a run's beginning they may not be."
 
 
 def advice(page: Page) -> str:
     """What to look at first."""
-    about = page.about
     if page.what in _ADVICE:
-        return _ADVICE[page.what].format(field=about.field)
-    if page.signal.kind != CONVERSIONS:
-        return "Budgets, rivals' prices or bids changed; the model's calibration did not, or follows from it."
+        return _ADVICE[page.what].format(field=page.about.field)
+    if page.signal.kind == CONVERSIONS:
+        return _advice_on_conversions(page)
+    return _ON_CLICKS if page.signal.kind == CLICKS else "Budgets, rivals' prices or bids changed; the model's calibration did not, or follows from it."
+
+
+def _advice_on_conversions(page: Page) -> str:
+    about = page.about
     if page.multiplier > 1.0:
         return _TOO_LITTLE if page.multiplier * page.level > 1.0 else _NOT_NORMAL
     if about.advertiser and not about.field:

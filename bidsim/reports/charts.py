@@ -49,7 +49,7 @@ def svg(drawn: Any, title: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     safe = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{safe}" ', text, count=1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{safe}" ', 1)
 
 
 def short(name: str, width: int = 26) -> str:
@@ -173,7 +173,7 @@ def band_over_days(
     low, high = ([max(m + sign * h, 0.0) for m, h in zip(expected, half, strict=True)] for sign in (-1, 1))
     axes.fill_between(days, low, high, color=SOFT, alpha=0.6, lw=0, label="95% of quiet windows")
     axes.plot(days, expected, color=INK, lw=1, ls="--", label="expected")
-    axes.plot(days, came, color=ACCENT, lw=1.3, label="reported" if unit == "conversions" else "came")
+    axes.plot(days, came, color=ACCENT, lw=1.3, marker="o" if len(days) == 1 else None, label="reported" if unit == "conversions" else "came")
     for n, x in enumerate(since):
         axes.axvline(x, color=SECOND, lw=1, label="an incident begins" if n == 0 else None)
     axes.set_title(name, loc="left", fontsize=9)
@@ -185,9 +185,10 @@ def band_over_days(
 
 
 def heat_map(names: Sequence[str], days: Sequence[float], values: Any, title: str) -> str:
-    """Draw rows of numbers from -5 to 5 over days, red below and blue above."""
+    """Draw rows of numbers from -5 to 5 over days, the middles of equal windows, red below and blue above."""
     drawn, axes = figure(8.2, 0.9 + 0.145 * max(len(names), 4))
-    edges = [days[0], days[-1]] if days else [0.0, 1.0]
+    half = (days[-1] - days[0]) / (2 * (len(days) - 1)) if len(days) > 1 else 0.5
+    edges = [days[0] - half, days[-1] + half] if days else [0.0, 1.0]
     shown = axes.imshow(values, aspect="auto", cmap="RdBu", vmin=-5, vmax=5, interpolation="nearest", extent=(edges[0], edges[1], len(names) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names, fontsize=6)
     axes.set_xlabel("day, the first is 1")

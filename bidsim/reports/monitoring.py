@@ -9,6 +9,7 @@ import numpy as np
 
 from bidsim.core.units import DAY, HOUR, SECOND
 from bidsim.explain.drift import attribution_shift
+from bidsim.monitoring.cells import LEVEL, OWNER, WHOLE
 from bidsim.monitoring.signals import CLICKS, CONVERSIONS, DELAY, PRICE, TRAFFIC, WINS
 from bidsim.monitoring.table import missing_rates, score_bins, slice_table
 from bidsim.monitoring.words import advice, as_planned, headline, label, moment, noticed, others
@@ -294,7 +295,7 @@ def prometheus(content: dict[str, Any]) -> str:
     )
     metric("alarms_open", "Slices in alarm.", [({**run, "signal": s["signal"]}, s["open"]) for s in content["signals"]])
     table = content["slices"]
-    plain = [k for k, name in enumerate(table["slice"]) if ", " not in name]
+    plain = [k for k, kind in enumerate(table["kind"]) if kind in (WHOLE, LEVEL, OWNER)]
     for name, text in (
         ("ratio", "Conversions over those due, drawn to normal as far as chance may explain it."),
         ("impressions", "Won impressions."),

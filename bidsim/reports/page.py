@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.core.units import DAY, NANOS_PER_UNIT
+from bidsim.core.units import DAY, HOUR, NANOS_PER_UNIT, format_duration
 from bidsim.reports import charts
 from bidsim.reports.files import write_page
 from bidsim.reports.html import environment, whole_run
@@ -53,10 +53,15 @@ def render_report(result: Result, *, linked: bool = False) -> str:
         return str(environment(**filters).get_template("run.html").render(linked=linked, **_content(result)))
 
 
+def _bucket(result: Result) -> str:
+    length = int(result.manifest["scenario"]["log"]["bucket"])
+    return {HOUR: "hour", DAY: "day"}.get(length, f"period of {format_duration(length)}")
+
+
 def _content(result: Result) -> dict[str, Any]:
     summary = result.summary
     pictures = [
-        ("Spend over time", "What all campaigns together paid in each hour.", _spend_chart(result)),
+        ("Spend over time", f"What all campaigns together paid in each {_bucket(result)}.", _spend_chart(result)),
         ("Where opportunities went", "Each bar is all requests that matched the campaign's targeting.", _loss_chart(summary["campaigns"])),
         _calibration(result),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bidsim.explain.words import action
+from bidsim.metrics.intervals import rates_differ
 
 _FORMS: dict[str, Callable[[float], str]] = {
     "money": "{:,.2f}".format,
@@ -45,8 +46,8 @@ def evidence(row: dict[str, Any]) -> str:
     """What an action's promise rests on, and how likely it is to be the wrong one."""
     wrong = ""
     if row["false_sign"] is not None and row["uplift"] is not None:
-        believed, feared = ("more", "fewer") if row["uplift"]["value"] > 0 else ("fewer", "more")
-        wrong = f" With {figure(row['false_sign'], 'percent')} probability it brings {feared} conversions, not {believed}."
+        believed = "more" if row["uplift"]["value"] > 0 else "fewer"
+        wrong = f" With {figure(row['false_sign'], 'percent')} probability it does not bring {believed} conversions."
     return (
         f"Evidence: {row['impressions']:,} randomised impressions and {row['conversions_seen']:,} conversions of this advertiser, "
         f"{row['everyone']:,} conversions of all advertisers, towards whose effect this one is drawn.{wrong}"
@@ -64,7 +65,8 @@ def headline_words(content: dict[str, Any]) -> list[str]:
         told.append(f"Conversions are those reported by the end of the run. {late:,} more come later from the same ads, {whole:,} in all: a CPA of {cpa}.")
     before, after = facts["preceding"]["cpa"], facts["latest"]["cpa"]
     if before and after:
-        apart = after["low"] > before["high"] or after["high"] < before["low"]
+        first, second = ((round(half["conversions"]["value"]), half["spend"]) for half in (facts["preceding"], facts["latest"]))
+        apart = rates_differ(first, second)
         direction = "more" if after["value"] > before["value"] else "less"
         if apart:
             told.append(
@@ -76,7 +78,7 @@ def headline_words(content: dict[str, Any]) -> list[str]:
         told.append("How many purchases the ads caused is unknown: no users were held out (holdout.share), or too few.")
     else:
         found = facts["incremental"]["estimate"]
-        sure = "" if found["low"] > 0 else " The interval includes nothing at all."
+        sure = "" if found["low"] > 0 else " It may be that they caused none." if found["high"] >= 0 else " By chance, most likely: users held out bought more."
         told.append(f"Compared with users held out, the ads caused {figure(found['value'], 'whole')} purchases ({between(found, 'whole')}).{sure}")
         if facts["incremental"]["truth"] is not None:
             told.append(f"This world is simulated, so the truth is known: it was {facts['incremental']['truth']:,}.")

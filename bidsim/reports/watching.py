@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from bidsim.monitoring.cells import OWNER
 from bidsim.reports.terminal import console, print_fitting, printable
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def slice_rows(content: dict[str, Any]) -> Table:
     """All traffic, and its owners or else its largest levels."""
     slices = content["slices"]
     names = slices["slice"]
-    all_owners = [k for k, name in enumerate(names) if " = " not in name and k > 0]
+    all_owners = [k for k, kind in enumerate(slices["kind"]) if kind == OWNER]
     owners = all_owners[:_MOST_ROWS]
     chosen = [0, *(owners if len(owners) >= _FEWEST_ROWS else range(1, min(len(names), _MOST_ROWS)))]
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -151,7 +151,6 @@ def overview() -> None:
         one.spines[["top", "right"]].set_visible(False)
         one.tick_params(colors=INK)
         draw(one)
-        one.title.set(size=10, weight="bold", color=INK)
         one.xaxis.label.set_size(9)
     _save(drawn, "overview")
 
@@ -168,13 +167,14 @@ def _advice_and_truth(axes: Any) -> None:
         axes.plot([low, high], [k, k], color=ACCENT, lw=2.5, solid_capstyle="round")
         axes.plot(value, k, "o", color=ACCENT, ms=6, label="what randomised traffic shows, 95%" if k == 0 else None)
         axes.plot(100 * row["model_says"], k, "x", color=SECOND, ms=8, mew=2, label="what the model would say" if k == 0 else None)
-        axes.plot(100 * came["softly", row["lever"]].expected, k, "|", color=INK, ms=20, mew=2, label="the truth" if k == 0 else None)
+        axes.plot(100 * came["softly", row["lever"]].expected, k, "|", color=INK, ms=20, mew=2)
+    axes.plot([], [], "|", color=INK, ms=8, mew=2, label="the truth")
     axes.axvline(0, color=SOFT, lw=1, zorder=0)
     axes.set_yticks(range(len(rows)), [words[row["lever"]] for row in rows])
     axes.set_ylim(-0.6, len(rows) + 0.9)
     axes.set_xlabel("conversions of an advertiser, change in %")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    axes.set_title("What would sell more?", loc="left")
+    axes.set_title("What would sell more?", loc="left", fontsize=10.5, fontweight="bold", color=INK)
 
 
 def _policies_and_truth(axes: Any) -> None:
@@ -184,10 +184,10 @@ def _policies_and_truth(axes: Any) -> None:
         axes.plot(at, 100 * share, color=colour, lw=1.8, label=name)
     axes.axhline(100, color=INK, lw=1.2, label="the best bid, prices known")
     _auctions_so_far(axes)
-    axes.set_ylim(40, 112)
+    axes.set_ylim(20, 112)
     axes.set_ylabel("surplus, % of the best")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    axes.set_title("Who bids best?", loc="left")
+    axes.set_title("Who bids best?", loc="left", fontsize=10.5, fontweight="bold", color=INK)
 
 
 def _alarm_and_truth(axes: Any) -> None:
@@ -205,7 +205,7 @@ def _alarm_and_truth(axes: Any) -> None:
     axes.set_xlabel("days, an advertiser in windows of six hours")
     axes.set_ylim(0, 1.75 * float((expected + half).max()))
     axes.legend(frameon=False, fontsize=8, loc="upper right")
-    axes.set_title("What broke, and since when?", loc="left")
+    axes.set_title("What broke, and since when?", loc="left", fontsize=10.5, fontweight="bold", color=INK)
 
 
 def _quietly(stage: str, done: int, total: int) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -77,6 +77,52 @@ def test_model_folders__no_name_leaves_the_run() -> None:
     assert folders["main"] == "main"
     assert all("/" not in f and ".." not in f and f for f in folders.values())
     assert len(set(folders.values())) == 5
+    taken = model_folders(["ö", "seat-0", "seat-1", "ü"])
+    assert taken["seat-1"] == "seat-1"
+    assert len(set(taken.values())) == 4
+
+
+def _with_notes(run_small: Callable[..., bidsim.Result], out: Path) -> bidsim.Result:
+    result = run_small({"requests": 100})
+    result.save(out)
+    (out / "notes.txt").write_text("mine")
+    return result
+
+
+def test_save__keeps_what_a_person_put_there_also_where_it_fails(run_small: Callable[..., bidsim.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    result = _with_notes(run_small, out)
+    rename = Path.rename
+
+    def refuses(self: Path, target: Any) -> Path:
+        if self.name.startswith(".part-") and not self.name.endswith("-old"):
+            raise OSError(39, "Directory not empty")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuses)
+    with pytest.raises(RunDirectoryError, match="Directory not empty"):
+        result.save(out)
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir() if p.name != "small.toml"] == ["run"]
+    assert bidsim.load_result(out).summary == result.summary
+    result.save(out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_save__finishes_what_a_killed_one_had_begun(run_small: Callable[..., bidsim.Result], tmp_path: Path, *, renamed: bool) -> None:
+    """Killed after the older run stepped aside: before the new one took its place, or after."""
+    out, gone = tmp_path / "run", subprocess.Popen(["true"])
+    gone.wait()
+    result = _with_notes(run_small, out)
+    result.save(tmp_path / "other")
+    out.rename(tmp_path / f".part-run-{gone.pid}-old")
+    if renamed:
+        (tmp_path / "other").rename(out)
+    result.save(tmp_path / "next")
+    assert (out / "notes.txt").read_text() == "mine"
+    assert bidsim.load_result(out).summary == result.summary
+    assert not list(tmp_path.glob(".part-*"))
 
 
 def test_kill__leaves_nothing_that_reads_as_complete(small: Path, tmp_path: Path) -> None:

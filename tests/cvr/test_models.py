@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,45 @@ def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Res
         (folder / "meta.json").write_text(damaged)
         with pytest.raises(ModelError):
             load_model(folder, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "file", "change", "words"),
+    [
+        (LOGGED, "meta.json", {"vocabulary": []}, "vocabulary is []"),
+        (LOGGED, "meta.json", {"vocabulary": {"geo": None}}, "not a list of names for each field"),
+        (LOGGED, "meta.json", {"features": 5}, "features is 5"),
+        (LOGGED, "meta.json", {"features": None}, "not a list of names"),
+        (LOGGED, "meta.json", {"mean_pcvr": [1]}, "mean_pcvr is [1]"),
+        (LOGGED, "meta.json", {"mean_pcvr": {"lamp": "x"}}, "not a rate for each campaign"),
+        (LOGGED, "weights.json", {"ints": [1], "floats": [0.0]}, "ints has the shape (1,)"),
+        (LOGGED, "weights.json", {"floats": ["x"]}, "not lists of numbers"),
+        (LOGGED, "weights.json", {"floats": None}, "the file is damaged"),
+        (TREES, "meta.json", {"offset": float("nan")}, "the offset is nan"),
+    ],
+)
+def test_model__that_is_damaged_is_refused(
+    run_small: Callable[..., bidsim.Result], tmp_path: Path, settings: dict[str, Any], file: str, change: dict[str, Any], words: str
+) -> None:
+    run_small({**settings, "requests": 200}).save(tmp_path / "run")
+    path = tmp_path / "run/model/main" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError, match=re.escape(words)):
+        load_model(path.parent, {})
+
+
+@pytest.mark.parametrize("at", [(1, 10**12), (1, -1), (2, 10**6), (0, 7)])
+def test_logistic__reads_no_weight_that_is_not_there(run_small: Callable[..., bidsim.Result], at: tuple[int, int]) -> None:
+    """Of a category's kind, first weight and number of levels."""
+    text = dict(run_small({**LOGGED, "requests": 200}).models["main"])
+    stored = json.loads(text["weights.json"])
+    first = next(j for j in range(len(FEATURES)) if stored["ints"][3 * j] == 2)
+    stored["ints"][3 * first + at[0]] = at[1]
+    with pytest.raises(ModelError, match=f"ints of feature {FEATURES[first]}"):
+        Logistic.restore({"weights.json": json.dumps(stored)}, {"vocabulary": {}})
+    stored["ints"][3 * first + at[0]], stored["floats"][5] = 0, float("inf")
+    with pytest.raises(ModelError, match=r"floats\[5\] is no finite number"):
+        Logistic.restore({"weights.json": json.dumps(stored)}, {"vocabulary": {}})
 
 
 def test_model__unknown_campaign_is_an_unseen_category(run_small: Callable[..., bidsim.Result], tmp_path: Path) -> None:

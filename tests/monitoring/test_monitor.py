@@ -20,7 +20,7 @@ import bidsim
 from bidsim.core.errors import UsageError
 from bidsim.core.units import DAY, HOUR
 from bidsim.monitoring.arrivals import development, expected_arrivals, lag_shares
-from bidsim.monitoring.cells import Slice, read_cells, slicing_of
+from bidsim.monitoring.cells import LEVEL, Slice, read_cells, slicing_of
 from bidsim.monitoring.monitor import Watch, monitor
 from bidsim.monitoring.pages import BOTS, FEWER, LATE, MORE, OUTAGE, SHIFT, STUCK
 from bidsim.monitoring.replay import quiet_windows
@@ -196,7 +196,8 @@ def test_table__of_one_window_by_pandas(quiet: bidsim.Result, watch: Watch) -> N
         assert told["due"] == pytest.approx(mine["due"].sum())
         converted = int(mine["converted"].sum())
         assert told["converted"] == converted
-        sure = 1 / (baseline.spread[k] + left[k])
+        parent = baseline.family.parent[k]
+        sure = 1 / (baseline.spread[k] + left[k] + (left[parent] if parent != k else 0))
         assert [told[c] for c in ("ratio", "low", "high")] == pytest.approx(_ratio_by_grid(sure, level[k], mine["due"].sum(), converted), rel=5e-3)
         if not one.advertiser and (not one.field or (one.field, one.level) in asked.index):
             whole = asked.loc["geo"].sum() if not one.field else asked[one.field, one.level]
@@ -286,6 +287,51 @@ def _ratio_by_grid(sure: float, normal: float, due: float, converted: int) -> li
     density = prior * stats.poisson.pmf(converted, grid * due)
     below = np.cumsum(density) / density.sum()
     return [float((grid * density).sum() / density.sum()), *(float(grid[np.searchsorted(below, p)]) for p in (0.025, 0.975))]
+
+
+def test_run__that_ends_within_a_window_is_watched_to_the_last_whole_one(quiet: bidsim.Result) -> None:
+    """In a window that the end cuts off reports are missing, and nothing is wrong."""
+    cut = _run(duration="289h")
+    found = monitor(cut)
+    assert found.cells.windows == 48
+    assert not found.open
+    assert read_cells(quiet).windows == 48
+    np.testing.assert_array_equal(read_cells(cut).columns["wins"].shape, read_cells(quiet).columns["wins"].shape)
+
+
+def test_reports__that_come_sooner_are_told_so() -> None:
+    """Late reports are normal here, and then they are late no more."""
+    late = {"kind": "late_labels", "delay": "12h", "start": "1m", "end": "8d"}
+    found = monitor(_run(incidents=[late]))
+    told = [headline(page, found) for page in found.pages if page.signal.kind == "delay"]
+    assert told
+    assert all("are reported sooner" in sentence for sentence in told)
+
+
+def test_intervals__of_a_part_are_no_narrower_than_what_is_known_of_the_whole() -> None:
+    """Where hardly anything came, least is known of the parts."""
+    few = _run(requests=6_000, **{"history.requests": 300_000})
+    table = slice_table(few, monitor(few, quiet=24), 24, 48)
+    width = (table["high"] - table["low"]) / np.maximum(table["ratio"], 1e-9)
+    levels = np.flatnonzero((table["kind"] == LEVEL) & (table["converted"] < 5))
+    assert len(levels)
+    assert np.median(width[levels]) > 0.8 * width[0]
+
+
+@pytest.mark.parametrize("name", ["Acme, Inc.", "a = b", "back\\door", "<b>&\"'"])
+def test_names__of_any_kind_are_owners(name: str) -> None:
+    def named(text: str) -> str:
+        return name if text == "gloss" else text
+
+    result = _outage()
+    tables = {t: {c: [named(v) for v in values] if c == "advertiser" else values for c, values in columns.items()} for t, columns in result.tables.items()}
+    other = bidsim.Result(result.manifest, tables, result.summary, result.models)
+    found = monitor(other)
+    assert [page.about.advertiser for page in found.pages] == [name]
+    content = describe_watch(other, found)
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    assert f'slice="{escaped}"' in prometheus(content)
+    assert html.escape(name) in render_watch(content, other, found)
 
 
 def test_watch__needs_windows_and_slices(quiet: bidsim.Result) -> None:

@@ -41,14 +41,17 @@ def figures(timeline: pd.DataFrame, conversions: pd.DataFrame, *, by_ad: bool = 
     if by_ad:
         count, sales = len(conversions), conversions["value_nanos"].sum() / NANOS
     counted, spread = poisson(count), math.sqrt(sum((v / NANOS) ** 2 for v in conversions["value_nanos"]))
-    z = stats.norm.ppf(0.975)
     return {
         "spend_nanos": int(timeline["payment_nanos"].sum()),
         "spend": spend,
         "sales": sales,
         "conversions": counted,
         "cpa": {"value": spend / count, "low": spend / counted["high"], "high": spend / counted["low"]},
-        "roas": {"value": sales / spend, "low": max(sales - z * spread, 0) / spend, "high": (sales + z * spread) / spend},
+        "roas": {
+            "value": sales / spend,
+            "low": stats.gamma.ppf(0.025, (sales / spread) ** 2, scale=spread**2 / sales) / spend,
+            "high": stats.gamma.ppf(0.975, (sales / spread) ** 2 + 1, scale=spread**2 / sales) / spend,
+        },
     }
 
 
@@ -158,6 +161,7 @@ def trust(run: Parquet) -> dict[str, Any]:
     """Predicted beside observed on matured rows."""
     scenario = run.manifest["scenario"]
     rows = run.mine["auctions"]
+    rows = rows.assign(pcvr=rows["pcvr"] * [scenario["auction"]["positions"][p] / scenario["auction"]["positions"][0] for p in rows["position"]])
     rows = rows[rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]].sort_values("pcvr", kind="stable")
     count, predicted = int(rows["converted"].sum()), rows["pcvr"].sum()
     interval = poisson(count)
@@ -180,7 +184,8 @@ def model_use(run: Parquet, seat: str) -> list[dict[str, Any]]:
     folder = run.folder / "model" / seat
     booster = lightgbm.Booster(model_file=str(folder / "model.txt"))
     offset = json.loads((folder / "meta.json").read_text())["offset"]
-    x = run.mine["requests"][[f"feature_{name}" for name in FEATURES]].to_numpy()[:2000]
+    x = run.mine["requests"][[f"feature_{name}" for name in FEATURES]].to_numpy()
+    x = x[[math.floor(k * (len(x) - 1) / 1999) for k in range(2000)]] if len(x) > 2000 else x
     found = np.asarray(booster.predict(x, pred_contrib=True))
     own, start = found[:, :-1], found[:, -1] + offset
     total = own.sum(axis=1)
@@ -207,7 +212,8 @@ def what_if(run: Parquet, seat: str, lever: str, change: float) -> float:
     folder = run.folder / "model" / seat
     booster = lightgbm.Booster(model_file=str(folder / "model.txt"))
     offset = json.loads((folder / "meta.json").read_text())["offset"]
-    x = run.mine["requests"][[f"feature_{name}" for name in FEATURES]].to_numpy()[:2000].astype(np.float32)
+    x = run.mine["requests"][[f"feature_{name}" for name in FEATURES]].to_numpy().astype(np.float32)
+    x = x[[math.floor(k * (len(x) - 1) / 1999) for k in range(2000)]] if len(x) > 2000 else x
     moved = x.copy()
     j = FEATURES.index(lever)
     moved[:, j] = moved[:, j] * (1 + change) if lever == "price" else moved[:, j] + change

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 import bidsim
 from bidsim.core.result import load_result
 from bidsim.cvr.features import FEATURES
-from bidsim.explain.consumables import describe_consumables
+from bidsim.explain.consumables import _answers, describe_consumables
 from bidsim.reports.consumables import render_consumables
 from bidsim.scenario.load import scenario_of
 from tests.reports.test_advertiser import _parsed, _world
@@ -31,6 +33,24 @@ def _two(**changes: Any) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a consumable and a durable."""
     return bidsim.run(scenario_of(_two()), progress=lambda *a: None).save(tmp_path_factory.mktemp("c") / "run")
+
+
+def test_sentences__are_true_of_their_own_figures(folder: Path) -> None:
+    content = describe_consumables(load_result(folder))
+    one, other = content["groups"]["consumable"], content["groups"]["durable"]
+    apart = next(answer for answer in content["answers"] if answer.startswith("On sampled decisions"))
+    parts = [float(x) for x in re.findall(r"[+-][0-9]+[.][0-9]+", apart)]
+    assert parts[0] == pytest.approx(one["model"]["predicted"] - other["model"]["predicted"], abs=0.006)
+    assert sum(parts[1:]) == pytest.approx(parts[0], abs=0.02)
+    assert not any("%" in answer and "caused" in answer for answer in content["answers"])
+
+
+def test_answers__are_worded_by_sign() -> None:
+    group = {"predicted": 2.0, "impressions": 10, "spend": 1.0, "model": None, "caused_of_credited": 0.5}
+    told = _answers({"consumable": {**group, "credited": 1.0, "caused": 1.0}, "durable": {**group, "credited": 4.0, "caused": 5.0}})
+    assert "3.00 fewer are credited to consumables: 4.00 fewer that their ads cause, 1.00 more that come round anyway" in " ".join(told)
+    alone = _answers({"consumable": {**group, "credited": 1.0, "caused": 1.0}, "durable": None})
+    assert alone == ["The run has impressions of consumables only, so there is nothing to compare them with."]
 
 
 def test_figures__by_pandas(folder: Path) -> None:
@@ -61,7 +81,8 @@ def test_parts__by_lightgbm(folder: Path) -> None:
     offset = json.loads((folder / "model/main/meta.json").read_text())["offset"]
     rows = pd.read_parquet(folder / "requests.parquet")
     for line in content["lines"]:
-        x = rows[rows["campaign"] == line["advertiser"]][[f"feature_{f}" for f in FEATURES]].to_numpy()[:2_000]
+        x = rows[rows["campaign"] == line["advertiser"]][[f"feature_{f}" for f in FEATURES]].to_numpy()
+        x = x[[math.floor(k * (len(x) - 1) / 1_999) for k in range(2_000)]] if len(x) > 2_000 else x
         found = np.asarray(booster.predict(x, pred_contrib=True))
         start, total = found[:, -1] + offset, found[:, :-1].sum(axis=1)
         steps = (np.arange(2_000) + 0.5) / 2_000
@@ -90,5 +111,5 @@ def test_page__without_both_kinds() -> None:
     result = bidsim.run(scenario_of(_world(["a", "b"], **{"requests": 1_500, "seats.main.model": "oracle", "holdout.share": 0.0})), progress=lambda *a: None)
     content = describe_consumables(result)
     assert content["groups"]["durable"] is None
-    assert "cannot be compared" in content["answers"][0]
+    assert "impressions of consumables only" in content["answers"][0]
     assert "no hold-out" in render_consumables(content)

@@ -32,7 +32,7 @@ def test_predictions__beside_the_truth_by_outcome(run_small: Callable[..., bidsi
 
 
 @pytest.mark.parametrize(
-    ("uplift", "told"), [(0.05, "With 1.9% probability it brings fewer conversions, not more."), (-0.05, "With 1.9% probability it brings more conversions, not fewer.")]
+    ("uplift", "told"), [(0.05, "With 1.9% probability it does not bring more conversions."), (-0.05, "With 1.9% probability it does not bring fewer conversions.")]
 )
 def test_evidence__says_how_likely_it_is_wrong(uplift: float, told: str) -> None:
     row = {"impressions": 20_000, "conversions_seen": 282, "everyone": 1_308, "false_sign": 0.019, "uplift": {"value": uplift}}
@@ -43,7 +43,17 @@ def test_evidence__says_how_likely_it_is_wrong(uplift: float, told: str) -> None
 
 def test_slice__without_impressions_has_no_ratio() -> None:
     numbers = {"predicted": [9.0, 0.0], "due": [8.0, 0.0], "converted": [7, 0], "ratio": [0.9, 0.9], "low": [0.7, 0.5], "high": [1.1, 1.3], "normal": [0.95, 0.95]}
-    content = {"slices": {"slice": ["all traffic", "new"], "impressions": [1_000, 0], **numbers, "normalised_entropy": [None, None], "auc": [None, None], "cpm": [5.0, None]}}
+    content = {
+        "slices": {
+            "slice": ["all traffic", "new"],
+            "kind": [0, 1],
+            "impressions": [1_000, 0],
+            **numbers,
+            "normalised_entropy": [None, None],
+            "auc": [None, None],
+            "cpm": [5.0, None],
+        }
+    }
     screen = Console(width=200)
     with screen.capture() as caught:
         screen.print(slice_rows(content))
