@@ -9,6 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, load, say_next
+from bidsim.core.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +55,8 @@ def _scenarios(chosen: argparse.Namespace) -> int:
 def _check(chosen: argparse.Namespace) -> int:
     settings = load(chosen).settings
     counts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((len(settings.campaigns), "campaign"), (len(settings.seats), "seat")))
-    print(f"{chosen.scenario}: fine. {counts}, {settings.requests:,} requests expected.")
+    requests = f"{settings.requests:,} requests expected" if settings.requests else "as many requests as its log has"
+    print(f"{chosen.scenario}: fine. {counts}, {requests}.")
     return 0
 
 
@@ -62,6 +64,8 @@ def _show(chosen: argparse.Namespace) -> int:
     from bidsim.scenario.shipped import find_scenario  # noqa: PLC0415
 
     scenario = load(chosen)
+    if (chosen.set or chosen.seed) and not chosen.resolved:
+        raise UsageError(f"show prints {chosen.scenario} as it is written; add --resolved to see it with what --set and --seed change")
     if chosen.resolved:
         print(json.dumps(scenario.resolved(), indent=2))
     else:

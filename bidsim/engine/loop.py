@@ -10,13 +10,11 @@ from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOL
 from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
 from bidsim.engine.eligibility import find_eligible, find_participants, is_free
 from bidsim.engine.incidents import change_budgets
-from bidsim.engine.settlement import keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
+from bidsim.engine.settlement import OF_DECISIONS, OF_OFFERS, OF_WINS, keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
 from bidsim.engine.store import advance_clocks, find_exposures, find_user, has_room, release
 from bidsim.engine.tables import Chunk, Log, Simulated
 from bidsim.kernels.clock import ticks
 from bidsim.observers import population, slices, timeline
-
-_WIN, _DECISION, _WATCHED = 0, 1, 2
 
 
 @kernel(inner=True)
@@ -82,7 +80,7 @@ def one_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     stamp(sim, timed, USERS)
     begun = ticks() if sim.rules.measured else 0
     find_exposures(sim.store, sim.scratch, slot, time, sim.campaigns.cap_window)
-    keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
+    keep = sampled(sim, request, OF_DECISIONS, sim.rules.keep_decisions)
     if sim.rules.incidents:
         change_budgets(sim, time)
     count, watched = find_eligible(sim, chunk, i, keep)
@@ -117,7 +115,7 @@ def _watch(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     """Count what the model saw and, where that is asked for, all that it was asked."""
     window = population.window_at(sim.counters.seen, chunk.requests.time[i], sim.rules.slice_window)
     population.count_request(sim.counters.seen, sim.scratch.head, window, chunk.requests.number[i])
-    if sim.rules.watch_offers > 0.0 and sampled(sim, chunk.requests.number[i], _WATCHED, sim.rules.watch_offers):
+    if sim.rules.watch_offers > 0.0 and sampled(sim, chunk.requests.number[i], OF_OFFERS, sim.rules.watch_offers):
         slices.count_offer(sim.counters.slices, chunk.requests.categories[i], sim.scratch.offers.campaign, sim.scratch.offers.pcvr, count, window)
 
 
@@ -128,7 +126,7 @@ def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     timed = begin_stamps(sim, request)
     stamp(sim, timed, USERS)
     begun = ticks() if sim.rules.measured else 0
-    keep = sampled(sim, request, _DECISION, sim.rules.keep_decisions)
+    keep = sampled(sim, request, OF_DECISIONS, sim.rules.keep_decisions)
     count, watched = find_participants(sim, chunk, i, keep)
     for stage in (ELIGIBLE, OFFERED, FEATURES, SCORED):
         stamp(sim, timed, stage)
@@ -162,7 +160,7 @@ def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, use
 @kernel(inner=True)
 def _account(sim: Simulated, chunk: Chunk, i: int, count: int, n: int, keep: bool, bucket: int) -> None:
     """Say why bids were lost, and count."""
-    explain_losses(sim, count, n, keep or sim.rules.hears != 0 or sampled(sim, chunk.requests.number[i], _WIN, sim.rules.keep_wins))
+    explain_losses(sim, count, n, keep or sim.rules.hears != 0 or sampled(sim, chunk.requests.number[i], OF_WINS, sim.rules.keep_wins))
     sim.counters.market[0] += 1
     count_sales(sim)
     _count_offers(sim, bucket, count)

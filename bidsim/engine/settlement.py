@@ -6,7 +6,6 @@ import math
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
-from bidsim.engine.clearing import held_out
 from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
 from bidsim.engine.eligibility import is_free
 from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, explored_rates, moved_by
@@ -19,7 +18,8 @@ from bidsim.observers import funnel, population, slices, timeline
 from bidsim.response.purchases import EXPOSED, HELD_OUT, NOT_EXPOSED, SERVED
 from bidsim.response.truth import Rates
 
-_WIN, _DECISION = 0, 1
+OF_WINS, OF_DECISIONS, OF_OFFERS = range(3)
+"""What is sampled by request, each by dice of its own."""
 _EVENT, _CLICKED = 2, 1
 
 
@@ -126,7 +126,7 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
     if arms != NOT_EXPLORED:
         count_explored_win(sim, campaign, arms, payment)
     levels = _watch_win(sim, chunk, i, k, events, payment, effect, rates) if sim.rules.watch_wins else 0
-    row, kept = -1, sampled(sim, request, _WIN, sim.rules.keep_wins)
+    row, kept = -1, sampled(sim, request, OF_WINS, sim.rules.keep_wins)
     if kept or arms != NOT_EXPLORED:
         row = _keep_win(sim, chunk, i, k, s, events, rates)
         _note_exploration(sim, row, k, arms, kept, natural)
@@ -177,7 +177,7 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
         amounts[funnel.SALES_EVENTUAL] += sale
         timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, 1)
         timeline.count(counters.timeline, campaign, bucket, timeline.SALES, sale)
-    if sampled(sim, request, _WIN, sim.rules.keep_wins):
+    if sampled(sim, request, OF_WINS, sim.rules.keep_wins):
         kept = _keep_win(sim, chunk, i, k, s, events, rates)
         _note_exploration(sim, kept, k, NOT_EXPLORED, True, rates)
         sim.logs.wins.ints[kept, CONVERTED] = happened
@@ -203,9 +203,7 @@ def mark_ghosts(sim: Simulated, chunk: Chunk, i: int, slot: int, n: int) -> None
     """Note ghost wins of held-out users."""
     for e in range(n):
         if sim.scratch.ghost[e]:
-            campaign = sim.scratch.offers.campaign[sim.scratch.entry_of[e]]
-            if held_out(sim, chunk.requests.user[i], campaign):
-                mark_exposed(sim, chunk, i, slot, campaign, HELD_OUT)
+            mark_exposed(sim, chunk, i, slot, sim.scratch.offers.campaign[sim.scratch.entry_of[e]], HELD_OUT)
 
 
 @kernel(inner=True)
@@ -260,9 +258,7 @@ def _keep_win(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, events: Even
 
 @kernel(inner=True)
 def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
-    """Keep a row for each eligible campaign of a sampled request: what the model saw, what was decided, the truth apart."""
-    if not sampled(sim, chunk.requests.number[i], _DECISION, sim.rules.keep_decisions):
-        return
+    """Keep a row for each eligible campaign of a request: what the model saw, what was decided, the truth apart."""
     offers = sim.scratch.offers
     for k in range(count):
         row = take_row(sim.logs.decisions)

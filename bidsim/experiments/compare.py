@@ -123,6 +123,7 @@ def measure(scenario: Scenario, seed: int, campaign: str | None) -> list[float]:
     summary = run(world, progress=lambda stage, done, total: None).summary
     if campaign is not None:
         row = summary["campaigns"][campaign]
-        return [row["spend"], float(row["conversions"]), row["surplus_expected"], row["spend"], row["value_expected"]]
+        revenue = row["spend"] * (1.0 - float(scenario.settings.auction.fee))
+        return [row["spend"], float(row["conversions"]), row["surplus_expected"], revenue, row["value_expected"]]
     market = summary["market"]
     return [market["revenue"], float(market["conversions"]), market["surplus_expected"], market["publisher_revenue"], market["welfare_expected"]]

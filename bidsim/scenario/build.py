@@ -270,9 +270,7 @@ def _by_day(campaign: CampaignSettings, start: int, end: int) -> bool:
 
 def _quality(settings: ScenarioSettings, campaign: CampaignSettings) -> float:
     """Expected clicks of one impression in the first position, as an exchange estimates it: for a typical user, by creative."""
-    placements = settings.traffic.placements.values()
-    viewed = sum(p.share * p.view_rate for p in placements) / sum(p.share for p in placements)
-    return viewed * sigmoid(logit(settings.products[campaign.product].click_rate) + settings.response.creative_effect * campaign.levers.creative)
+    return settings.traffic.mean_view_rate * sigmoid(logit(settings.products[campaign.product].click_rate) + settings.response.creative_effect * campaign.levers.creative)
 
 
 def _static(order: Order, models: SeatModels) -> NDArray[np.float32]:

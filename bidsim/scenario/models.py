@@ -146,7 +146,7 @@ def _history(scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys,
         truth,
         keys,
         seed=settings.seed,
-        mean_view=_mean_view(scenario),
+        mean_view=settings.traffic.mean_view_rate,
         keep=float(history.keep) if training else 1.0,
         train_from=history.warmup - history.duration,
         evaluate_from=-settings.attribution.window - history.evaluation,
@@ -154,11 +154,6 @@ def _history(scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys,
         impute=history.labels == "imputed",
         progress=lambda done: progress("history", done, arrivals.total),
     )
-
-
-def _mean_view(scenario: Scenario) -> float:
-    placements = scenario.settings.traffic.placements.values()
-    return sum(p.share * p.view_rate for p in placements) / sum(p.share for p in placements)
 
 
 def _fit(scenario: Scenario, kind: Any, params: Any, rows: LoggedRows, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:

@@ -90,6 +90,12 @@ class TrafficSettings(Settings):
     intent_activity: Annotated[Number, Field(ge=-1.0, le=1.0)] = 0.3
     """Correlation of hidden intent with activity."""
 
+    @property
+    def mean_view_rate(self) -> float:
+        """Mean view rate over placements, by their shares."""
+        placements = self.placements.values()
+        return sum(p.share * p.view_rate for p in placements) / sum(p.share for p in placements)
+
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
         """Level names of each categorical column, in code order."""
         sites = [f"{self.interests[s % len(self.interests)]}-site-{s // len(self.interests) + 1}" for s in range(self.sites)]

@@ -21,6 +21,18 @@ def test_envelope__finds_what_trying_every_bid_finds(points: list[tuple[float, f
     assert gain == pytest.approx(max(0.0, float(((value - bids) * wins).max())), abs=1e-9)
 
 
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12), st.sampled_from([0.25, 0.01, 3.0]))
+def test_isotonic__is_the_same_of_counts_that_have_decayed(counts: list[tuple[int, int]], weight: float) -> None:
+    found = []
+    for scale in (1.0, weight):
+        won, lost = (scale * np.array([c[k] for c in counts], float) for k in (0, 1))
+        below, room = np.zeros(len(counts) + 1), np.zeros(len(counts) + 1)
+        isotonic_win_rate(won, lost, below, room)
+        found.append(below)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-12)
+
+
 def naive_kaplan_meier(seen: list[float], censored: list[float]) -> list[float]:
     """Product over bins of the share that passes, half of a bin's censored at risk in it."""
     survival, below = 1.0, [0.0]

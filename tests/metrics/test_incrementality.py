@@ -49,6 +49,24 @@ def test_attributed__differs_from_incremental_as_the_truth_says() -> None:
     assert share["camera"] > share["toilet-paper"] + 0.15
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_ghosts__leave_with_all_that_their_advertiser_bids(alike: bool) -> None:
+    """A campaign that would never have won beside its advertiser's other one is shown to nobody, nor would it have been; another advertiser's would."""
+    world = {
+        "name": "g", "requests": 4_000, "duration": "1d", "traffic": {"users": 500}, "history": {"requests": 2_000}, "market": {"kind": "none"}, "holdout": {"share": 0.5},
+        "seats": {"main": {"model": "oracle"}}, "products": {name: {"price": 5.0, "interest": "household"} for name in ("soap", "lamp")},
+        "campaigns": {
+            "first": {"advertiser": "a", "product": "soap", "budget": 1e6, "policy": {"name": "fixed_bid", "bid_cpm": 50.0}},
+            "second": {"advertiser": "a" if alike else "b", "product": "lamp", "budget": 1e6, "policy": {"name": "fixed_bid", "bid_cpm": 20.0}},
+        },
+    }  # fmt: skip
+    result = bidsim.run(scenario_of(world), progress=lambda *a: None)
+    ghosts, wins = (dict(zip(result.campaigns["campaign"], result.campaigns[column], strict=True)) for column in ("ghost_wins", "wins"))
+    assert ghosts["first"] + wins["first"] == result.campaigns["requests"][0]
+    assert (ghosts["second"] == 0) == alike
+    assert (wins["second"] == 0) == alike
+
+
 def test_estimate__by_hand() -> None:
     found = ghost_ad_estimate(4, 6, 12, 2, 1, 1)
     assert found is not None
