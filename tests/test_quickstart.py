@@ -26,9 +26,15 @@ def test_model__is_good_and_not_perfect(seed: int) -> None:
     model, oracle, base = figures["model"], figures["oracle"], figures["base_rate"]
     assert 0.02 <= oracle["auc"] - model["auc"] <= 0.08
     assert oracle["log_loss"] < model["log_loss"] < base["log_loss"]
-    assert 0.97 <= model["prediction_over_truth"] <= 1.03
+    assert 0.95 <= model["prediction_over_truth"] <= 1.05
     assert _run(seed).summary["winners_curse"]["main"] is not None
     assert _run(seed).manifest["scorers"]["main"].startswith("masks of 32 bits, 100 trees, ")
+
+
+def test_model__is_right_on_average() -> None:
+    """Over seeds: of one the count of conversions alone scatters by a few parts in a hundred."""
+    found = [_run(seed).summary["models"]["main"]["model"]["prediction_over_truth"] for seed in (0, 1, 2)]
+    assert 0.97 <= sum(found) / len(found) <= 1.03
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

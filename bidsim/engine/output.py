@@ -12,7 +12,7 @@ from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
 from bidsim.core.requests import CATEGORIES
 from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES
 from bidsim.engine.exploration import ARMS, BID, LEVERS, LOG, NOT_EXPLORED, SHIFT
-from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, WIN_ARMS, WIN_FLOATS, WIN_INTS, WIN_SAMPLED, Log, Simulated
+from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, NO_LIMIT, WIN_ARMS, WIN_FLOATS, WIN_INTS, WIN_SAMPLED, Log, Simulated
 from bidsim.observers import exploration, funnel, landscape, latency, population, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
 
@@ -85,7 +85,7 @@ def _campaigns(sim: Simulated, names: Names, requests: int) -> Columns:
         "seat": list(names.seats),
         "policy": list(names.policies),
         "pacing": list(names.pacers),
-        "budget_nanos": np.array(names.budgets, np.int64),
+        "budget_nanos": np.where(sim.campaigns.budget < NO_LIMIT, sim.campaigns.budget, np.array(names.budgets, np.int64)),
         "conversion_value_nanos": sim.campaigns.value.copy(),
         "requests": np.full(len(lost), requests, np.int64),
         "eligible": counters.timeline[:, :, timeline.ELIGIBLE].sum(axis=1),

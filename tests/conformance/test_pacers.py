@@ -64,13 +64,14 @@ def _paced(name: str, params: dict[str, Any], steps: list[Step]) -> list[tuple[f
 @pytest.mark.parametrize("params", [{}, {"start": 0.3, "step": 4.0, "highest": 2.5}, {"target": "fixed", "step": 9.0}, {"target": "fixed", "start": 5.0, "highest": 3.0}])
 def test_adaptive__agrees_with_its_twin(params: dict[str, Any]) -> None:
     steps, mu = _flight(1), params.get("start", 0.0)
-    slow = math.sqrt(CHANCES)
     for t, (step, (multiplier, active)) in enumerate(zip(steps, _paced("adaptive", params, steps), strict=True), 1):
         assert (multiplier, active) == (pytest.approx(1 / (1 + mu), rel=1e-12), 1)
         if params.get("target") == "fixed":
             ratio = step.payment / (BUDGET / CHANCES)
         else:
-            met = (t + slow) / (CHANCES * step.passed + slow)
+            due = max(CHANCES * step.passed, 1.0)
+            sure = 3 / math.sqrt(due)
+            met = 1 + min(t / due - 1 + sure, 0.0) + max(t / due - 1 - sure, 0.0)
             ratio = step.payment * max(CHANCES * met * (1 - step.passed), 1) / max(BUDGET - step.spent, 1)
         change = min(params.get("step", 1.0) / math.sqrt(CHANCES) * (ratio - 1), 0.5 * (1 + mu))
         mu = min(max(mu + change, 0.0), params.get("highest", 1e6))

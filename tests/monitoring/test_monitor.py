@@ -331,7 +331,8 @@ def test_names__of_any_kind_are_owners(name: str) -> None:
     content = describe_watch(other, found)
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     assert f'slice="{escaped}"' in prometheus(content)
-    assert html.escape(name) in render_watch(content, other, found)
+    assert name in html.unescape(render_watch(content, other, found))
+    assert "<b>&" not in render_watch(content, other, found)
 
 
 def test_watch__needs_windows_and_slices(quiet: bidsim.Result) -> None:

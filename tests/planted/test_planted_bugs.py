@@ -50,7 +50,7 @@ class Bug:
 
 BUGS = [
     Bug("values 0.5% high", "values/independent.py", "floats[own], floats[own + 1], u) + shift", "floats[own], floats[own + 1], u) * 1.005 + shift", ("A1-sp-u01-n5",)),
-    Bug("a rival lost in 5% of auctions", "values/independent.py", "        own = _SHARED + _OWN * c\n", "        own = _SHARED + _OWN * c\n        if c == 1 and uniform(key, request, 9, 9) < 0.05:\n            continue\n", ("A1-sp-u01-n2",)),
+    Bug("a rival lost in 5% of auctions", "values/independent.py", "        own, rank = _SHARED + _OWN * c, ints[1 + campaigns + c]\n", "        own, rank = _SHARED + _OWN * c, ints[1 + campaigns + c]\n        if c == 1 and uniform(key, request, 9, 9) < 0.05:\n            continue\n", ("A1-sp-u01-n2",)),
     Bug("a reserve compared with the wrong sign of equality", "kernels/ranking.py", "np.int64(bids[k] >= reserves[k])", "np.int64(bids[k] > reserves[k])", tests=("tests/conformance/test_auctions.py",)),
     Bug("price one rank off", "auctions/gsp.py", "outcome.winner[s + 1] if s + 1 < slots else loser", "outcome.winner[s + 2] if s + 2 < slots else loser", ("C1-eos",)),
     Bug("first price charged in second", "auctions/second_price.py", "max(book.reserve[first], plus)", "book.bid[first]", ("A1-sp-u01-n2",)),

@@ -39,7 +39,7 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("log that is not there", 'kind = "landscape"\nmedian_cpm = 20.0', 'kind = "replay"\npath = "no.csv"', "market", "no such file"),
     ("bad duration", 'duration = "2d"', 'duration = "2 days"', "duration", "not a duration"),
     ("number as duration", 'duration = "2d"', "duration = 2.5", "duration", "not a duration"),
-    ("duration too long", 'duration = "2d"', 'duration = "90000d"', "duration", "less than or equal"),
+    ("duration too long", 'duration = "2d"', 'duration = "90000d"', "duration", "longer than 3650d"),
     ("empty list", 'device = ["mobile"]', "device = []", "campaigns.soap-mobile.targeting.device", "at least 1 item"),
     ("unknown level", 'device = ["mobile"]', 'device = ["mobil"]', "campaigns.soap-mobile.targeting.device", "did you mean 'mobile'"),
     ("unknown targeting field", "device = [", "devise = [", "campaigns.soap-mobile.targeting.devise", "did you mean 'device'"),
