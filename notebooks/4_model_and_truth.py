@@ -21,7 +21,7 @@ import numpy as np
 import bidsim
 
 # %% [markdown]
-# The quickstart market, smaller. A fifth of the users are in an *exploration slice*: for them dice set price, creative, landing page and delivery, and
+# The quickstart market, smaller. Half of the users are in an *exploration slice*: for them dice set price, creative, landing page and delivery, and
 # neither bidder nor model is told.
 
 # %%

@@ -21,7 +21,7 @@ from numba.extending import NativeValue, infer_getattr, intrinsic, lower_getattr
 from bidsim.core.llvm import array_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from numpy.typing import NDArray
 
@@ -62,9 +62,28 @@ def _seen_as(field: Any) -> Any:
     return ReferenceType(field) if isinstance(field, types.BaseNamedTuple) else field
 
 
+_LARGEST = 2**63 - 1
+_KNOWN: dict[Hashable, ReferenceType] = {}
+"""Types by layout: numba takes milliseconds to find the type of a world anew at every call."""
+
+
+def _layout(value: Any) -> Hashable:
+    """All that the numba type of a value hangs on: classes of tuples, kinds of arrays and how they lie, classes of numbers."""
+    if isinstance(value, tuple):
+        return (type(value), *map(_layout, value))
+    if isinstance(value, np.ndarray):
+        flags = value.flags
+        return value.dtype, value.ndim, flags.c_contiguous, flags.f_contiguous, flags.writeable, flags.aligned
+    return type(value), isinstance(value, int) and value > _LARGEST
+
+
 @typeof_impl.register(_Reference)
 def _typeof_reference(value: _Reference, context: Any) -> ReferenceType:
-    return ReferenceType(typeof_impl(value.value, context))
+    layout = _layout(value.value)
+    found = _KNOWN.get(layout)
+    if found is None:
+        found = _KNOWN[layout] = ReferenceType(typeof_impl(value.value, context))
+    return found
 
 
 @register_model(ReferenceType)

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,13 @@ class PluginNotFoundError(ValueError):
 
 def names(family: str) -> list[str]:
     """Names of the built-in plug-ins of a family: the files of its room."""
+    return list(_names(family))
+
+
+@cache
+def _names(family: str) -> tuple[str, ...]:
     folder = Path(__file__).resolve().parent.parent / ROOMS[family]
-    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_") and m.name not in _NOT_PLUGINS)
+    return tuple(sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_") and m.name not in _NOT_PLUGINS))
 
 
 def find(family: str, name: str, beside: Path | None = None) -> Any:

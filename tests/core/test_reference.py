@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -75,3 +75,16 @@ def test_shelf__gives_back_what_was_laid_down() -> None:
     assert grid[:, 1].tolist() == [3, 2, 1]
     values[2] = -1.0
     assert read_back(rows, 2) == -1.0
+
+
+def test_type__is_found_anew_for_another_layout_only() -> None:
+    def kind(values: NDArray[Any], count: Any = 4) -> Any:
+        return numba.typeof(ref(Outer(Inner(values, 2.0), count, np.zeros((5, 1), np.int64))))
+
+    plain = kind(np.arange(5.0))
+    assert kind(np.ones(9)) is plain
+    assert plain.pointee == numba.typeof(Outer(Inner(np.arange(5.0), 2.0), 4, np.zeros((5, 1), np.int64)))
+    still = np.arange(5.0)
+    still.setflags(write=False)
+    others = [kind(np.arange(5)), kind(np.ones((2, 2))), kind(np.arange(10.0)[::2]), kind(still), kind(np.arange(5.0), 2**63), kind(np.arange(5.0), 1.5)]
+    assert len({plain, *others}) == 7

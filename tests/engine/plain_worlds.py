@@ -13,11 +13,13 @@ import tomllib
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import bidsim
 from bidsim.core.registry import names
+from bidsim.scenario import forecast
 from bidsim.scenario.load import scenario_of
 from tests.conftest import SMALL
 
@@ -43,6 +45,10 @@ INCIDENTS: list[dict[str, Any]] = [
     {"kind": "budget_change", "advertiser": "bright", "factor": 2.0, "start": "9h"},
     {"kind": "new_site", "site": "brand-new", "share": 0.2, "left": 0.5, "start": "7h"},
 ]
+
+
+_FORECAST = 500
+"""Requests of a forecast, of which plain Python has most of the work."""
 
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +116,8 @@ def worlds() -> dict[str, dict[str, Any]]:
 
 def columns_of(world: dict[str, Any]) -> dict[str, Any]:
     """Run a world: all columns of its tables but measured times, by ``table/column``."""
-    result = bidsim.run(scenario_of(world), progress=lambda stage, done, total: None)
+    with patch.object(forecast, "_REQUESTS", _FORECAST):
+        result = bidsim.run(scenario_of(world), progress=lambda stage, done, total: None)
     return {f"{table}/{name}": np.asarray(values) for table, columns in result.tables.items() if table != "latency" for name, values in columns.items()}
 
 
