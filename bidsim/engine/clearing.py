@@ -89,7 +89,7 @@ def _sell_in_turn(sim: Simulated, n: int) -> None:
 
 @kernel(inner=True)
 def _leave(sim: Simulated, n: int) -> None:
-    """Take the advertisers of ghosts out of the auction, with all that they bid: none of it would have won beside the ghost."""
+    """Take the advertisers of ghosts out of the auction, with all that they bid: what did not win beside the ghost would not have been shown."""
     scratch, book = sim.scratch, sim.scratch.book
     for s in range(sim.rules.positions):
         ghost = scratch.outcome.winner[s]

@@ -55,9 +55,9 @@ def _participants(key: np.uint64, request: int, agents: int, wanted: int) -> np.
 
 
 @kernel()
-def _in_rows(agents_drawn: np.uint64, ints: NDArray[np.int64], agents: int) -> np.uint64:
+def _in_rows(drawn: np.uint64, ints: NDArray[np.int64]) -> np.uint64:
     """From a set of agents to the set of their rows."""
-    rows, left = np.uint64(0), agents_drawn
+    rows, left = np.uint64(0), drawn
     while left:
         rows |= np.uint64(1) << np.uint64(ints[_ORDER + 1 + np.int64(lowest_bit(left))])
         left = without_lowest(left)
@@ -73,7 +73,7 @@ def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDA
     x4, _ = normal_pair(draw_bits(key, request, _CONTEXT, 2))
     left = _participants(key, request, agents, wanted)
     if ints[_ORDER] != 0:
-        left = _in_rows(left, ints, int(agents))
+        left = _in_rows(left, ints)
     n = np.uint64(items)
     size = np.uint64(_COLUMNS) * n
     count = 0
