@@ -20,10 +20,10 @@ settings.load_profile("bidsim")
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = (
-    "planted/test_planted_bugs.py", "monitoring/test_monitor.py", "engine/test_plain.py", "core/test_kernel.py", "core/test_result.py", "test_docs.py", "test_package.py",
+    "planted/test_planted_bugs.py", "cvr/test_trees.py", "cvr/test_ensemble.py", "monitoring/test_monitor.py", "test_docs.py", "core/test_result.py", "engine/test_plain.py", "test_package.py",
     "reports/test_advertiser.py", "test_notebooks.py", "test_quickstart.py", "experiments/test_compare.py", "explain/test_effects.py",
 )  # fmt: skip
-"""Files whose tests take longest; they are begun first, or at the end one core would wait for the other."""
+"""Files whose tests take longest; they are begun first, or at the end one core would wait for the other; the second and the third compile no request loop while the first does."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

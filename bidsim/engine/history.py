@@ -23,7 +23,7 @@ from bidsim.cvr.training import LoggedRows
 from bidsim.engine.ahead import chunks_ahead
 from bidsim.engine.impressions import credit, fill_own, fill_shared, happen, offer_price, read_clock, true_rates
 from bidsim.engine.purchases import due, next_conversion
-from bidsim.engine.store import advance_clocks, empty_store, expose, find_exposures, find_user, grown, has_room, release
+from bidsim.engine.store import empty_store, expose, find_clock, find_exposure, find_user, grown, has_room
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Log, Scratch, Store, empty_log, empty_scratch, roomier
 from bidsim.response.truth import UNMOVED, Rates, Truth, credited_rate
 from bidsim.traffic.users import Population, activity_share
@@ -136,9 +136,10 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     requests, latent = chunk.requests, chunk.latent
     time, request = requests.time[i], requests.number[i]
     slot = find_user(store, truth, keys, requests.user[i], latent.intent[i], latent.interest[i], False, logging.start)
-    advance_clocks(store, scratch, truth, keys, slot, time)
-    find_exposures(store, scratch, slot, time, campaigns.cap_window)
     campaign = campaigns.by_name[int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])]
+    line = truth.line[campaign]
+    scratch.clock_of[line] = find_clock(store, truth, keys, slot, line, time)
+    scratch.exposure_of[campaign] = find_exposure(store, slot, campaign, time, campaigns.cap_window)
     offer = offer_price(truth, keys, chunk, i, campaign)
     rates = true_rates(truth, store, scratch, chunk, i, campaign, offer, UNMOVED)
     events = happen(keys, rates, request, campaigns.id[campaign])
@@ -158,8 +159,8 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
         logging.log.ints[row, _WHEN] = -NEVER
         logging.log.floats[row, 0] = _credited(logging, rates, campaign, requests.user[i], time)
     credit(truth, store, scratch, keys, chunk, i, slot, campaign, campaigns.id[campaign], 1, row, 0, 0, events, False, logging.start)
-    scratch.exposure_of[campaign] = expose(store, slot, scratch.exposure_of[campaign], campaign, time)
-    release(store, scratch, slot)
+    expose(store, slot, scratch.exposure_of[campaign], campaign, time)
+    scratch.clock_of[line], scratch.exposure_of[campaign] = -1, -1
 
 
 @kernel(inner=True)

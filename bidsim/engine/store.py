@@ -163,13 +163,41 @@ def advance_clocks(store: Store, scratch: Scratch, truth: Truth, keys: Keys, slo
 
 
 @kernel(inner=True)
+def find_clock(store: Store, truth: Truth, keys: Keys, slot: int, line: int, time: int) -> int:
+    """Clock of a user and one line, brought up to ``time``; -1 where there is none."""
+    entry = store.users[slot, _FIRST_CLOCK]
+    while entry >= 0 and store.clocks[entry, LINE] != line:
+        entry = store.clocks[entry, LINK]
+    if entry >= 0:
+        advance(store.clocks[entry], truth, keys.organic, store.scale[entry], time)
+    return entry
+
+
+@kernel(inner=True)
+def _long_past(store: Store, entry: int, time: int, cap_window: NDArray[np.int64]) -> bool:
+    return time - store.exposures[entry, SEEN] > max(FORGET, cap_window[store.exposures[entry, CAMPAIGN]])
+
+
+@kernel(inner=True)
+def find_exposure(store: Store, slot: int, campaign: int, time: int, cap_window: NDArray[np.int64]) -> int:
+    """Exposure of a user to one campaign; -1 where there is none, or it was long past and is dropped."""
+    before, entry = -1, store.users[slot, _FIRST_EXPOSURE]
+    while entry >= 0 and store.exposures[entry, CAMPAIGN] != campaign:
+        before, entry = entry, store.exposures[entry, NEXT_EXPOSURE]
+    if entry >= 0 and _long_past(store, entry, time, cap_window):
+        _forget(store, slot, before, entry)
+        return -1
+    return entry
+
+
+@kernel(inner=True)
 def find_exposures(store: Store, scratch: Scratch, slot: int, time: int, cap_window: NDArray[np.int64]) -> None:
     """Say where each exposure of a user is, and drop what is long past and counts for no frequency cap."""
     before = -1
     entry = store.users[slot, _FIRST_EXPOSURE]
     while entry >= 0:
         after = store.exposures[entry, NEXT_EXPOSURE]
-        if time - store.exposures[entry, SEEN] > max(FORGET, cap_window[store.exposures[entry, CAMPAIGN]]):
+        if _long_past(store, entry, time, cap_window):
             _forget(store, slot, before, entry)
         else:
             scratch.exposure_of[store.exposures[entry, CAMPAIGN]] = entry

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from scipy import stats
 import bidsim
 from bidsim.core.errors import UsageError
 from bidsim.core.units import DAY, HOUR
+from bidsim.experiments.worlds import training_digest
 from bidsim.monitoring.arrivals import development, expected_arrivals, lag_shares
 from bidsim.monitoring.cells import LEVEL, Slice, read_cells, slicing_of
 from bidsim.monitoring.monitor import Watch, monitor
@@ -28,7 +30,9 @@ from bidsim.monitoring.table import missing_rates, score_bins, slice_table
 from bidsim.monitoring.words import advice, as_planned, headline, moment, others
 from bidsim.observers.slices import bin_edges, score_bin
 from bidsim.reports.monitoring import describe_watch, middle_of_bin, prometheus, render_watch, write_watch
+from bidsim.scenario import build
 from bidsim.scenario.load import scenario_of
+from bidsim.scenario.models import prepare_models
 from bidsim.watching import Looker, until
 from tests.browser import CHROMIUM, assert_opens
 from tests.conftest import ROOT, SCENARIOS
@@ -36,6 +40,9 @@ from tests.conftest import ROOT, SCENARIOS
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from bidsim.scenario.load import Scenario
+    from bidsim.scenario.models import SeatModels
 
 WINDOW = 6 * HOUR
 SMALLER: dict[str, Any] = {
@@ -53,7 +60,19 @@ BEGUN = 8 * DAY // WINDOW
 
 def _run(name: str = "quiet_market", **changes: Any) -> bidsim.Result:
     path = SCENARIOS / ("" if name == "quiet_market" else "incidents") / f"{name}.toml"
-    return bidsim.run(bidsim.load_scenario(path, {**SMALLER, **changes}), progress=lambda *a: None)
+    with patch.object(build, "prepare_models", _models_once):
+        return bidsim.run(bidsim.load_scenario(path, {**SMALLER, **changes}), progress=lambda *a: None)
+
+
+_MODELS: dict[tuple[str, int], SeatModels] = {}
+
+
+def _models_once(scenario: Scenario, *world: Any) -> SeatModels:
+    """What goes wrong goes wrong after the history: the models of all these runs are the same."""
+    key = training_digest(scenario), scenario.settings.seed
+    if key not in _MODELS:
+        _MODELS[key] = prepare_models(scenario, *world)
+    return _MODELS[key]
 
 
 @pytest.fixture(scope="module")
@@ -332,8 +351,9 @@ def test_names__of_any_kind_are_owners(name: str) -> None:
     content = describe_watch(other, found)
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     assert f'slice="{escaped}"' in prometheus(content)
-    assert name in html.unescape(render_watch(content, other, found))
-    assert "<b>&" not in render_watch(content, other, found)
+    page = render_watch(content, other, found)
+    assert name in html.unescape(page)
+    assert "<b>&" not in page
 
 
 def test_watch__needs_windows_and_slices(quiet: bidsim.Result) -> None:
@@ -410,7 +430,7 @@ def test_looking__while_it_goes_shows_what_the_end_of_that_window_would() -> Non
 @pytest.mark.parametrize("broken", [False, True])
 def test_command__exit_code_page_and_files(tmp_path: Path, quiet: bidsim.Result, broken: bool) -> None:
     run = tmp_path / "run"
-    result = _run("tracker_outage") if broken else quiet
+    result = _outage() if broken else quiet
     result.save(run)
     told = subprocess.run(
         [sys.executable, "-m", "bidsim", "monitor", str(run), "--prometheus", str(tmp_path / "x" / "b.prom")], capture_output=True, text=True, cwd=ROOT, check=False
