@@ -50,4 +50,5 @@ def stage_times(nanoseconds: NDArray[np.float64], stages: tuple[str, ...], parts
         return {}
     decision = nanoseconds[:, [stages.index(p) for p in parts]].sum(axis=1)
     columns = {**{name: nanoseconds[:, j] for j, name in enumerate(stages)}, "decision": decision}
-    return {name: {q: round(float(np.quantile(column, p))) for q, p in QUANTILES.items()} | {"max": round(float(column.max()))} for name, column in columns.items()}
+    found = {name: np.quantile(column, [*QUANTILES.values(), 1.0]) for name, column in columns.items()}
+    return {name: dict(zip([*QUANTILES, "max"], (round(float(t)) for t in times), strict=True)) for name, times in found.items()}

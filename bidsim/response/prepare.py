@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ from bidsim.response.truth import Moved, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
 
@@ -58,7 +61,6 @@ def prepare_truth(
     of_campaign = [products[o.line.product] for o in offered]
     prices = [o.levers.price or p.price for o, p in zip(offered, of_campaign, strict=True)]
     shapes = np.array([float(p.regularity) for p in sold])
-    grid = (np.arange(_START_QUANTILES) + 0.5) / _START_QUANTILES
     truth = Truth(
         view_rate=np.array(view_rates, dtype=np.float64),
         line=np.array([lines.index(o.line) for o in offered], dtype=np.int64),
@@ -73,7 +75,7 @@ def prepare_truth(
         scale=np.array([p.repurchase / math.gamma(1.0 + 1.0 / s) for p, s in zip(sold, shapes, strict=True)]),
         delay=np.array([float(p.delay) for p in sold]),
         basket=np.array([float(p.basket_spread) for p in sold]),
-        start=np.ascontiguousarray([gammaincinv(1.0 + 1.0 / s, grid) for s in shapes]),
+        start=np.array([_first_intervals(float(s)) for s in shapes]),
         click_intent=float(response.click_intent),
         click_match=float(response.click_match),
         fatigue=float(response.fatigue),
@@ -90,6 +92,13 @@ def prepare_truth(
         window=attribution.window,
     )
     return truth, lines
+
+
+@cache
+def _first_intervals(shape: float) -> NDArray[np.float64]:
+    """Quantiles of the length-biased first interval, in units of the cumulative hazard."""
+    grid = (np.arange(_START_QUANTILES) + 0.5) / _START_QUANTILES
+    return np.asarray(gammaincinv(1.0 + 1.0 / shape, grid))
 
 
 def moved_by(response: ResponseSettings, lever: str, change: float) -> Moved:

@@ -43,19 +43,21 @@ def _flight(seed: int) -> list[Step]:
 
 
 def _paced(name: str, params: dict[str, Any], steps: list[Step]) -> list[tuple[float, int]]:
-    """Multiplier and whether it takes part, at each step, of the third of five campaigns."""
+    """Multiplier and whether it takes part, at each step, of the second of five campaigns, after one that has met one opportunity more."""
     plugin: Any = find("pacing", name)
     first = plugin.start(plugin.Params(**params), CampaignBrief("c", BUDGET, 1, CHANCES, 0.01))
     floats, ints = (np.tile(np.append(state_row(columns, first, kind), kind(0)), (5, 1)) for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64)))
     offers, found = empty_offers(5), []
     offers.campaign[:] = [4, 3, 2, 1, 0]
     untouched = floats.copy()
+    offers.budget[:] = BUDGET
+    plugin.settle(ref(offers), 2, 3, floats, ints)
     for step in steps:
         offers.budget[:], offers.spent[:], offers.passed[:], offers.payment[:], offers.dice[:] = BUDGET, step.spent, step.passed, step.payment, step.dice
         offers.price[:], offers.won[:] = step.payment, 1
         offers.multiplier[:], offers.active[:] = 1.0, 1
         plugin.pace(ref(offers), 2, 4, floats, ints)
-        found.append((float(offers.multiplier[2]), int(offers.active[2])))
+        found.append((float(offers.multiplier[3]), int(offers.active[3])))
         plugin.settle(ref(offers), 2, 4, floats, ints)
     np.testing.assert_array_equal(floats[[0, 3, 4]], untouched[[0, 3, 4]], "of campaigns 1 and 2 alone")
     return found
