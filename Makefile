@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: demo test check docs gallery coverage lock clean
+.PHONY: demo test check docs reference gallery coverage lock clean
 
 demo: .venv/.run-ready
 	$(PY) -m bidsim demo $(ARGS)
@@ -21,9 +21,12 @@ check: .venv/.dev-ready
 docs: .venv/.dev-ready
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-# pages and pictures that are made by running bidsim: a quarter of an hour; the last needs Chromium
-gallery: .venv/.dev-ready
+# reference pages: keys of scenarios, the command line, errors
+reference: .venv/.dev-ready
 	$(PY) docs/generate.py
+
+# pages and pictures that are made by running bidsim: a quarter of an hour; the last needs Chromium
+gallery: reference
 	$(PY) docs/gallery.py
 	$(PY) docs/pictures/screens.py
 

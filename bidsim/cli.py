@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsim.commands import audit, compare, completion, monitor, report, run, scenarios, sweep, validate
-from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, one_line
+from bidsim.core.errors import EXIT_RUN_FAILED, EXIT_TYPED_WRONG, BidsimError, UsageError, cut, did_you_mean, one_line
 from bidsim.interrupt import interruptible
 from bidsim.version import VERSION
 
@@ -59,9 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
-    parser = make_parser()
+    parser, commands = make_parsers()
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    if typed and not typed[0].startswith("-") and typed[0] not in commands:
+        raise UsageError(f"there is no command {cut(typed[0], 60)!r} (bidsim --help lists them){did_you_mean(typed[0], commands)}")
     try:
-        parser.parse_args(arguments, chosen)
+        _, unknown = parser.parse_known_args(typed, chosen)
+        if unknown:
+            # of the command, whose usage is shown; the parser of the whole would show its own
+            commands.get(typed[0], parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     finally:
         sys.stdout.flush()  # help ends the interpreter
     command: Callable[[argparse.Namespace], int] | None = getattr(chosen, "command", None)

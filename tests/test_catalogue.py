@@ -38,7 +38,7 @@ def test_mistake__ends_in_one_clear_block(mistake: Mistake, tmp_path: Path, fini
     assert "Traceback" not in told
     assert len(told.splitlines()) <= 6
     assert all(len(line) < 400 for line in told.splitlines())
-    assert told in PAGE, "run: python docs/generate.py"
+    assert told in PAGE, "run: make reference"
     for name, text in (mistake.files or {}).items():
         kept = (tmp_path / name).read_bytes() if mistake.title != "no permission to read a scenario" else None
         assert kept in (None, text.encode() if isinstance(text, str) else text), "a file of the user's was touched"

@@ -185,7 +185,7 @@ def test_generated_pages__are_those_of_the_code() -> None:
     finally:
         sys.path.remove(str(ROOT / "docs"))
     for file, make in {"command-line.md": generate.command_line, "scenario.md": generate.scenario_keys}.items():
-        assert (ROOT / "docs/reference" / file).read_text(encoding="utf-8") == make(), "run: python docs/generate.py"
+        assert (ROOT / "docs/reference" / file).read_text(encoding="utf-8") == make(), "run: make reference"
 
 
 def test_gallery__has_every_scenario() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsim.commands.common import SCENARIO_HELP, add_changes, add_command, add_json, add_workers, changes, picture_of, say_next, seed_of, workers_of
+from bidsim.core.errors import UsageError, cut
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +39,8 @@ def _compare(chosen: argparse.Namespace) -> int:
     from bidsim.reports.comparison import comparison_rows, draw_comparison, print_comparison, write_picture  # noqa: PLC0415
     from bidsim.scenario.load import load_scenario  # noqa: PLC0415
 
+    if len(chosen.scenario) == 1 and not chosen.set_last:
+        raise UsageError(f"{cut(str(chosen.scenario[0]), 60)} alone: name another scenario beside it, or what to change in it, as --set-last KEY=VALUE")
     paths = chosen.scenario if len(chosen.scenario) > 1 else chosen.scenario * 2
     overrides = [changes(("--set", chosen.set), ("--set-last", chosen.set_last if k == len(paths) - 1 else [])) for k in range(len(paths))]
     scenarios = [load_scenario(path, changed, allow_code=chosen.allow_code) for path, changed in zip(paths, overrides, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ def _sweep(chosen: argparse.Namespace) -> int:
     key, sign, values = chosen.vary.partition("=")
     if not sign or not all(values.split(",")):
         raise UsageError(f"--vary {cut(chosen.vary, 60)}: write KEY=V1,V2,..., such as seats.main.model.trees=10,100,1000")
+    twice = [value for value, times in Counter(values.split(",")).items() if times > 1]
+    if twice:
+        raise UsageError(f"--vary {cut(chosen.vary, 60)}: {cut(twice[0], 40)} is there twice")
     workers = workers_of(chosen)
     listed = []
     for value in values.split(","):

@@ -179,7 +179,7 @@ def load_result(path: str | Path) -> Result:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise RunDirectoryError(f"{folder}: no such run directory")
+        raise RunDirectoryError(f"{folder} is a file; name a run directory, which holds manifest.json" if folder.is_file() else f"{folder}: no such run directory")
     if not (folder / MANIFEST).is_file():
         raise RunDirectoryError(f"{folder} is not a complete run: it has no {MANIFEST}")
     manifest, summary = _read_json(folder / MANIFEST), _read_json(folder / SUMMARY)

@@ -52,7 +52,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         table = parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+        raise UsageError(f"{path} cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'}: {' '.join(str(error).split())[:200]}") from None
     return {name: table[name] for name in table.column_names}
 
 

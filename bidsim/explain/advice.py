@@ -107,7 +107,8 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
 def experiment(account: Account, explored: Explored | None) -> list[dict[str, Any]]:
     """For each lever of the ad, what finds an effect of 5% four times in five: conversions, days at the share explored (a tenth where none was), and cost.
 
-    What it costs is known of levers that were varied, from what varying them all did cost: in conversions, and in money where bids were varied, too.
+    What it costs is known of levers that were varied, from what varying them all did cost in this run, by how much longer or shorter it takes: in conversions, and in money
+    where bids were varied, too.
     """
     result = account.result
     conversions = int(result.tables["campaigns"]["conversions"].sum())
@@ -117,20 +118,19 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
     daily = (randomised or conversions * share) / days
     cost = cost_of_exploring(result)
     varied = cost["levers"] if cost else []
-    change = cost["conversions_change_share"] if cost else None
-    spend = cost["spend_change"] / cost["conversions"] if cost and cost["conversions"] and "bid" in varied else None
     known = {e.lever: e.needed for e in explored.own[account.advertiser]} if explored is not None else {}
     found = []
     for lever in OF_THE_AD:
         wanted = known.get(lever, needed(KAPPA[lever]))
+        runs = wanted / (daily * days) if daily and cost and lever in varied else None
         found.append(
             {
                 "lever": lever,
                 "needed": wanted,
                 "share": share,
                 "days": wanted / daily if daily else None,
-                "conversions_change": None if change is None or lever not in varied else wanted * change / (1 + change),
-                "spend_change": None if spend is None or lever not in varied else wanted * spend,
+                "conversions_change": None if cost is None or runs is None else runs * cost["conversions_change_expected"],
+                "spend_change": None if cost is None or runs is None or "bid" not in varied else runs * cost["spend_change"],
             }
         )
     return found

@@ -27,7 +27,7 @@ LEVERS = {"price": "Price", "creative": "Creative", "landing": "Landing page", "
 REASONS = {
     "outbid": "others bid more",
     "below_floor": "bid below the floor price",
-    "budget": "budget spent",
+    "budget": "budget spent, or too little of it left for this bid",
     "frequency_cap": "frequency cap",
     "paced": "held back by pacing",
     "no_bid": "no bid",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PIPE_WIDTH = 150
+_LEAST_SHOWN = 0.0005
+"""A smaller part of the first scenario's mean would be told as nothing."""
 _SVG = '<?xml version="1.0" encoding="utf-8"?>\n'
 NOT_SHOWN = "no difference shown"
 
@@ -44,7 +46,10 @@ def _words(one: Any) -> str:
     if not one.shown:
         return NOT_SHOWN
     direction = "more" if one.interval.value > 0 else "less"
-    return direction if one.base == 0 else f"{abs(one.interval.value / one.base):.1%} {direction}"
+    if one.base == 0:
+        return direction
+    share = abs(one.interval.value / one.base)
+    return f"{share:.1%} {direction}" if share >= _LEAST_SHOWN else f"under {2 * _LEAST_SHOWN:.1%} {direction}"
 
 
 def comparison_rows(differences: Sequence[Any]) -> list[dict[str, Any]]:

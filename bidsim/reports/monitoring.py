@@ -98,8 +98,14 @@ def _incident(page: Page, watch: Watch) -> dict[str, Any]:
         "low": page.low,
         "high": page.high,
         "evidence": page.evidence,
+        "likelier": _likelier(page.evidence),
         "alarms": len(page.alarms),
     }
+
+
+def _likelier(evidence: float) -> str:
+    """How much likelier, in words, from the logarithm."""
+    return "more than a million times likelier" if evidence > math.log(1e6) else f"{math.exp(evidence):,.0f} times likelier"
 
 
 def _signal(kind: str, watch: Watch) -> dict[str, Any]:

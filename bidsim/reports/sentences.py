@@ -32,13 +32,16 @@ def between(interval: dict[str, float], form: str) -> str:
 def promise(row: dict[str, Any]) -> str:
     """What an action is expected to bring, in a period as long as the run."""
     found = row["conversions"]
-    told = [f"Expected: {figure(row['uplift']['value'], 'change')} conversions, that is {figure(found['value'], 'signed')} ({between(found, 'signed')}) in as long a time"]
+    told = [
+        f"Expected: {figure(row['uplift']['value'], 'change')} conversions, that is {figure(found['value'], 'signed')} ({between(found, 'signed')}) in a period as long as this run"
+    ]
     if row["spend"] is not None:
         told.append("at the same spend" if row["spend"] == 0 else f"spend {figure(row['spend'], 'signed')}")
     if row["cpa"] is not None:
         told.append(f"CPA {figure(row['cpa']['value'], 'money')} ({between(row['cpa'], 'money')})")
     if row["lever"] == "price":
-        told.append(f"what sales earn before media cost: {figure(row['earnings']['value'], 'change')} ({between(row['earnings'], 'change')})")
+        why = "each sale earns more: " if row["uplift"]["value"] < 0 < row["earnings"]["value"] else ""
+        told.append(f"{why}what sales earn before media cost: {figure(row['earnings']['value'], 'change')} ({between(row['earnings'], 'change')})")
     return "; ".join(told) + "."
 
 

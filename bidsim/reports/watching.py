@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 120
 _FEWEST_ROWS, _MOST_ROWS = 3, 24
-RATIO = "ratio: conversions that came over those due by now, drawn towards normal as far as chance may explain it; normal: what it is in windows without alarm"
+RATIO = (
+    "ratio: conversions that came over those due by now, drawn towards normal as far as chance may explain it; "
+    "normal: what it was in windows before without alarm, where little came drawn towards all traffic"
+)
 
 
 def print_watch(content: dict[str, Any]) -> None:

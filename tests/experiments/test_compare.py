@@ -117,7 +117,7 @@ def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pyt
         'name = "w"\nrequests = 1_000\nduration = "1d"\nvalues = { kind = "independent" }\nmarket = { kind = "distribution" }\n[campaigns.c]\nbudget = 1e6\npolicy = "shaded"\n'
     )
     plot = tmp_path / "d" / "c.svg"
-    command = ["compare", str(tmp_path / "w.toml"), "--replications", "2", "--workers", "1", "--plot", str(plot)]
+    command = ["compare", *[str(tmp_path / "w.toml")] * 2, "--replications", "2", "--workers", "1", "--plot", str(plot)]
     assert main(command) == 0
     out = capsys.readouterr().out
     assert out.count(NOT_SHOWN) == len(METRICS)
@@ -133,7 +133,7 @@ def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pyt
     [(["--replications", "1"], "two at least"), (["--workers", "0"], "at least one process"), (["--campaign", "d"], "no such campaign"), (["--seed", "-3"], "whole number")],
 )
 def test_command__says_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str) -> None:
-    assert main(["compare", str(small), *extra]) == 2
+    assert main(["compare", str(small), str(small), *extra]) == 2
     assert message in capsys.readouterr().err
 
 
