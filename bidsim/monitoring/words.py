@@ -102,7 +102,7 @@ def _advice_on_conversions(page: Page) -> str:
     if page.multiplier > 1.0:
         return _TOO_LITTLE if page.multiplier * page.level > 1.0 else _NOT_NORMAL
     if about.advertiser and not about.field:
-        return "Everything else is as it was, so ask this advertiser: its tracker, its checkout or its offer."
+        return "Nothing else differs by more than chance explains, so ask this advertiser: its tracker, its checkout or its offer."
     if about.field:
         return f"It is {about.name} alone: look at what is particular to it before touching the model."
     return "It is everywhere: look at the last deployment of the model, or at what reports all conversions."
