@@ -65,5 +65,5 @@ def _compare(chosen: argparse.Namespace) -> int:
     if chosen.json:
         return 0
     print(f"\nPicture          {plot}")
-    say_next(f"bidsim compare ... --replications {4 * chosen.replications}    (half as wide intervals)")
+    say_next(f"bidsim compare ... --replications {4 * chosen.replications}    (intervals half as wide, or less)")
     return 0
