@@ -12,10 +12,10 @@ import pytest
 import bidsim
 from bidsim.cli import main
 from bidsim.core.errors import UsageError
-from bidsim.experiments.compare import METRICS, compare, measure
+from bidsim.experiments.compare import METRICS, Difference, compare, measure
 from bidsim.experiments.worlds import run_all, training_digest
 from bidsim.metrics.intervals import mean_interval, welch_interval
-from bidsim.reports.comparison import NOT_SHOWN
+from bidsim.reports.comparison import NOT_SHOWN, _words
 from bidsim.scenario.load import scenario_of
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def test_compare__the_same_twice_shows_nothing() -> None:
 def test_compare__workers_do_not_matter() -> None:
     scenarios = [_world(0.6), _world(0.7), _world(0.8)]
     assert compare(scenarios, replications=2, workers=1) == compare(scenarios, replications=2, workers=2)
+
+
+@pytest.mark.parametrize(("base", "told"), [(100.0, "2.0% more"), (5_000.0, "under 0.1% more"), (0.0, "more")])
+def test_words__never_tell_a_difference_as_nothing(base: float, told: str) -> None:
+    assert _words(Difference("spend", "b", base, base + 2.0, mean_interval(np.array([1.9, 2.1, 2.0]), 0.95), 1.0)) == told
 
 
 def test_compare__one_campaign_alone() -> None:

@@ -29,7 +29,7 @@ from bidsim.monitoring.replay import quiet_windows
 from bidsim.monitoring.table import missing_rates, score_bins, slice_table
 from bidsim.monitoring.words import advice, as_planned, headline, moment, others
 from bidsim.observers.slices import bin_edges, score_bin
-from bidsim.reports.monitoring import describe_watch, middle_of_bin, prometheus, render_watch, write_watch
+from bidsim.reports.monitoring import _likelier, describe_watch, middle_of_bin, prometheus, render_watch, write_watch
 from bidsim.scenario import build
 from bidsim.scenario.load import scenario_of
 from bidsim.scenario.models import prepare_models
@@ -380,6 +380,10 @@ def test_page__json_and_prometheus_say_the_same(quiet: bidsim.Result, watch: Wat
         assert line.startswith("# ") or re.fullmatch(r'bidsim_\w+\{(\w+="(?:[^"\\\n]|\\.)*",?)+\} (NaN|-?[0-9.e+-]+)', line)
     ratio = next(line for line in lines if line.startswith("bidsim_slice_ratio") and 'slice="geo = US"' in line)
     assert float(ratio.split()[-1]) == content["slices"]["ratio"][content["slices"]["slice"].index("geo = US")]
+
+
+def test_likelier__in_words_from_the_logarithm() -> None:
+    assert [_likelier(evidence) for evidence in (math.log(2_500.0), 780.0)] == ["2,500 times likelier", "more than a million times likelier"]
 
 
 def test_middle_of_bin__lies_in_its_bin() -> None:

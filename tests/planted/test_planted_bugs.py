@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NONE = "no bug"
+_PYTEST = ("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider")
 _LONG = "tests/experiments/test_validate.py::test_long_case__holds_in_a_twentieth_of_its_time[{}]"
 """A case of `validate` that takes long, in a part of its time; that it passes without a bug is that test's own affair."""
 
@@ -96,7 +97,7 @@ def _caught(folder: Path, bug: Bug | None, cases: tuple[str, ...], tests: tuple[
             only = [word for case in cases for word in ("--only", case)]
             done = _run(folder, "-m", "bidsim", "validate", "--workers", "1", "--seed", "5", *only)
         else:
-            done = _run(folder, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests, plain=bug is not None and bug.plain)
+            done = _run(folder, *_PYTEST, *tests, plain=bug is not None and bug.plain)
     finally:
         if file:
             file.write_text(before)
@@ -112,6 +113,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What did not behave, by bug; tried one after the other in one copy of the package."""
     folder = _copy(tmp_path_factory.mktemp("copy"))
     found = {_NONE: _caught(folder, None, tuple(dict.fromkeys(c for bug in BUGS for c in bug.cases)), ())}
+    tests = tuple(dict.fromkeys(t for bug in BUGS if bug.plain for t in bug.tests))
+    found[_NONE] += "" if _run(folder, *_PYTEST, *tests, plain=True).returncode == 0 else "plain tests fail without a bug"
     return {**found, **{bug.name: _caught(folder, bug, bug.cases, bug.tests) for bug in BUGS}}
 
 
