@@ -42,5 +42,7 @@ def play(opportunities: int, seed: int) -> tuple[dict[str, float], float]:
         nets += np.bincount(agents[rows, winner], won - price, AGENTS)
     seconds = time.perf_counter() - begun
     played = opportunities // _BATCH * _BATCH
-    found = {"revenue": revenue / played, "welfare": welfare / played, "clicks": clicks / played} | {f"net_{k + 1}": float(n / played) for k, n in enumerate(nets)}
+    found = {"revenue": revenue / played, "welfare": welfare / played, "clicks": clicks / played} | {
+        f"net_{k + 1}": float(n / played) for k, n in enumerate(nets)
+    }
     return found, played / seconds

@@ -74,7 +74,11 @@ def rates(repeats: int) -> dict[str, list[float]]:
     """Auctions per second of each way, measured in turn."""
     plugin: Any = find("auction", "second_price")
     address = int(addresses([plugin.clear], CLEAR_SIGNATURE)[0])
-    book, outcome, numbers = empty_book(BIDDERS), empty_outcome(BIDDERS, 1), np.array([*plugin.numbers(plugin.Params()), 0.0])
+    book, outcome, numbers = (
+        empty_book(BIDDERS),
+        empty_outcome(BIDDERS, 1),
+        np.array([*plugin.numbers(plugin.Params()), 0.0]),
+    )
     bids = np.zeros(BIDDERS, np.int64)
     ways: dict[str, Any] = {
         "by_address": lambda n: _by_address(address, ref(book), ref(outcome), numbers, n),

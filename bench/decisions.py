@@ -105,7 +105,9 @@ class Market:
         sim, ends = self.simulation.sim, np.array([0, 1], np.int64)
         return sim._replace(
             calls=sim.calls._replace(score=addresses([score], SCORE_SIGNATURE)),
-            tables=ScorerTables(np.array([config], np.int64), np.array([self.offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)),
+            tables=ScorerTables(
+                np.array([config], np.int64), np.array([self.offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)
+            ),
             seats=sim.seats._replace(ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64)),
         )
 
@@ -121,7 +123,10 @@ class Market:
     def open_loop(self, sim: Simulated, count: int, rate: float, seed: int) -> NDArray[np.float64]:
         """Nanoseconds from arrival to decision of requests that arrive at ``rate`` a second whether or not the loop is free."""
         chunk = self._next(count)
-        due = np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, len(chunk.requests.time))) / nanoseconds_per_tick()
+        due = (
+            np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, len(chunk.requests.time)))
+            / nanoseconds_per_tick()
+        )
         done, at = np.zeros(len(due), np.int64), 0
         sim.clock.used[0] = 0
         while (at := _serve(ref(self._fitting(sim)), ref(chunk), due.astype(np.int64), done, at)) < len(due):

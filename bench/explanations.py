@@ -70,10 +70,17 @@ def measure(options: Namespace) -> Report:
     prior = known_prior()
     sizes = (5_000,) if options.quick else tuple(_GOALS)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        drawn = list(pool.map(grade_world, [options.seed * 1_000 + 200_000 + k for k in range(worlds)], [sizes] * worlds))
+        drawn = list(
+            pool.map(grade_world, [options.seed * 1_000 + 200_000 + k for k in range(worlds)], [sizes] * worlds)
+        )
     for k, conversions in enumerate(sizes):
         _grade(report, conversions, [world[k] for world in drawn], prior)
-    _applied(report, options.seed, 2 if options.quick else worlds, {"requests": 300_000, "history.requests": 600_000} if options.quick else {})
+    _applied(
+        report,
+        options.seed,
+        2 if options.quick else worlds,
+        {"requests": 300_000, "history.requests": 600_000} if options.quick else {},
+    )
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "grade.md").write_text(grade_table({f.id: f.value for f in report.figures}), encoding="utf-8")
@@ -82,7 +89,12 @@ def measure(options: Namespace) -> Report:
 
 def grade_table(found: Mapping[str, float | None]) -> str:
     """The grade as a Markdown table, from figures by their ids: ours and the naive ways, by randomised conversions."""
-    ways = {"": "**bidsim**", "_difference_in_means": "difference in means, same slice", "_what_if": 'model "what if"', "_gain": "gain"}
+    ways = {
+        "": "**bidsim**",
+        "_difference_in_means": "difference in means, same slice",
+        "_what_if": 'model "what if"',
+        "_gain": "gain",
+    }
     ways |= {"_mean_shap": "mean abs(SHAP)", "_permutation": "permutation"}
     columns = {
         "rank_correlation": ("rank correlation", "{:.2f}"), "ordered_right": ("pairs in order", "{:.1%}"), "signs_right": ("signs right", "{:.0%}"),
@@ -90,12 +102,18 @@ def grade_table(found: Mapping[str, float | None]) -> str:
         "half_width": ("half-width, points", "{:.2f}"), "spoken_share": ("speaks of", "{:.0%}"), "spoken_signs_right": ("signs right of these", "{:.1%}"),
         "worlds_with_null_spoken": ("worlds with a null lever spoken of", "{:.0%}"),
     }  # fmt: skip
-    lines = [f"| randomised conversions | method | {' | '.join(label for label, _ in columns.values())} |", "|---" * (len(columns) + 2) + "|"]
+    lines = [
+        f"| randomised conversions | method | {' | '.join(label for label, _ in columns.values())} |",
+        "|---" * (len(columns) + 2) + "|",
+    ]
     for conversions in _GOALS:
         for suffix, name in ways.items():
             told = [found.get(f"c{conversions}{suffix}_{key}") for key in columns]
             if any(value is not None for value in told):
-                cells = ["" if value is None else form.format(value) for value, (_, form) in zip(told, columns.values(), strict=True)]
+                cells = [
+                    "" if value is None else form.format(value)
+                    for value, (_, form) in zip(told, columns.values(), strict=True)
+                ]
                 lines.append(f"| {conversions:,} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -121,17 +139,47 @@ def _attribution(report: Report, options: Namespace) -> None:
         theirs.append(piece / (time.perf_counter() - begun))
         worst = max(worst, float(np.abs(found[:piece] - expected[:, :-1]).max()))
     if not options.quick:
-        worst = max(worst, float(np.abs(attributor(x) - np.asarray(booster.predict(x, pred_contrib=True))[:, :-1]).max()))
-    report.add(measured("attribution_rows_per_second", ours, "rows/s", note="one core, 300x63, 30 features, categories and NaN"))
+        worst = max(
+            worst, float(np.abs(attributor(x) - np.asarray(booster.predict(x, pred_contrib=True))[:, :-1]).max())
+        )
+    report.add(
+        measured(
+            "attribution_rows_per_second", ours, "rows/s", note="one core, 300x63, 30 features, categories and NaN"
+        )
+    )
     report.add(measured("attribution_rows_per_second_lightgbm", theirs, "rows/s", note="pred_contrib on one thread"))
-    report.add(measured("attribution_ratio_to_lightgbm", [a / b for a, b in zip(ours, theirs, strict=True)], "times", ">= 8"))
-    report.add(Figure("attribution_largest_difference", worst, "log-odds", goal="<= 1e-12", note=f"over {len(x) if not options.quick else 600:,} rows"))
+    report.add(
+        measured("attribution_ratio_to_lightgbm", [a / b for a, b in zip(ours, theirs, strict=True)], "times", ">= 8")
+    )
+    report.add(
+        Figure(
+            "attribution_largest_difference",
+            worst,
+            "log-odds",
+            goal="<= 1e-12",
+            note=f"over {len(x) if not options.quick else 600:,} rows",
+        )
+    )
 
 
 def _grade(report: Report, conversions: int, graded: Sequence[Graded], prior: Prior) -> None:
     found = np.mean([g.conversions for g in graded])
-    report.add(Figure(f"c{conversions}_worlds", float(len(graded)), "worlds", note=f"{sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each"))
-    report.add(measured(f"c{conversions}_cost_of_exploring", [100 * g.change for g in graded], "%", note="more conversions than natural values would have brought, by world"))
+    report.add(
+        Figure(
+            f"c{conversions}_worlds",
+            float(len(graded)),
+            "worlds",
+            note=f"{sum(len(g.levers) for g in graded)} levers, {found:,.0f} randomised conversions each",
+        )
+    )
+    report.add(
+        measured(
+            f"c{conversions}_cost_of_exploring",
+            [100 * g.change for g in graded],
+            "%",
+            note="more conversions than natural values would have brought, by world",
+        )
+    )
     _add(report, f"c{conversions}", score_ours(graded, prior), _GOALS[conversions])
     for name in NAIVE:
         _add(report, f"c{conversions}_{name}", score_method(graded, name), {})
@@ -148,13 +196,32 @@ def _applied(report: Report, seed: int, seeds: int, size: dict[str, int]) -> Non
     each, every = [float(len(one)) for one in found], [a for one in found for a in one]
     report.add(measured("advice_given", each, "pieces of advice", ">= 10", note="by seed"))
     if every:
-        report.add(Figure("advice_holds", float(np.mean([a.holds for a in every])), "share", goal=">= 0.9", note=f"of {len(every)} effects lie in their intervals"))
         report.add(
             Figure(
-                "advice_worse_than_nothing", float(sum(a.harms for a in every)), "pieces of advice", goal="<= 0", note="earn less than doing nothing, by more than their interval"
+                "advice_holds",
+                float(np.mean([a.holds for a in every])),
+                "share",
+                goal=">= 0.9",
+                note=f"of {len(every)} effects lie in their intervals",
             )
         )
-        report.add(measured("advice_error_points", [100 * abs(a.came - a.promised) for a in every], "points of uplift", note="promised less what came"))
+        report.add(
+            Figure(
+                "advice_worse_than_nothing",
+                float(sum(a.harms for a in every)),
+                "pieces of advice",
+                goal="<= 0",
+                note="earn less than doing nothing, by more than their interval",
+            )
+        )
+        report.add(
+            measured(
+                "advice_error_points",
+                [100 * abs(a.came - a.promised) for a in every],
+                "points of uplift",
+                note="promised less what came",
+            )
+        )
 
 
 def _add(report: Report, name: str, score: Score, goals: dict[str, str]) -> None:

@@ -74,14 +74,32 @@ class Report:
     def print(self) -> None:
         """Print the table."""
         screen = console(_PIPE_WIDTH)
-        screen.print(f"{self.name} on {machine()['processor']}, {machine()['cores']} cores" + ("; too quick to judge goals by" if self.quick else ""), markup=False)
+        screen.print(
+            f"{self.name} on {machine()['processor']}, {machine()['cores']} cores"
+            + ("; too quick to judge goals by" if self.quick else ""),
+            markup=False,
+        )
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in ("figure", "value", "unit", "range", "goal", "holds", "note"):
             table.add_column(column, justify="right" if column in ("value", "range") else "left", no_wrap=True)
         for one in self.figures:
             spread = f"{one.spread[0]:,.4g} .. {one.spread[1]:,.4g}" if one.spread else ""
-            value = "not measured" if one.value is None else f"{one.value:,.0f}" if abs(one.value) >= 1000 else f"{one.value:,.4g}"
-            table.add_row(one.id, value, one.unit, spread, one.goal, {True: "yes", False: "NO", None: ""}[self.holds(one)], one.note)
+            value = (
+                "not measured"
+                if one.value is None
+                else f"{one.value:,.0f}"
+                if abs(one.value) >= 1000
+                else f"{one.value:,.4g}"
+            )
+            table.add_row(
+                one.id,
+                value,
+                one.unit,
+                spread,
+                one.goal,
+                {True: "yes", False: "NO", None: ""}[self.holds(one)],
+                one.note,
+            )
         print_fitting(screen, table, "note", "range")
 
     def holds(self, one: Figure) -> bool | None:
@@ -90,7 +108,13 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the JSON."""
-        content = {"name": self.name, "quick": self.quick, "machine": machine(), "versions": versions(), "figures": [asdict(f) | {"holds": self.holds(f)} for f in self.figures]}
+        content = {
+            "name": self.name,
+            "quick": self.quick,
+            "machine": machine(),
+            "versions": versions(),
+            "figures": [asdict(f) | {"holds": self.holds(f)} for f in self.figures],
+        }
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -107,4 +131,8 @@ def machine() -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Versions of what matters."""
-    return {"bidsim": VERSION, "python": platform.python_version(), **{p: importlib.metadata.version(p) for p in ("numpy", "numba", "lightgbm")}}
+    return {
+        "bidsim": VERSION,
+        "python": platform.python_version(),
+        **{p: importlib.metadata.version(p) for p in ("numpy", "numba", "lightgbm")},
+    }

@@ -84,10 +84,13 @@ def _ours(path: Path, columns: int) -> tuple[Callable[[NDArray[np.float32], NDAr
     return lambda rows, out: _one_by_one(tables, rows, out), describe(tables)
 
 
-def _alternating(ours: Callable[..., None], peers: list[Peer], x: NDArray[np.float64], repeats: int, rows: int) -> tuple[list[float], dict[str, list[float]]]:
+def _alternating(
+    ours: Callable[..., None], peers: list[Peer], x: NDArray[np.float64], repeats: int, rows: int
+) -> tuple[list[float], dict[str, list[float]]]:
     """Nanoseconds a row: ours, and each peer's, in turn, on fresh rows each time; the first round is not counted.
 
-    Before each measurement a quarter of the rows are scored untimed, so that nobody pays for what another left in the caches.
+    Before each measurement a quarter of the rows are scored untimed, so that nobody pays for what another left in the
+    caches.
     """
     single = x.astype(np.float32)
     own: list[float] = []
@@ -136,7 +139,9 @@ def _single_row(report: Report, trees: int, leaves: int, categorical: bool, opti
             report.add(measured(f"single_row_{name}_{peer}", theirs[peer], "ns"))
             report.add(measured(f"single_row_{name}_ratio_to_{peer}", _ratios(theirs[peer], own), "times", goal))
         else:
-            report.add(Figure(f"single_row_{name}_ratio_to_{peer}", None, "times", goal=goal, note="see bench/peers/build.sh"))
+            report.add(
+                Figure(f"single_row_{name}_ratio_to_{peer}", None, "times", goal=goal, note="see bench/peers/build.sh")
+            )
     python = [_predict_in_python(path, x[k : k + 1]) for k in range(60 if options.quick else 300)]
     report.add(measured(f"single_row_{name}_booster_predict", [p for p in python[10:]], "ns", note="from Python"))  # noqa: C416
 
@@ -153,9 +158,17 @@ def _predict_in_python(path: Path, row: NDArray[np.float64]) -> float:
 
 
 @kernel()
-def _requests(tables: ScorerTables, features: NDArray[np.float32], who: NDArray[np.int64], out: NDArray[np.float64], room: NDArray[np.int64]) -> None:
+def _requests(
+    tables: ScorerTables,
+    features: NDArray[np.float32],
+    who: NDArray[np.int64],
+    out: NDArray[np.float64],
+    room: NDArray[np.int64],
+) -> None:
     for request in range(features.shape[0]):
-        put_task(room, ScoreTask(tables.ints, tables.floats, tables.narrow, tables.wide, who, features[request], out, out))
+        put_task(
+            room, ScoreTask(tables.ints, tables.floats, tables.narrow, tables.wide, who, features[request], out, out)
+        )
         score_trees(take_task(room), 0, who.shape[0])
 
 
@@ -182,7 +195,9 @@ def _candidates(report: Report, options: Namespace) -> None:
     own, theirs = own[2:], theirs[2:]
     report.add(measured(f"candidates_{_CANDIDATES}_100x31", own, "ns", note="for all of them"))
     report.add(measured(f"candidates_{_CANDIDATES}_100x31_lightgbm_c_api", theirs, "ns", note="for all of them"))
-    report.add(measured(f"candidates_{_CANDIDATES}_100x31_ratio_to_lightgbm_c_api", _ratios(theirs, own), "times", ">= 30"))
+    report.add(
+        measured(f"candidates_{_CANDIDATES}_100x31_ratio_to_lightgbm_c_api", _ratios(theirs, own), "times", ">= 30")
+    )
 
 
 def _decision(report: Report, campaigns: int, options: Namespace) -> NDArray[np.float64]:
@@ -204,12 +219,27 @@ def _decision(report: Report, campaigns: int, options: Namespace) -> NDArray[np.
     report.add(measured(f"{name}_p50", [_p50(s) for s in own], "ns", note="from eligibility to the auction's end"))
     for label, q in (("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)):
         report.add(Figure(f"{name}_{label}", float(np.quantile(decision, q)), "ns"))
-    report.add(measured(f"{name}_p99_over_p50", [float(np.quantile(s[:, DECISION].sum(axis=1), 0.99)) / _p50(s) for s in own], "times", "<= 2", note="by piece of the stream"))
+    report.add(
+        measured(
+            f"{name}_p99_over_p50",
+            [float(np.quantile(s[:, DECISION].sum(axis=1), 0.99)) / _p50(s) for s in own],
+            "times",
+            "<= 2",
+            note="by piece of the stream",
+        )
+    )
     report.add(measured(f"{name}_p50_with_lightgbm_c_api", [_p50(s) for s in other], "ns"))
     report.add(Figure(f"{name}_p99_with_lightgbm_c_api", float(np.quantile(slow[:, DECISION].sum(axis=1), 0.99)), "ns"))
     report.add(measured(f"{name}_ratio_to_lightgbm_c_api", ratios, "times", f">= {_DECISION_GOALS[campaigns]}"))
     for j, stage in enumerate(STAGES):
-        report.add(Figure(f"{name}_stage_{stage}", float(np.median(stages[:, j])), "ns", note="median" + ("; not part of the decision" if j not in DECISION else "")))
+        report.add(
+            Figure(
+                f"{name}_stage_{stage}",
+                float(np.median(stages[:, j])),
+                "ns",
+                note="median" + ("; not part of the decision" if j not in DECISION else ""),
+            )
+        )
     rest = decision - stages[:, STAGES.index("pcvr")]
     share = float(np.median(rest) / np.median(stages[:, STAGES.index("pcvr")]))
     report.add(Figure(f"{name}_all_but_scoring_over_scoring", share, "times", goal="<= 1" if campaigns == 100 else ""))
@@ -227,14 +257,27 @@ def _under_load(report: Report, options: Namespace) -> list[tuple[float, NDArray
     market = market_of(100, options.seed, (len(shares) + 2) * count, 100_000)
     market.stages(market.ours, count)
     capacity = 1e9 / float(market.stages(market.ours, count).sum(axis=1).mean())
-    found = [(share * capacity, market.open_loop(market.ours, count, share * capacity, options.seed)) for share in shares]
+    found = [
+        (share * capacity, market.open_loop(market.ours, count, share * capacity, options.seed)) for share in shares
+    ]
     quiet = float(np.median(found[0][1]))
     knee = max([rate for rate, times in found if np.quantile(times, 0.99) <= 10 * quiet], default=0.0)
     report.add(Figure("open_loop_capacity", capacity, "requests/s", note="100 eligible, one core, world included"))
     for (_, times), share in zip(found, shares, strict=True):
         for label, q in (("p50", 0.5), ("p99", 0.99)):
-            report.add(Figure(f"open_loop_{label}_at_{share:.0%}", float(np.quantile(times, q)), "ns", note="from arrival to settlement"))
-    report.add(Figure("open_loop_knee", knee, "requests/s", note="the highest rate tried whose p99 is below 10 x the unloaded p50"))
+            report.add(
+                Figure(
+                    f"open_loop_{label}_at_{share:.0%}",
+                    float(np.quantile(times, q)),
+                    "ns",
+                    note="from arrival to settlement",
+                )
+            )
+    report.add(
+        Figure(
+            "open_loop_knee", knee, "requests/s", note="the highest rate tried whose p99 is below 10 x the unloaded p50"
+        )
+    )
     report.add(Figure("open_loop_knee_share", knee / capacity, "of capacity"))
     return found
 
@@ -276,16 +319,36 @@ def _cold_start(report: Report, options: Namespace) -> None:
     with tempfile.TemporaryDirectory() as empty:
         # the cold process fills the cache that the warm one reads
         order = ["cold", "warm", "warm", "warm"]
-        found = [(kind, _start({"BIDSIM_CACHE": empty})) for kind in order] if not options.quick else [("warm", _start({}))]
+        found = (
+            [(kind, _start({"BIDSIM_CACHE": empty})) for kind in order] if not options.quick else [("warm", _start({}))]
+        )
     warm = [f for kind, f in found if kind == "warm"]
     report.add(measured("start_import", [f["import"] for f in warm], "s", note="to import bidsim"))
-    report.add(measured("start_first_run_warm", [f["first"] for f in warm], "s", note="from the interpreter's start to the first run's end, kernels on disk"))
+    report.add(
+        measured(
+            "start_first_run_warm",
+            [f["first"] for f in warm],
+            "s",
+            note="from the interpreter's start to the first run's end, kernels on disk",
+        )
+    )
     cold = [f["first"] for kind, f in found if kind == "cold"]
-    report.add(measured("start_first_run_cold", cold, "s", note="nothing on disk") if cold else Figure("start_first_run_cold", None, "s", note="nothing on disk"))
+    report.add(
+        measured("start_first_run_cold", cold, "s", note="nothing on disk")
+        if cold
+        else Figure("start_first_run_cold", None, "s", note="nothing on disk")
+    )
 
 
 def _start(variables: dict[str, str]) -> dict[str, float]:
-    done = subprocess.run([sys.executable, "-c", _COLD], capture_output=True, text=True, check=True, env={**os.environ, **variables}, cwd=Path(__file__).resolve().parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", _COLD],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **variables},
+        cwd=Path(__file__).resolve().parent.parent,
+    )
     loaded: dict[str, float] = json.loads(done.stdout)
     return loaded
 

@@ -45,7 +45,11 @@ def _labels(x: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     score = np.zeros(len(x))
     for _ in range(40):
         a, b = dice.integers(0, x.shape[1], 2)
-        score += dice.normal() * np.sin(z[:, a] * dice.uniform(0.5, 2) + dice.uniform(0, 6)) * np.cos(z[:, b] * dice.uniform(0.5, 2) + dice.uniform(0, 6))
+        score += (
+            dice.normal()
+            * np.sin(z[:, a] * dice.uniform(0.5, 2) + dice.uniform(0, 6))
+            * np.cos(z[:, b] * dice.uniform(0.5, 2) + dice.uniform(0, 6))
+        )
     for c in range(0, x.shape[1], 4):
         score += (dice.normal(size=200) * 0.5)[x[:, c].astype(int)]
     return (dice.random(len(x)) < 1 / (1 + np.exp(1.5 - score))).astype(np.float64)

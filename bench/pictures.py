@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 _OURS, _THEIRS = "#1f6f8b", "#c8553d"
 
 
-def draw(folder: Path, stages: dict[int, NDArray[np.float64]], load: list[tuple[float, NDArray[np.float64]]], growth: dict[str, list[tuple[int, float, float]]]) -> None:
+def draw(
+    folder: Path,
+    stages: dict[int, NDArray[np.float64]],
+    load: list[tuple[float, NDArray[np.float64]]],
+    growth: dict[str, list[tuple[int, float, float]]],
+) -> None:
     """Write all pictures as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     _histogram(folder / "decision.png", stages)
@@ -82,7 +87,11 @@ def _under_load(path: Path, load: list[tuple[float, NDArray[np.float64]]]) -> No
     rates = [rate / 1e3 for rate, _ in load]
     for label, q, colour in (("p50", 0.5, _OURS), ("p99", 0.99, _THEIRS), ("p99.9", 0.999, "#8c7aa9")):
         axes.plot(rates, [np.quantile(t, q) / 1e3 for _, t in load], "o-", color=colour, label=label)
-    axes.set(yscale="log", xlabel="thousand requests a second, arriving whether or not the loop is free", ylabel="microseconds from arrival")
+    axes.set(
+        yscale="log",
+        xlabel="thousand requests a second, arriving whether or not the loop is free",
+        ylabel="microseconds from arrival",
+    )
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)
     _finish(figure, axes, path, "Latency with queueing, 100 eligible campaigns")

@@ -38,14 +38,49 @@ def measure(options: Namespace) -> Report:
     names = list(scenario.settings.traffic.vocabulary()["exchange"])
     add = report.add
     add(Figure("hour_of_week_total_variation", variation(hours, published["hour_of_week_share"]), "", goal="<= 0.02"))
-    add(Figure("exchange_mix_of_requests_total_variation", variation(exchanges, [published["exchange_share_of_requests"][n] for n in names]), "", goal="<= 0.01"))
+    add(
+        Figure(
+            "exchange_mix_of_requests_total_variation",
+            variation(exchanges, [published["exchange_share_of_requests"][n] for n in names]),
+            "",
+            goal="<= 0.01",
+        )
+    )
     won = np.array([wins["exchange"].count(n) for n in names])
-    add(Figure("exchange_mix_of_wins_total_variation", variation(won, [published["exchange_share_of_wins"][n] for n in names]), "", goal="<= 0.01"))
-    add(Figure("floors_of_requests_kolmogorov_smirnov", distance(floors, published["floor_cpm"], published["floor_share"]), "", goal="<= 0.05"))
+    add(
+        Figure(
+            "exchange_mix_of_wins_total_variation",
+            variation(won, [published["exchange_share_of_wins"][n] for n in names]),
+            "",
+            goal="<= 0.01",
+        )
+    )
+    add(
+        Figure(
+            "floors_of_requests_kolmogorov_smirnov",
+            distance(floors, published["floor_cpm"], published["floor_share"]),
+            "",
+            goal="<= 0.05",
+        )
+    )
     paid = wins["payment_nanos"] / NANOS_PER_CPM
-    add(Figure("prices_paid_kolmogorov_smirnov", distance(paid, published["paid_cpm"], published["paid_share"]), "", goal="<= 0.08"))
+    add(
+        Figure(
+            "prices_paid_kolmogorov_smirnov",
+            distance(paid, published["paid_cpm"], published["paid_share"]),
+            "",
+            goal="<= 0.08",
+        )
+    )
     counts = np.unique(wins["user"], return_counts=True)[1]
-    add(Figure("impressions_per_user_total_variation", variation(_grouped(np.bincount(counts)[1:]), _grouped(np.array(published["users_by_impressions"]))), "", goal="<= 0.05"))
+    add(
+        Figure(
+            "impressions_per_user_total_variation",
+            variation(_grouped(np.bincount(counts)[1:]), _grouped(np.array(published["users_by_impressions"]))),
+            "",
+            goal="<= 0.05",
+        )
+    )
     add(Figure("win_rate", len(paid) / result.manifest["requests"], "share of requests"))
     return report
 
@@ -73,7 +108,9 @@ def distance(sample: NDArray[np.float64], values: list[float], shares: list[floa
     """Kolmogorov-Smirnov distance between a sample and a discrete distribution."""
     order = np.argsort(values)
     points = np.unique(np.concatenate([np.asarray(values), sample]))
-    published = np.concatenate([[0.0], np.cumsum(np.asarray(shares)[order])])[np.searchsorted(np.asarray(values)[order], points, side="right")]
+    published = np.concatenate([[0.0], np.cumsum(np.asarray(shares)[order])])[
+        np.searchsorted(np.asarray(values)[order], points, side="right")
+    ]
     own = np.searchsorted(np.sort(sample), points, side="right") / len(sample)
     return float(np.abs(own - published / published[-1]).max())
 

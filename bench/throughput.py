@@ -33,14 +33,51 @@ def measure(options: Namespace) -> Report:
     size = {"history.requests": 300_000, "requests": 60_000} if options.quick else {}
     _child({"seed": options.seed, "requests": 2_000, "history.requests": 100_000})  # fills the kernels' cache
     runs = [_child({"seed": options.seed, **size}) for _ in range(1 if options.quick else _REPEATS)]
-    report.add(measured("quickstart_requests_per_second", [r["requests_per_second"] for r in runs], "requests/s", ">= 20000", note="two cores"))
+    report.add(
+        measured(
+            "quickstart_requests_per_second",
+            [r["requests_per_second"] for r in runs],
+            "requests/s",
+            ">= 20000",
+            note="two cores",
+        )
+    )
     one = [_child({"seed": options.seed, "pinned": True, **size}) for _ in range(1 if options.quick else _REPEATS)]
-    report.add(measured("quickstart_requests_per_second_one_core", [r["requests_per_second"] for r in one], "requests/s", ">= 200000", note="traffic included"))
-    report.add(measured("quickstart_seconds", [r["seconds"] for r in runs], "s", "<= 30", note="training and start-up included"))
+    report.add(
+        measured(
+            "quickstart_requests_per_second_one_core",
+            [r["requests_per_second"] for r in one],
+            "requests/s",
+            ">= 200000",
+            note="traffic included",
+        )
+    )
+    report.add(
+        measured(
+            "quickstart_seconds", [r["seconds"] for r in runs], "s", "<= 30", note="training and start-up included"
+        )
+    )
     report.add(measured("quickstart_compilations_with_warm_cache", [r["compiled"] for r in runs], "kernels", "<= 0"))
-    report.add(measured("traffic_requests_per_second", [_traffic(options.seed) for _ in range(_REPEATS)], "requests/s", note="one core"))
-    oracle = [_child({"seed": options.seed, "seats.main.model": "oracle", "requests": 60_000 if options.quick else 300_000}) for _ in range(1 if options.quick else _REPEATS)]
-    report.add(measured("oracle_requests_per_second", [r["requests_per_second"] for r in oracle], "requests/s", note="no model to score"))
+    report.add(
+        measured(
+            "traffic_requests_per_second",
+            [_traffic(options.seed) for _ in range(_REPEATS)],
+            "requests/s",
+            note="one core",
+        )
+    )
+    oracle = [
+        _child({"seed": options.seed, "seats.main.model": "oracle", "requests": 60_000 if options.quick else 300_000})
+        for _ in range(1 if options.quick else _REPEATS)
+    ]
+    report.add(
+        measured(
+            "oracle_requests_per_second",
+            [r["requests_per_second"] for r in oracle],
+            "requests/s",
+            note="no model to score",
+        )
+    )
     _auctiongym(report, options)
     _clearing(report, options)
     report.add(_memory(options))
@@ -66,7 +103,14 @@ def _auctiongym(report: Report, options: Namespace) -> None:
 def _clearing(report: Report, options: Namespace) -> None:
     found = clearing.rates(3 if options.quick else 9)
     for name, values in found.items():
-        report.add(measured(f"clearing_{name}_per_second", values, "second-price auctions/s", note=f"{clearing.BIDDERS} bidders drawn in the loop, one core"))
+        report.add(
+            measured(
+                f"clearing_{name}_per_second",
+                values,
+                "second-price auctions/s",
+                note=f"{clearing.BIDDERS} bidders drawn in the loop, one core",
+            )
+        )
     ratios = [a / b for a, b in zip(found["by_address"], found["inlined_branch_free"], strict=True)]
     report.add(measured("clearing_ratio_to_inlined_branch_free", ratios, "times", ">= 0.5"))
 
@@ -76,11 +120,19 @@ def _memory(options: Namespace) -> Figure:
     if options.quick:
         return Figure("peak_memory_ratio_5M_to_500k", None, "ratio", goal="<= 1.1")
     small, large = (_child({"seed": options.seed, "requests": r})["peak_kilobytes"] for r in (_SMALL, _LARGE))
-    return Figure("peak_memory_ratio_5M_to_500k", large / small, "ratio", goal="<= 1.1", note=f"{large / 1024:.0f} MB to {small / 1024:.0f} MB")
+    return Figure(
+        "peak_memory_ratio_5M_to_500k",
+        large / small,
+        "ratio",
+        goal="<= 1.1",
+        note=f"{large / 1024:.0f} MB to {small / 1024:.0f} MB",
+    )
 
 
 def _traffic(seed: int) -> float:
-    simulation, _ = build(bidsim.load_scenario(QUICKSTART, {"seed": seed, "seats.main.model": "oracle", "history.requests": 1_000}))
+    simulation, _ = build(
+        bidsim.load_scenario(QUICKSTART, {"seed": seed, "seats.main.model": "oracle", "history.requests": 1_000})
+    )
     simulation.traffic.chunk(0, 1_000)
     begun = time.perf_counter()
     count = min(simulation.total, 200_000)
@@ -113,7 +165,15 @@ def _run(overrides: dict[str, Any]) -> None:
     path = ROOT / "scenarios" / f"{overrides.pop('scenario', 'quickstart')}.toml"
     result = bidsim.run(bidsim.load_scenario(path, overrides))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"requests_per_second": result.manifest["requests_per_second"], "compiled": compilations()[1], "peak_kilobytes": peak}))
+    print(
+        json.dumps(
+            {
+                "requests_per_second": result.manifest["requests_per_second"],
+                "compiled": compilations()[1],
+                "peak_kilobytes": peak,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

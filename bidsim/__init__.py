@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-__all__ = ["BidsimError", "Result", "Scenario", "ScenarioError", "__version__", "explain_result", "load_result", "load_scenario", "run"]
+__all__ = [
+    "BidsimError",
+    "Result",
+    "Scenario",
+    "ScenarioError",
+    "__version__",
+    "explain_result",
+    "load_result",
+    "load_scenario",
+    "run",
+]
 
 _HOMES = {
     "BidsimError": "bidsim.core.errors",

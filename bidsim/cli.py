@@ -62,7 +62,9 @@ def _run(chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
     parser, commands = make_parsers()
     typed = sys.argv[1:] if arguments is None else list(arguments)
     if typed and not typed[0].startswith("-") and typed[0] not in commands:
-        raise UsageError(f"there is no command {cut(typed[0], 60)!r} (bidsim --help lists them){did_you_mean(typed[0], commands)}")
+        raise UsageError(
+            f"there is no command {cut(typed[0], 60)!r} (bidsim --help lists them){did_you_mean(typed[0], commands)}"
+        )
     try:
         _, unknown = parser.parse_known_args(typed, chosen)
         if unknown:
@@ -122,7 +124,10 @@ def make_parser() -> argparse.ArgumentParser:
 def make_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """Return the parser of the whole, and that of each command by name."""
     parser = argparse.ArgumentParser(
-        prog="bidsim", description="Real-time ad bidding, simulated, with the truth known.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="bidsim",
+        description="Real-time ad bidding, simulated, with the truth known.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bidsim {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

@@ -38,7 +38,9 @@ def run_watched(scenario: Scenario) -> Result:
 
     total = max(scenario.settings.requests, 1)
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-        looker = Looker(lambda done, rows, incidents, when: live.update(live_view(done, total, rows, incidents, when), refresh=True))
+        looker = Looker(
+            lambda done, rows, incidents, when: live.update(live_view(done, total, rows, incidents, when), refresh=True)
+        )
         return run(scenario, progress=lambda *told: stop_if_asked(), look=looker)
 
 
@@ -46,7 +48,8 @@ class Looker:
     """Looks at a run now and then, and takes no more than a tenth of the time.
 
     Args:
-        show: Called with the requests done, rows of advertisers, sentences about open incidents, and the time in the world.
+        show: Called with the requests done, rows of advertisers, sentences about open incidents, and the time in the
+            world.
 
     """
 
@@ -119,8 +122,14 @@ def until(result: Result, seen: int) -> Result:
     tables = dict(result.tables)
     for name in ("slices", "scores", "population"):
         rows = np.flatnonzero(np.asarray(tables[name]["start_us"]) < end)
-        tables[name] = {key: [column[k] for k in rows] if isinstance(column, list) else column[rows] for key, column in tables[name].items()}
+        tables[name] = {
+            key: [column[k] for k in rows] if isinstance(column, list) else column[rows]
+            for key, column in tables[name].items()
+        }
     reported = np.asarray(tables["conversions"]["reported_us"])
     rows = np.flatnonzero((reported >= 0) & (reported < end))
-    tables["conversions"] = {key: [column[k] for k in rows] if isinstance(column, list) else column[rows] for key, column in tables["conversions"].items()}
+    tables["conversions"] = {
+        key: [column[k] for k in rows] if isinstance(column, list) else column[rows]
+        for key, column in tables["conversions"].items()
+    }
     return Made({**result.manifest, "scenario": shorter}, tables)

@@ -52,7 +52,11 @@ def _earned(name: str) -> Drawn:
     kept = 1000 * rows["surplus_expected"] / rows["eligible"]
     order = kept.sort_values(ascending=False)
     ratio = order.iloc[0] / order.iloc[1] if order.iloc[1] > 0 else None
-    lead = f", {ratio:.1f} times as much as `{order.index[1]}`" if ratio is not None else f"; `{order.index[1]}` keeps {_amount(order.iloc[1])}"
+    lead = (
+        f", {ratio:.1f} times as much as `{order.index[1]}`"
+        if ratio is not None
+        else f"; `{order.index[1]}` keeps {_amount(order.iloc[1])}"
+    )
     last = order.iloc[-1]
     least = f"`{order.index[-1]}` {'loses ' + _amount(-last) if last < 0 else 'keeps ' + _amount(last)}"
     return _bars(
@@ -71,7 +75,14 @@ def _quickstart(name: str) -> Drawn:
     spend, worth = rows["spend"].astype(float), rows["value_expected"].astype(float)
     axes.scatter(spend, worth, color=ACCENT, s=28)
     for campaign in rows.index:
-        axes.annotate(campaign, (spend[campaign], worth[campaign]), fontsize=7, xytext=(4, 2), textcoords="offset points", color=INK)
+        axes.annotate(
+            campaign,
+            (spend[campaign], worth[campaign]),
+            fontsize=7,
+            xytext=(4, 2),
+            textcoords="offset points",
+            color=INK,
+        )
     ends = [float(min(spend.min(), worth.min())), float(max(spend.max(), worth.max()))]
     axes.loglog(ends, ends, color=SOFT, lw=1)
     for axis in (axes.xaxis, axes.yaxis):
@@ -81,7 +92,10 @@ def _quickstart(name: str) -> Drawn:
     lost = int((worth < spend).sum())
     bought = f"{int(rows['wins'].sum()):,} impressions and {int(rows['conversions'].sum()):,} credited conversions"
     pays = "none pays more than that" if lost == 0 else f"{lost} of them pay{'s' if lost == 1 else ''} more than that"
-    return drawn, f"{len(rows)} campaigns pay {spend.sum():,.0f} for {bought}, worth {worth.sum():,.0f} in expectation; {pays}."
+    return (
+        drawn,
+        f"{len(rows)} campaigns pay {spend.sum():,.0f} for {bought}, worth {worth.sum():,.0f} in expectation; {pays}.",
+    )
 
 
 def _calibrated(name: str) -> Drawn:
@@ -93,7 +107,10 @@ def _calibrated(name: str) -> Drawn:
     axes.set_xlabel("price paid, CPM in the unit of the data set (300 and more together)")
     seen = rows.groupby("user").size().value_counts(normalize=True).sort_index()
     cost = f"Half of the impressions cost a CPM of {paid.median():.0f} or less, one in ten more than {paid.quantile(0.9):.0f}"
-    return drawn, f"{cost}; {100 * seen.iloc[0]:.0f}% of the users who are reached see one impression. `python -m bench realism` says how far these are from what was published."
+    return (
+        drawn,
+        f"{cost}; {100 * seen.iloc[0]:.0f}% of the users who are reached see one impression. `python -m bench realism` says how far these are from what was published.",
+    )
 
 
 def _delayed(name: str) -> Drawn:
@@ -114,7 +131,9 @@ def _delayed(name: str) -> Drawn:
 def _repurchase(name: str) -> Drawn:
     result = _run(name)
     credited = _campaigns(result).groupby("product")["conversions_eventual"].sum().astype(float)
-    caused = pd.Series({line["product"]: float(line["purchases_caused_realised"]) for line in result.summary["lines"]})[credited.index]
+    caused = pd.Series({line["product"]: float(line["purchases_caused_realised"]) for line in result.summary["lines"]})[
+        credited.index
+    ]
     lines = credited
     drawn, axes = figure(7.2, 2.2)
     places = np.arange(len(lines))
@@ -123,7 +142,10 @@ def _repurchase(name: str) -> Drawn:
     axes.set_yticks(places, list(lines.index))
     axes.set_xlabel("purchases")
     axes.legend(frameon=False)
-    told = "; ".join(f"{line}: {c:,.0f} credited, {t:,.0f} caused ({100 * t / c:.0f}%)" for line, c, t in zip(lines.index, credited, caused, strict=True))
+    told = "; ".join(
+        f"{line}: {c:,.0f} credited, {t:,.0f} caused ({100 * t / c:.0f}%)"
+        for line, c, t in zip(lines.index, credited, caused, strict=True)
+    )
     return drawn, f"{told}. What is bought every month is credited to ads that changed little."
 
 
@@ -131,9 +153,10 @@ def _models(name: str) -> Drawn:
     rows = _campaigns(_run(name))
     kept = rows["surplus_expected"].astype(float).groupby(rows["advertiser"]).sum()
     best = str(kept.idxmax())
-    return _bars(
-        kept, "expected value of wins less payments", best
-    ), f"`{best}` keeps {kept.max():,.0f}, `{kept.idxmin()}` {kept.min():,.0f}: that difference is what the better model is worth in this market."
+    return (
+        _bars(kept, "expected value of wins less payments", best),
+        f"`{best}` keeps {kept.max():,.0f}, `{kept.idxmin()}` {kept.min():,.0f}: that difference is what the better model is worth in this market.",
+    )
 
 
 def _slow(name: str) -> Drawn:
@@ -141,7 +164,9 @@ def _slow(name: str) -> Drawn:
     listed = []
     for count in trees:
         own = {"seats.main.model.trees": int(count)}
-        listed.append((count, bidsim.load_scenario(name, own), bidsim.load_scenario(name, {**own, "deadline.tmax": "1h"})))
+        listed.append(
+            (count, bidsim.load_scenario(name, own), bidsim.load_scenario(name, {**own, "deadline.tmax": "1h"}))
+        )
     found = sweep(listed, replications=2, progress=lambda stage, done, total: None)
     drawn, axes = figure(7.2, 3.2)
     timed, free = [p.figures["surplus"].value for p in found], [p.beside["surplus"].value for p in found]
@@ -152,8 +177,15 @@ def _slow(name: str) -> Drawn:
     axes.legend(frameon=False)
     most, best = trees[int(np.argmax(free))], trees[int(np.argmax(timed))]
     lost = 1.0 - timed[-1] / free[-1]
-    chosen = f"{most} trees earn most" if most == best else f"With time enough {most} trees earn most, with 100 milliseconds {best}"
-    return drawn, f"{chosen}: up to a point a better model pays, then lateness eats it. With {trees[-1]} trees it eats {lost:.0%} of the profit."
+    chosen = (
+        f"{most} trees earn most"
+        if most == best
+        else f"With time enough {most} trees earn most, with 100 milliseconds {best}"
+    )
+    return (
+        drawn,
+        f"{chosen}: up to a point a better model pays, then lateness eats it. With {trees[-1]} trees it eats {lost:.0%} of the profit.",
+    )
 
 
 def _watched(name: str) -> Drawn:
@@ -172,7 +204,13 @@ def _watched(name: str) -> Drawn:
     axes.plot(days, came / np.maximum(base, 1e-12) * (100.0 if new else 1.0 / max(level, 1e-12)), color=ACCENT, lw=1.6)
     axes.axhline(0.0 if new else 1.0, color=SOFT, lw=1)
     if page is not None:
-        axes.axvspan(page.since * watch.cells.window / 8.64e10, (page.until or len(base)) * watch.cells.window / 8.64e10, color=SECOND, alpha=0.15, lw=0)
+        axes.axvspan(
+            page.since * watch.cells.window / 8.64e10,
+            (page.until or len(base)) * watch.cells.window / 8.64e10,
+            color=SECOND,
+            alpha=0.15,
+            lw=0,
+        )
     axes.set_xlabel("day")
     axes.set_ylabel(f"{signal.kind}, %" if new else f"{signal.kind}, over normal")
     axes.set_title(signal.slices[s].name, loc="left", fontsize=9)

@@ -22,7 +22,14 @@ from bidsim.scenario.schema import scenario_schema  # noqa: E402
 REFERENCE = ROOT / "docs" / "reference"
 _MOST_TYPES = 4
 _DURATION = "us|ms|s|m|h|d|w"
-FAMILIES = {"policy": "Policies", "pacing": "Pacers", "auction": "Auction formats", "market": "Markets", "values": "Values", "model": "Models"}
+FAMILIES = {
+    "policy": "Policies",
+    "pacing": "Pacers",
+    "auction": "Auction formats",
+    "market": "Markets",
+    "values": "Values",
+    "model": "Models",
+}
 
 
 def command_line() -> str:
@@ -42,14 +49,21 @@ def command_line() -> str:
 def scenario_keys() -> str:
     """Every key, its type, default and meaning, out of the schema; then the parameters of every plug-in."""
     schema = scenario_schema()
-    parts = ["# Scenario keys", "", "Made from the schema that `bidsim schema` prints. `extends` names a file, or a scenario that comes with bidsim, to stand on.", ""]
+    parts = [
+        "# Scenario keys",
+        "",
+        "Made from the schema that `bidsim schema` prints. `extends` names a file, or a scenario that comes with bidsim, to stand on.",
+        "",
+    ]
     parts += _table("(top)", schema, schema["$defs"])
     for family, title in FAMILIES.items():
         parts += ["", f"## {title}", ""]
         for name in names(family):
             plugin = find(family, name)
             parts += [f"### {name}", "", (plugin.__doc__ or "").strip().split("\n")[0], ""]
-            rows = _rows("", plugin.Params.model_json_schema(), plugin.Params.model_json_schema().get("$defs", {}), set())
+            rows = _rows(
+                "", plugin.Params.model_json_schema(), plugin.Params.model_json_schema().get("$defs", {}), set()
+            )
             parts += [*_header(), *rows, ""] if rows else []
     return "\n".join(parts).rstrip() + "\n"
 
@@ -69,10 +83,25 @@ def _table(title: str, schema: dict[str, Any], defs: dict[str, Any]) -> list[str
             plain.append(_row(key, spec))
     parts = [f"## {title}" if title != "(top)" else "## At the top", "", *([*_header(), *plain] if plain else [])]
     for name, inner_schema in sections:
-        parts += ["", f"## `{name}`", "", inner_schema.get("description", ""), "", *_header(), *_rows("", inner_schema, defs, set())]
+        parts += [
+            "",
+            f"## `{name}`",
+            "",
+            inner_schema.get("description", ""),
+            "",
+            *_header(),
+            *_rows("", inner_schema, defs, set()),
+        ]
     auction = AuctionSettings.model_json_schema()
     kept = {key: spec for key, spec in auction["properties"].items() if key != "params"}
-    parts += ["", "## `[auction]`", "", "How impressions are sold; beside these keys stand those of the [format](#auction-formats).", "", *_header()]
+    parts += [
+        "",
+        "## `[auction]`",
+        "",
+        "How impressions are sold; beside these keys stand those of the [format](#auction-formats).",
+        "",
+        *_header(),
+    ]
     return [*parts, *_rows("", {"properties": kept}, auction.get("$defs", {}), set())]
 
 
@@ -94,7 +123,10 @@ def _rows(prefix: str, schema: dict[str, Any], defs: dict[str, Any], seen: set[s
         inner = _resolved(spec, defs)
         if inner is not None and "properties" in inner[1] and inner[1].get("title", key) not in seen:
             name = inner[0].format(key=key).strip("[]")
-            rows += [_row(f"{prefix}{key}", spec), *_rows(f"{prefix}{name}.", inner[1], defs, seen | {inner[1].get("title", key)})]
+            rows += [
+                _row(f"{prefix}{key}", spec),
+                *_rows(f"{prefix}{name}.", inner[1], defs, seen | {inner[1].get("title", key)}),
+            ]
         else:
             rows.append(_row(f"{prefix}{key}", spec))
     return rows
@@ -104,8 +136,14 @@ def _row(key: str, spec: dict[str, Any]) -> str:
     default = spec.get("default")
     if isinstance(default, int) and _DURATION in str(spec):
         default = format_duration(default)
-    shown = "" if default is None or (isinstance(default, dict | list) and default) else f"`{default}`".replace("True", "true").replace("False", "false")
-    meaning = " ".join(str(spec.get("description", "")).split()).replace("|", "\\|").replace("<", "&lt;").replace("``", "`")
+    shown = (
+        ""
+        if default is None or (isinstance(default, dict | list) and default)
+        else f"`{default}`".replace("True", "true").replace("False", "false")
+    )
+    meaning = (
+        " ".join(str(spec.get("description", "")).split()).replace("|", "\\|").replace("<", "&lt;").replace("``", "`")
+    )
     return f"| `{key}` | {_type(spec)} | {shown} | {meaning} |"
 
 
@@ -120,9 +158,21 @@ def _type(spec: dict[str, Any]) -> str:
     if "anyOf" in spec:
         told = list(dict.fromkeys(_type(option) for option in spec["anyOf"] if option.get("type") != "null"))
         return " or ".join(told) if len(told) <= _MOST_TYPES else "name or table"
-    kind = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false", "array": "list", "object": "table", None: "any"}[spec.get("type")]
+    kind = {
+        "number": "number",
+        "integer": "whole number",
+        "string": "text",
+        "boolean": "true or false",
+        "array": "list",
+        "object": "table",
+        None: "any",
+    }[spec.get("type")]
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "&lt;=", "exclusiveMaximum": "&lt;"}
-    bounds = [f"{sign} {spec[name]:,}" if isinstance(spec[name], int) else f"{sign} {spec[name]:g}" for name, sign in signs.items() if name in spec]
+    bounds = [
+        f"{sign} {spec[name]:,}" if isinstance(spec[name], int) else f"{sign} {spec[name]:g}"
+        for name, sign in signs.items()
+        if name in spec
+    ]
     return ", ".join([kind, *bounds])
 
 
@@ -150,7 +200,14 @@ def errors() -> str:
             place = folder / f"m{k}"
             place.mkdir()
             _, told = tried(mistake, place, folder / "run")
-            parts += ["", f"**{mistake.title[0].upper()}{mistake.title[1:]}** `{mistake.done}`", "", "```text", told, "```"]
+            parts += [
+                "",
+                f"**{mistake.title[0].upper()}{mistake.title[1:]}** `{mistake.done}`",
+                "",
+                "```text",
+                told,
+                "```",
+            ]
     return "\n".join(parts) + "\n"
 
 
@@ -167,7 +224,9 @@ def with_examples(text: str) -> str:
     def block(found: re.Match[str]) -> str:
         return f"<!-- {found[1]} -->\n```python\n{(ROOT / found[1]).read_text(encoding='utf-8')}```\n"
 
-    return re.sub(r"<!-- (docs/examples/\w+\.py) -->\n```python\n.*?^```\n", block, text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        r"<!-- (docs/examples/\w+\.py) -->\n```python\n.*?^```\n", block, text, flags=re.DOTALL | re.MULTILINE
+    )
 
 
 PAGES = {"command-line.md": command_line, "scenario.md": scenario_keys, "errors.md": errors}

@@ -11,10 +11,11 @@
 # %% [markdown]
 # # A first auction, and revenue equivalence
 #
-# Two bidders, each with a value for the impression that only it knows, drawn uniformly from [0, 1]. Who should win, and what should the
-# winner pay? Vickrey (1961) found that it hardly matters: if bidders know what they are doing, the seller earns the same from a *second-price*
-# auction, in which the winner pays the other's bid, and from a *first-price* auction, in which it pays its own. Here the engine that
-# runs whole markets runs just this auction, some hundred thousand times.
+# Two bidders, each with a value for the impression that only it knows, drawn uniformly from [0, 1]. Who should win, and
+# what should the winner pay? Vickrey (1961) found that it hardly matters: if bidders know what they are doing, the
+# seller earns the same from a *second-price* auction, in which the winner pays the other's bid, and from a
+# *first-price* auction, in which it pays its own. Here the engine that runs whole markets runs just this auction, some
+# hundred thousand times.
 
 # %%
 import matplotlib.pyplot as plt
@@ -42,16 +43,17 @@ def market(auction, policy, bidders=2):
 
 
 # %% [markdown]
-# **Second price, truthful bids.** To bid one's value is a dominant strategy: the bid decides whether one wins, and never what one pays. The
-# expected payment is the smaller of two uniform values, 1/3.
+# **Second price, truthful bids.** To bid one's value is a dominant strategy: the bid decides whether one wins, and
+# never what one pays. The expected payment is the smaller of two uniform values, 1/3.
 
 # %%
 second = market({"format": "second_price"}, "truthful")
 print(f"second price, truthful: revenue {second[0]:.4f} (theory {1 / 3:.4f}), left to the bidders {second[1]:.4f}")
 
 # %% [markdown]
-# **First price.** To bid one's value leaves nothing. In equilibrium a bidder with value v bids what it expects the other's value to be, given
-# that it wins: v/2 against one rival, (n-1)/n v against n-1 (Krishna, *Auction Theory*, proposition 2.2).
+# **First price.** To bid one's value leaves nothing. In equilibrium a bidder with value v bids what it expects the
+# other's value to be, given that it wins: v/2 against one rival, (n-1)/n v against n-1 (Krishna, *Auction Theory*,
+# proposition 2.2).
 
 # %%
 naive = market({"format": "first_price"}, "truthful")
@@ -67,7 +69,9 @@ assert abs(second[0] - wise[0]) < 0.005, "revenue equivalence"
 numbers = [2, 3, 4, 6]
 measured = {
     "second price, truthful": [market({"format": "second_price"}, "truthful", n)[0] for n in numbers],
-    "first price, equilibrium": [market({"format": "first_price"}, {"name": "equilibrium", "bidders": n}, n)[0] for n in numbers],
+    "first price, equilibrium": [
+        market({"format": "first_price"}, {"name": "equilibrium", "bidders": n}, n)[0] for n in numbers
+    ],
 }
 figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 line = np.linspace(2, 6, 50)
@@ -81,8 +85,9 @@ axes.legend(frameon=False)
 figure.suptitle("Different rules, the same revenue", x=0.02, ha="left")
 
 # %% [markdown]
-# **What breaks it.** A reserve price helps the seller in both formats alike, if it is the right one: it should be the value at which the virtual
-# valuation v - (1 - F(v)) / f(v) is zero, 1/2 here whatever the number of bidders (Myerson 1981).
+# **What breaks it.** A reserve price helps the seller in both formats alike, if it is the right one: it should be the
+# value at which the virtual valuation v - (1 - F(v)) / f(v) is zero, 1/2 here whatever the number of bidders (Myerson
+# 1981).
 
 # %%
 reserves = np.linspace(0.0, 0.9, 10)
@@ -97,5 +102,6 @@ axes.legend(frameon=False)
 assert reserves[int(np.argmax(revenue))] in (0.4, 0.5, 0.6)
 
 # %% [markdown]
-# Next: [shading in a first-price market](2_shading.py). References: Vickrey, *Counterspeculation, Auctions, and Competitive Sealed Tenders*
-# (1961); Myerson, *Optimal Auction Design* (1981); Krishna, *Auction Theory* (2010), chapters 2 and 5.
+# Next: [shading in a first-price market](2_shading.py). References: Vickrey, *Counterspeculation, Auctions, and
+# Competitive Sealed Tenders* (1961); Myerson, *Optimal Auction Design* (1981); Krishna, *Auction Theory* (2010),
+# chapters 2 and 5.

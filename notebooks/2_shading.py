@@ -11,9 +11,10 @@
 # %% [markdown]
 # # Shading in a first-price market
 #
-# Since about 2019 most exchanges are first-price: the winner pays its bid. Whoever still bids its value wins often and keeps nothing. How much
-# less to bid depends on the highest rival bid, which nobody tells, or tells only afterwards. This notebook bids against a market whose
-# prices are known to us and not to the bidder, and looks at how quickly policies learn to *shade*.
+# Since about 2019 most exchanges are first-price: the winner pays its bid. Whoever still bids its value wins often and
+# keeps nothing. How much less to bid depends on the highest rival bid, which nobody tells, or tells only afterwards.
+# This notebook bids against a market whose prices are known to us and not to the bidder, and looks at how quickly
+# policies learn to *shade*.
 
 # %%
 import matplotlib.pyplot as plt
@@ -38,12 +39,14 @@ def surplus(policy, **changes):
     world = {**WORLD, **changes, "campaigns": {"me": {"budget": 1e9, "policy": policy}}}
     result = bidsim.run(scenario_of(world))
     row = result.campaigns.iloc[0]
-    return (row["value_nanos"] - row["payment_nanos"]) / 1e9 / result.manifest["requests"], row["wins"] / result.manifest["requests"]
+    return (row["value_nanos"] - row["payment_nanos"]) / 1e9 / result.manifest["requests"], row[
+        "wins"
+    ] / result.manifest["requests"]
 
 
 # %% [markdown]
-# **One factor for all values.** Values and the highest rival bid are both uniform on [0, 1]: a bid of b wins with probability b, so the best answer to a
-# value v is v/2, and a factor of 0.5 should be best.
+# **One factor for all values.** Values and the highest rival bid are both uniform on [0, 1]: a bid of b wins with
+# probability b, so the best answer to a value v is v/2, and a factor of 0.5 should be best.
 
 # %%
 factors = np.linspace(0.1, 1.0, 10)
@@ -59,8 +62,9 @@ assert abs(best - 0.5) < 0.11
 print(f"best factor {best:.1f}; truthful bids keep {kept[-1]:.4f}, the best ones {max(kept):.4f}")
 
 # %% [markdown]
-# **Learning it.** Nobody knows the market's distribution. `learned_shading` keeps a histogram of the lowest bid that would have won, which the
-# exchange tells after each auction; `logistic_shading` fits a win-rate curve and works where only wins and losses are told; the bandits try factors.
+# **Learning it.** Nobody knows the market's distribution. `learned_shading` keeps a histogram of the lowest bid that
+# would have won, which the exchange tells after each auction; `logistic_shading` fits a win-rate curve and works where
+# only wins and losses are told; the bandits try factors.
 
 # %%
 names = ["truthful", "shaded", "learned_shading", "logistic_shading", "thompson", "ucb", "exp_weights"]
@@ -74,8 +78,8 @@ axes.legend(frameon=False)
 assert found["learned_shading"][0] > 0.9 / 12
 
 # %% [markdown]
-# **What the exchange tells matters.** With `tell_minimum = false` a loser hears only that it lost, and the histogram must be guessed from bids that won and
-# bids that did not.
+# **What the exchange tells matters.** With `tell_minimum = false` a loser hears only that it lost, and the histogram
+# must be guessed from bids that won and bids that did not.
 
 # %%
 for name in ("learned_shading", "logistic_shading"):
@@ -83,5 +87,6 @@ for name in ("learned_shading", "logistic_shading"):
     print(f"{name:<18} keeps {told:.4f} when the lowest winning bid is told, {silent:.4f} when it is not")
 
 # %% [markdown]
-# Next: [pacing under a budget](3_pacing.py). References: Zhang, Kitts et al., *Bid Shading in the Brave New World of First-Price Auctions* (CIKM 2020);
-# Han, Zhou, Weissman, *Optimal No-Regret Learning in Repeated First-Price Auctions* (2020).
+# Next: [pacing under a budget](3_pacing.py). References: Zhang, Kitts et al., *Bid Shading in the Brave New World of
+# First-Price Auctions* (CIKM 2020); Han, Zhou, Weissman, *Optimal No-Regret Learning in Repeated First-Price Auctions*
+# (2020).

@@ -11,8 +11,9 @@
 # %% [markdown]
 # # Watching a model break
 #
-# A model is good on the day it is trained. Then a feature is no longer delivered, a tracker breaks, traffic comes from somewhere else. One AUC for everything hardly
-# moves. Here faults are planted at a known moment, so an alarm can be graded: was it right, how soon, and how often does it cry wolf?
+# A model is good on the day it is trained. Then a feature is no longer delivered, a tracker breaks, traffic comes from
+# somewhere else. One AUC for everything hardly moves. Here faults are planted at a known moment, so an alarm can be
+# graded: was it right, how soon, and how often does it cry wolf?
 
 # %%
 import matplotlib.pyplot as plt
@@ -33,7 +34,8 @@ def run(*incidents):
 
 
 # %% [markdown]
-# **Quiet.** Six hundred slices, each with a handful of conversions in six hours. A rule that alarms at 20% more or less would sound all the time.
+# **Quiet.** Six hundred slices, each with a handful of conversions in six hours. A rule that alarms at 20% more or less
+# would sound all the time.
 
 # %%
 quiet = run()
@@ -41,7 +43,9 @@ calm = monitor(quiet)
 detector = calm.detectors["conversions"]
 mean, came = np.array(detector.means), np.array(detector.came)
 rule = (mean >= 10) & (np.abs(came / np.maximum(mean, 1e-9) - 1) > 0.2)
-print(f"{mean.shape[0]} windows, {mean.shape[1]} slices: a 20% rule alarms in {100 * rule.any(axis=1).mean():.0f}% of the windows; incidents told here: {len(calm.pages)}")
+print(
+    f"{mean.shape[0]} windows, {mean.shape[1]} slices: a 20% rule alarms in {100 * rule.any(axis=1).mean():.0f}% of the windows; incidents told here: {len(calm.pages)}"
+)
 assert rule.any(axis=1).mean() > 0.9
 
 # %% [markdown]
@@ -63,7 +67,9 @@ for one, name in zip(axes, ("all traffic", "gloss"), strict=True):
     s = names.index(name)
     expected, seen = np.array(detector.means)[:, s], np.array(detector.came)[:, s]
     half = 1.96 * np.sqrt(expected + detector.baseline.overdispersion[s] * expected**2)
-    one.fill_between(days, np.maximum(expected - half, 0), expected + half, color="#e4e7eb", label="95% of quiet windows")
+    one.fill_between(
+        days, np.maximum(expected - half, 0), expected + half, color="#e4e7eb", label="95% of quiet windows"
+    )
     one.plot(days, expected, "--", color="#1f2933", lw=1, label="expected")
     one.plot(days, seen, color="#0b6e99", label="reported")
     one.axvline(8, color="#c2571a", lw=1)
@@ -83,7 +89,8 @@ for name, result, found in (("quiet", quiet, calm), ("broken", broken, watch)):
     )
 
 # %% [markdown]
-# **A broken feature explains a broken slice.** When a feature fails, conversions fall out of line everywhere that it mattered. The page is about the feature.
+# **A broken feature explains a broken slice.** When a feature fails, conversions fall out of line everywhere that it
+# mattered. The page is about the feature.
 
 # %%
 watch = monitor(run({"kind": "feature_outage", "feature": "days_since_purchase", "start": "8d"}))
@@ -93,5 +100,6 @@ for page in watch.pages:
 assert watch.pages[0].about.field == "days_since_purchase"
 
 # %% [markdown]
-# How soon each kind of fault is noticed, at how many false alarms: docs/reference/watch.md. Next: [the split second](7_split_second.py). References: Shin,
-# Ramdas, Rinaldo, *E-detectors* (2022); Shiryaev (1963); He et al., *Practical Lessons from Predicting Clicks on Ads at Facebook* (2014), for normalised entropy.
+# How soon each kind of fault is noticed, at how many false alarms: docs/reference/watch.md. Next: [the split
+# second](7_split_second.py). References: Shin, Ramdas, Rinaldo, *E-detectors* (2022); Shiryaev (1963); He et al.,
+# *Practical Lessons from Predicting Clicks on Ads at Facebook* (2014), for normalised entropy.

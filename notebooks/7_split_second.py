@@ -11,8 +11,9 @@
 # %% [markdown]
 # # The split second
 #
-# An exchange waits some 100 milliseconds for bids, network included; what comes later is lost. A larger model predicts better and answers later. Is it worth it? That
-# cannot be answered by a table of AUCs, nor by one of latencies: it takes a market with a clock.
+# An exchange waits some 100 milliseconds for bids, network included; what comes later is lost. A larger model predicts
+# better and answers later. Is it worth it? That cannot be answered by a table of AUCs, nor by one of latencies: it
+# takes a market with a clock.
 
 # %%
 import tempfile
@@ -23,7 +24,14 @@ import matplotlib.pyplot as plt
 import bidsim
 
 # each of the fewer requests stands for more real ones, and each tree takes four times as long, so that small models tell the same story
-SMALL = {"requests": 40_000, "deadline.volume": 375_000, "seats.main.decision.per_tree": 300.0, "history.requests": 200_000, "history.duration": "20d", "history.warmup": "5d"}
+SMALL = {
+    "requests": 40_000,
+    "deadline.volume": 375_000,
+    "seats.main.decision.per_tree": 300.0,
+    "history.requests": 200_000,
+    "history.duration": "20d",
+    "history.warmup": "5d",
+}
 
 
 FOLDER = Path(tempfile.mkdtemp())
@@ -32,7 +40,11 @@ FOLDER = Path(tempfile.mkdtemp())
 def run(trees, tmax):
     """Run with a model of so many trees; it is trained the first time, and used again afterwards."""
     trained = FOLDER / str(trees)
-    model = {"seats.main.model.path": str(trained / "model" / "main")} if trained.exists() else {"seats.main.model.trees": trees, "seats.main.model.learning_rate": 0.04}
+    model = (
+        {"seats.main.model.path": str(trained / "model" / "main")}
+        if trained.exists()
+        else {"seats.main.model.trees": trees, "seats.main.model.learning_rate": 0.04}
+    )
     result = bidsim.run(bidsim.load_scenario("slow_model", {**SMALL, **model, "deadline.tmax": tmax}))
     if not trained.exists():
         result.save(trained)
@@ -40,8 +52,8 @@ def run(trees, tmax):
 
 
 # %% [markdown]
-# Three sizes of model, each with 100 milliseconds and with all the time in the world. Without a clock the largest model should earn the most, for its log-loss is the
-# lowest; with a clock it pays for every tree.
+# Three sizes of model, each with 100 milliseconds and with all the time in the world. Without a clock the largest model
+# should earn the most, for its log-loss is the lowest; with a clock it pays for every tree.
 
 # %%
 TREES = [10, 75, 150]
@@ -69,8 +81,8 @@ assert found[150, "100ms"][1] > found[10, "100ms"][1] + 0.1, "more trees, more l
 assert found[150, "1h"][1] == 0.0
 
 # %% [markdown]
-# The model's own time is what the scenario declares (`decision.per_tree`), so that results are the same on every machine. What *this* machine really takes is
-# measured on the very loop that the simulation runs:
+# The model's own time is what the scenario declares (`decision.per_tree`), so that results are the same on every
+# machine. What *this* machine really takes is measured on the very loop that the simulation runs:
 
 # %%
 times = run(75, "100ms").manifest["stage_nanoseconds"]
@@ -79,5 +91,5 @@ for stage, figures in times.items():
         print(f"{stage:<10} {figures['p50'] / 1000:6.2f} us (median), {figures['p99'] / 1000:6.2f} us (p99)")
 
 # %% [markdown]
-# Next: [a policy of one's own](8_own_policy.py). More: docs/choose/deadlines.md; `python -m bench latency` measures the decision beside LightGBM's C API
-# and lleaves.
+# Next: [a policy of one's own](8_own_policy.py). More: docs/choose/deadlines.md; `python -m bench latency` measures the
+# decision beside LightGBM's C API and lleaves.

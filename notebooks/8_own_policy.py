@@ -11,8 +11,9 @@
 # %% [markdown]
 # # A policy of one's own, and an honest comparison
 #
-# A policy turns the value of an impression into a bid. It is one file: parameters, what it remembers, and one function that is compiled. This notebook writes one that
-# bids less the more of the budget is gone, and asks whether that pays, on many worlds, with an interval.
+# A policy turns the value of an impression into a bid. It is one file: parameters, what it remembers, and one function
+# that is compiled. This notebook writes one that bids less the more of the budget is gone, and asks whether that pays,
+# on many worlds, with an interval.
 
 # %%
 import tempfile
@@ -72,7 +73,8 @@ class Careful(Policy):
 ''')
 
 # %% [markdown]
-# The file lies beside a scenario that names it. Code from outside the package is loaded only where that is allowed: `--allow-code` on the command line.
+# The file lies beside a scenario that names it. Code from outside the package is loaded only where that is allowed:
+# `--allow-code` on the command line.
 
 # %%
 BASE = """
@@ -109,16 +111,24 @@ one = bidsim.run(scenarios[1])
 print(one.campaigns[["campaign", "bids", "wins", "conversions", "payment_nanos"]].to_string(index=False))
 
 # %% [markdown]
-# **The comparison.** Both meet the same requests and the same dice in each of twelve worlds, so the difference is *paired* and its interval is narrow.
+# **The comparison.** Both meet the same requests and the same dice in each of twelve worlds, so the difference is
+# *paired* and its interval is narrow.
 
 # %%
 found = compare(scenarios, replications=12, seed=100, workers=1)
 for row in found:
-    print(f"{row.metric:<12} flat {row.base:8.2f}, careful {row.other:8.2f}: difference {row.interval.value:+.2f} ({row.interval.low:+.2f} to {row.interval.high:+.2f})")
+    print(
+        f"{row.metric:<12} flat {row.base:8.2f}, careful {row.other:8.2f}: difference {row.interval.value:+.2f} ({row.interval.low:+.2f} to {row.interval.high:+.2f})"
+    )
 
 # %%
 flat, careful = (
-    [bidsim.run(bidsim.load_scenario(folder / f"{s}.toml", {"seed": seed}, allow_code=True)).summary["market"]["surplus_expected"] for seed in range(12)]
+    [
+        bidsim.run(bidsim.load_scenario(folder / f"{s}.toml", {"seed": seed}, allow_code=True)).summary["market"][
+            "surplus_expected"
+        ]
+        for seed in range(12)
+    ]
     for s in ("flat", "careful")
 )
 difference = np.array(careful) - np.array(flat)

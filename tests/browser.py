@@ -34,4 +34,6 @@ def _visited(page: Path, folder: Path) -> tuple[set[str], subprocess.CompletedPr
         ],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    return {url.partition("?")[0] for url in re.findall(r'"url":"((?:http|ws|ftp)[a-z]*://[^"]*)"', log.read_text())}, found
+    return {
+        url.partition("?")[0] for url in re.findall(r'"url":"((?:http|ws|ftp)[a-z]*://[^"]*)"', log.read_text())
+    }, found

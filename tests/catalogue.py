@@ -61,7 +61,11 @@ class Mistake:
     @property
     def done(self) -> str:
         """What was typed."""
-        return " ".join((self.typed or (self.command if self.command.startswith("make ") else f"bidsim {self.command[:90]}")).split())
+        return " ".join(
+            (
+                self.typed or (self.command if self.command.startswith("make ") else f"bidsim {self.command[:90]}")
+            ).split()
+        )
 
 
 def _manifest(**changes: object) -> Callable[[Path], object]:
@@ -232,8 +236,22 @@ OTHERS = [
 ]  # fmt: skip
 if os.getuid():
     OTHERS += [
-        Mistake("no permission to read a scenario", MACHINE, "run s.toml", "cannot be read", S, damage=lambda folder: (folder / "s.toml").chmod(0)),
-        Mistake("no permission to write", MACHINE, "run s.toml --out locked/run", "may write to", {**S, "locked/x": ""}, damage=lambda folder: (folder / "locked").chmod(0o500)),
+        Mistake(
+            "no permission to read a scenario",
+            MACHINE,
+            "run s.toml",
+            "cannot be read",
+            S,
+            damage=lambda folder: (folder / "s.toml").chmod(0),
+        ),
+        Mistake(
+            "no permission to write",
+            MACHINE,
+            "run s.toml --out locked/run",
+            "may write to",
+            {**S, "locked/x": ""},
+            damage=lambda folder: (folder / "locked").chmod(0o500),
+        ),
     ]
 
 MISTAKES = [
@@ -244,7 +262,10 @@ MISTAKES = [
             SCENARIO_KEYS,
             "check s.toml",
             words,
-            {"s.toml": ("traffic = [600]\n" if new == "traffic = [600]" else "") + SMALL.replace(old, "" if new == "traffic = [600]" else new, 1)},
+            {
+                "s.toml": ("traffic = [600]\n" if new == "traffic = [600]" else "")
+                + SMALL.replace(old, "" if new == "traffic = [600]" else new, 1)
+            },
             typed=new or f"(without) {old}",
         )
         for title, old, new, _, words in EDITS
@@ -278,7 +299,9 @@ def _little_memory(megabytes: int) -> Iterator[None]:
 
 def _set_up(folder: Path, python: str) -> tuple[int, str]:
     """Run the first step of set-up with another interpreter."""
-    done = subprocess.run(["sh", str(ROOT / "setup/venv.sh"), python], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", str(ROOT / "setup/venv.sh"), python], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert not done.stdout
     assert not (folder / ".venv").exists()
     return done.returncode, done.stderr.strip()
@@ -317,4 +340,6 @@ def tried(mistake: Mistake, folder: Path, finished: Path) -> tuple[int, str]:
         sys.path[:] = [p for p in sys.path if p != str(folder)]
         for name in ("mine",):
             sys.modules.pop(name, None)
-    return code, re.sub(r"(?s)^usage:.*?\n(?=bidsim)", "", told.getvalue()).replace(str(folder.resolve()), "<folder>").strip()
+    return code, re.sub(r"(?s)^usage:.*?\n(?=bidsim)", "", told.getvalue()).replace(
+        str(folder.resolve()), "<folder>"
+    ).strip()

@@ -116,4 +116,9 @@ def run_small(small: Path) -> Callable[..., bidsim.Result]:
 
 def fingerprint(result: bidsim.Result) -> dict[str, Any]:
     """Every number of every table as bytes, for exact comparison."""
-    return {name: {column: values.tobytes() if hasattr(values, "tobytes") else list(values) for column, values in table.items()} for name, table in result.tables.items()}
+    return {
+        name: {
+            column: values.tobytes() if hasattr(values, "tobytes") else list(values) for column, values in table.items()
+        }
+        for name, table in result.tables.items()
+    }

@@ -32,7 +32,11 @@ _LINE = re.compile(r":\d+: |^errors?:$")
 
 def texts() -> list[str]:
     """Texts to begin with; the small one often, for it is quick."""
-    shipped = [path.read_text(encoding="utf-8").replace('extends = "', f'extends = "{path.parent}/') for path in SCENARIOS.rglob("*.toml") if path.name != "quickstart.toml"]
+    shipped = [
+        path.read_text(encoding="utf-8").replace('extends = "', f'extends = "{path.parent}/')
+        for path in SCENARIOS.rglob("*.toml")
+        if path.name != "quickstart.toml"
+    ]
     return [SMALL] * (2 * len(shipped)) + shipped
 
 
@@ -55,7 +59,12 @@ def broken(text: str, dice: random.Random) -> bytes:
             at = dice.randrange(len(lines[k]) + 1)
             lines[k] = lines[k][:at] + dice.choice("\"'[]{}=.#,\\\t\x00\x7f\u202e\u00e9-_0") + lines[k][at:]
         elif kind == 5:
-            lines[k] = re.sub(r"\d+(\.\d+)?", lambda m: str(-float(m[0])) if dice.random() < 0.5 else m[0] + "0" * dice.randint(1, 12), lines[k], count=1)
+            lines[k] = re.sub(
+                r"\d+(\.\d+)?",
+                lambda m: str(-float(m[0])) if dice.random() < 0.5 else m[0] + "0" * dice.randint(1, 12),
+                lines[k],
+                count=1,
+            )
         elif kind == 6 and "=" in lines[k]:
             lines[k] = dice.choice(["", "x.", "campaigns.", "\u00fc", "a b"]) + lines[k]
         elif kind == 7:
@@ -63,7 +72,9 @@ def broken(text: str, dice: random.Random) -> bytes:
         elif kind == 8:
             lines[k] = re.sub(r'"([^"]*)"', dice.choice(VALUES).replace("\\", "\\\\"), lines[k], count=1)
         elif kind == 9 and lines[k].startswith("["):
-            lines[k] = dice.choice([lines[k][1:], f"[{lines[k]}]", lines[k].replace("]", ".x]"), "[traffic]", "[[campaigns]]"])
+            lines[k] = dice.choice(
+                [lines[k][1:], f"[{lines[k]}]", lines[k].replace("]", ".x]"), "[traffic]", "[[campaigns]]"]
+            )
         elif kind == 10:
             other = dice.randrange(len(lines))
             lines[k], lines[other] = lines[other], lines[k]

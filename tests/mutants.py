@@ -52,12 +52,27 @@ class Part:
 REFERENCE = "tests/test_docs.py::test_generated_pages__are_those_of_the_code"
 """Holds names, bounds and defaults of all keys."""
 PARTS = {
-    "settlement": Part("bidsim/engine/settlement.py", ("tests/engine/test_settlement.py",), ("tests/engine/test_figures.py",)),
-    "auctions": Part("bidsim/auctions/*.py", ("tests/conformance/test_auctions.py", REFERENCE), of_all="single_item or joint_formats or generated_pages"),
-    "pacing": Part(
-        "bidsim/pacing/*.py", ("tests/conformance/test_pacers.py", "tests/conformance/test_bidders.py::test_pacer__multiplier_is_between_nothing_and_the_full_value", REFERENCE)
+    "settlement": Part(
+        "bidsim/engine/settlement.py", ("tests/engine/test_settlement.py",), ("tests/engine/test_figures.py",)
     ),
-    "effects": Part("bidsim/explain/effects.py", ("tests/explain/test_effects_twin.py", "tests/explain/test_effects.py"), plain=False),
+    "auctions": Part(
+        "bidsim/auctions/*.py",
+        ("tests/conformance/test_auctions.py", REFERENCE),
+        of_all="single_item or joint_formats or generated_pages",
+    ),
+    "pacing": Part(
+        "bidsim/pacing/*.py",
+        (
+            "tests/conformance/test_pacers.py",
+            "tests/conformance/test_bidders.py::test_pacer__multiplier_is_between_nothing_and_the_full_value",
+            REFERENCE,
+        ),
+    ),
+    "effects": Part(
+        "bidsim/explain/effects.py",
+        ("tests/explain/test_effects_twin.py", "tests/explain/test_effects.py"),
+        plain=False,
+    ),
 }
 _LEFT_OUT = ("Variable", "variable", "Exception", "Decorator", "_Bit", "Shift", "_Is", "_Pow", "Pow_")
 """Operators that seldom make more than an error of types, which any test would notice."""
@@ -90,7 +105,13 @@ def _behaves(source: str, line: int) -> bool:
     text = (source + "\n ").splitlines()[line - 1]
     before = source.splitlines()[: line - 1]
     in_string = sum(one.count('"""') for one in before) % 2 == 1
-    return not in_string and not text.strip().startswith(_NO_BEHAVIOUR) and '"""' not in text and "NDArray" not in text and "->" not in text
+    return (
+        not in_string
+        and not text.strip().startswith(_NO_BEHAVIOUR)
+        and '"""' not in text
+        and "NDArray" not in text
+        and "->" not in text
+    )
 
 
 def _places(file: Path) -> list[tuple[str, int, int]]:
@@ -102,7 +123,11 @@ def _places(file: Path) -> list[tuple[str, int, int]]:
     nodes = list(_nodes(parso.parse(source)))
     names = [name for name in operator_names() if not any(word in name for word in _LEFT_OUT)]
     return [
-        (name, k, j) for name in names for k, node in enumerate(nodes) if _behaves(source, node.start_pos[0]) for j, _ in enumerate(get_operator(name)().mutation_positions(node))
+        (name, k, j)
+        for name in names
+        for k, node in enumerate(nodes)
+        if _behaves(source, node.start_pos[0])
+        for j, _ in enumerate(get_operator(name)().mutation_positions(node))
     ]
 
 
@@ -127,10 +152,33 @@ def _mutant(file: Path, name: str, k: int, j: int) -> Mutant | None:
 
 
 def _notices(copy: Path, tests: tuple[str, ...], plain: bool) -> bool:
-    command = [sys.executable, "-W", "ignore", "-m", "pytest", "-x", "-q", "-n", "0", "-W", "ignore", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_DISABLE_JIT": "1" if plain else "0"}
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-W",
+        "ignore",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(copy),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_DISABLE_JIT": "1" if plain else "0",
+    }
     try:
-        return subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=400, check=False).returncode != 0
+        return (
+            subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=400, check=False).returncode
+            != 0
+        )
     except subprocess.TimeoutExpired:
         return True
 
@@ -140,7 +188,13 @@ def fate(mutant: Mutant, part: Part, copy: Path) -> str:
     target = copy / mutant.file.relative_to(ROOT)
     target.write_text(mutant.text)
     try:
-        return TWINS if _notices(copy, part.chosen(mutant.file), part.plain) else FIGURES if part.figures and _notices(copy, part.figures, part.plain) else SURVIVED
+        return (
+            TWINS
+            if _notices(copy, part.chosen(mutant.file), part.plain)
+            else FIGURES
+            if part.figures and _notices(copy, part.figures, part.plain)
+            else SURVIVED
+        )
     finally:
         target.write_text(mutant.file.read_text())
 
@@ -159,13 +213,20 @@ def main() -> None:
     fates = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "build", "__pycache__"))
+        shutil.copytree(
+            ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "build", "__pycache__")
+        )
         if _notices(copy, (*part.tests, *part.figures), part.plain):
             console.print("the tests fail without any mutant")
             raise SystemExit(1)
         for mutant in track(drawn, console=Console(stderr=True), description=asked.part):
             fates.append(fate(mutant, part, copy))
-            console.print(f"{fates[-1]}: {mutant.file.relative_to(ROOT)}:{mutant.line} {mutant.operator}: {mutant.changed}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{fates[-1]}: {mutant.file.relative_to(ROOT)}:{mutant.line} {mutant.operator}: {mutant.changed}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     told = ", ".join(f"{fates.count(one)} {one}" for one in (TWINS, FIGURES, SURVIVED))
     console.print(f"{asked.part}: {len(drawn)} of {len(found)} mutants: {told}", highlight=False)
 

@@ -44,7 +44,9 @@ def rank_scores(bids: list[int], reserves: list[int], ties: list[int], quality: 
     return sorted(able, key=lambda k: (-bids[k] * quality[k], -ties[k]))
 
 
-def gsp(bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[float]]:
+def gsp(
+    bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]
+) -> tuple[list[int], list[float]]:
     """Winners by position and prices per click."""
     order = rank_scores(bids, reserves, ties, quality)
     winners, prices = [-1] * len(effect), [0.0] * len(effect)
@@ -54,7 +56,9 @@ def gsp(bids: list[int], reserves: list[int], ties: list[int], quality: list[flo
     return winners, prices
 
 
-def vcg(bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[float]]:
+def vcg(
+    bids: list[int], reserves: list[int], ties: list[int], quality: list[float], effect: list[float]
+) -> tuple[list[int], list[float]]:
     """Winners by position and prices per click, by Myerson: each step up costs the bid at which it comes, the reserve at least."""
     order = rank_scores(bids, reserves, ties, quality)
     winners, prices = [-1] * len(effect), [0.0] * len(effect)
@@ -108,7 +112,17 @@ def auc(predicted: list[float], label: list[int], weight: list[float]) -> float:
     return won / total
 
 
-def credited(scale: float, shape: float, age: float, buy: float, delay: float, window: float, displaced: float, buyer: bool, steps: int = 200_000) -> float:
+def credited(
+    scale: float,
+    shape: float,
+    age: float,
+    buy: float,
+    delay: float,
+    window: float,
+    displaced: float,
+    buyer: bool,
+    steps: int = 200_000,
+) -> float:
     """Chance that a purchase comes in the window before an event that takes the credit, by a fine Riemann sum."""
     t = np.linspace(0.0, window, steps + 1)
     organic = np.exp((age / scale) ** shape - ((age + t) / scale) ** shape) if buyer else np.ones_like(t)
@@ -128,7 +142,11 @@ def walk_trees(ensemble: Any, row: Any) -> float:
     for root in ensemble.root:
         node = int(root)
         while node >= 0:
-            node = int(ensemble.left[node] if _goes_left(ensemble, node, float(row[ensemble.feature[node]])) else ensemble.right[node])
+            node = int(
+                ensemble.left[node]
+                if _goes_left(ensemble, node, float(row[ensemble.feature[node]]))
+                else ensemble.right[node]
+            )
         total += float(ensemble.leaf_value[~node])
     return total
 
@@ -156,7 +174,9 @@ def _conditional(ensemble: Any, root: int, row: Any, known: frozenset[int]) -> f
     if feature in known:
         return _conditional(ensemble, left if _goes_left(ensemble, root, float(row[feature])) else right, row, known)
     weights = [float(ensemble.leaf_count[~c] if c < 0 else ensemble.count[c]) for c in (left, right)]
-    return sum(w * _conditional(ensemble, c, row, known) for w, c in zip(weights, (left, right), strict=True)) / sum(weights)
+    return sum(w * _conditional(ensemble, c, row, known) for w, c in zip(weights, (left, right), strict=True)) / sum(
+        weights
+    )
 
 
 def _mixed(ensemble: Any, root: int, row: Any, other: Any, known: frozenset[int]) -> float:
@@ -176,14 +196,23 @@ def shapley(ensemble: Any, row: Any, background: Any = None) -> tuple[Any, Any]:
     def worth(known: frozenset[int]) -> float:
         if background is None:
             return sum(_conditional(ensemble, int(root), row, known) for root in ensemble.root)
-        return sum(_mixed(ensemble, int(root), row, b, known) for root in ensemble.root for b in background) / len(background)
+        return sum(_mixed(ensemble, int(root), row, b, known) for root in ensemble.root for b in background) / len(
+            background
+        )
 
-    value = {frozenset(s): worth(frozenset(s)) for n in range(len(features) + 1) for s in itertools.combinations(features, n)}
+    value = {
+        frozenset(s): worth(frozenset(s)) for n in range(len(features) + 1) for s in itertools.combinations(features, n)
+    }
     phi, pairs, m = np.zeros(ensemble.features), np.zeros((ensemble.features, ensemble.features)), len(features)
     for i in features:
         for s in list(value):
             if i not in s:
-                phi[i] += math.factorial(len(s)) * math.factorial(m - len(s) - 1) / math.factorial(m) * (value[s | {i}] - value[s])
+                phi[i] += (
+                    math.factorial(len(s))
+                    * math.factorial(m - len(s) - 1)
+                    / math.factorial(m)
+                    * (value[s | {i}] - value[s])
+                )
     for i, j in itertools.permutations(features, 2):
         for s in list(value):
             if i not in s and j not in s:

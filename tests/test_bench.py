@@ -21,7 +21,12 @@ from tests.conftest import ROOT
 
 def test_realism__every_goal_holds(tmp_path: Path) -> None:
     file = tmp_path / "realism.json"
-    subprocess.run([sys.executable, "-m", "bench", "realism", "--quick", "--seed", "1", "--json", str(file)], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "bench", "realism", "--quick", "--seed", "1", "--json", str(file)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     found = json.loads(file.read_text())
     assert set(found) == {"name", "quick", "machine", "versions", "figures"}
     goals = [f for f in found["figures"] if f["goal"]]
@@ -38,7 +43,9 @@ def test_figure__says_whether_its_goal_holds() -> None:
 
 
 def test_report__writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = Report("x", [Figure("speed", 12_345.0, "per s", (1.0, 2.0), ">= 1"), Figure("other", None, "", goal="<= 1")])
+    report = Report(
+        "x", [Figure("speed", 12_345.0, "per s", (1.0, 2.0), ">= 1"), Figure("other", None, "", goal="<= 1")]
+    )
     report.print()
     printed = capsys.readouterr().out
     assert "12,345" in printed and "not measured" in printed and "NO" in printed
@@ -94,10 +101,20 @@ def test_open_loop__latency_grows_without_bound_beyond_capacity() -> None:
 
 
 def test_grade_table__has_a_row_for_each_method_that_was_graded() -> None:
-    found = {"c5000_rank_correlation": 0.751, "c5000_coverage": 0.946, "c5000_gain_rank_correlation": 0.3, "c12000_spoken_share": 0.55, "c5000_error_points": None}
+    found = {
+        "c5000_rank_correlation": 0.751,
+        "c5000_coverage": 0.946,
+        "c5000_gain_rank_correlation": 0.3,
+        "c12000_spoken_share": 0.55,
+        "c5000_error_points": None,
+    }
     lines = grade_table(found).splitlines()
     assert lines[0].startswith("| randomised conversions | method | rank correlation | pairs in order |")
-    assert [line.split(" | ")[:3] for line in lines[2:]] == [["| 5,000", "**bidsim**", "0.75"], ["| 5,000", "gain", "0.30"], ["| 12,000", "**bidsim**", ""]]
+    assert [line.split(" | ")[:3] for line in lines[2:]] == [
+        ["| 5,000", "**bidsim**", "0.75"],
+        ["| 5,000", "gain", "0.30"],
+        ["| 12,000", "**bidsim**", ""],
+    ]
     assert "94.6%" in lines[2]
     assert "55%" in lines[4]
     assert len({line.count("|") for line in lines}) == 1

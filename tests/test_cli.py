@@ -28,12 +28,22 @@ HEAVY = ("shap", "lightgbm", "matplotlib", "pandas", "pyarrow", "numba", "rich",
 
 def test_import__brings_in_nothing_heavy() -> None:
     code = f"import sys, bidsim, bidsim.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_run__does_not_import_what_it_does_not_need(small: Path) -> None:
     code = f"import sys, bidsim; bidsim.run(bidsim.load_scenario({str(small)!r})); print([m for m in ('shap', 'lightgbm', 'matplotlib', 'pandas') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
@@ -70,7 +80,9 @@ def _assert_understood(chosen: argparse.Namespace) -> None:
             settings = load_scenario(scenario, dict(parse_override(text, "--set") for text in change)).settings
         assert getattr(chosen, "campaign", None) in (None, *settings.campaigns)
     if getattr(chosen, "advertiser", None):
-        assert chosen.advertiser in {campaign.advertiser for campaign in load_scenario("quickstart").settings.campaigns.values()}
+        assert chosen.advertiser in {
+            campaign.advertiser for campaign in load_scenario("quickstart").settings.campaigns.values()
+        }
 
 
 def test_flags__mean_the_same_everywhere() -> None:
@@ -82,11 +94,15 @@ def test_flags__mean_the_same_everywhere() -> None:
     assert {flag: kinds for flag, kinds in seen.items() if len(kinds) > 1} == {}
 
 
-def test_scenarios__are_listed_with_their_questions_and_run_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scenarios__are_listed_with_their_questions_and_run_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["scenarios", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {p.relative_to(ROOT / "scenarios").with_suffix("").as_posix() for p in (ROOT / "scenarios").rglob("*.toml")}
+    assert set(found) == {
+        p.relative_to(ROOT / "scenarios").with_suffix("").as_posix() for p in (ROOT / "scenarios").rglob("*.toml")
+    }
     assert all(question.endswith("?") for question in found.values())
     assert main(["scenarios"]) == 0
     told = capsys.readouterr().out
@@ -112,9 +128,16 @@ def test_completion__knows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("typed", "wanted"), [("bidsim run tight", "tight_budgets"), ("bidsim compare quickstart incidents/track", "incidents/tracker_outage"), ("bidsim monitor my", "my-runs")]
+    ("typed", "wanted"),
+    [
+        ("bidsim run tight", "tight_budgets"),
+        ("bidsim compare quickstart incidents/track", "incidents/tracker_outage"),
+        ("bidsim monitor my", "my-runs"),
+    ],
 )
-def test_completion__completes_scenarios_and_folders(typed: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion__completes_scenarios_and_folders(
+    typed: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["completion", "bash"]) == 0
     (tmp_path / "my-runs").mkdir()
     words = typed.split()
@@ -123,7 +146,9 @@ COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; COMP_LINE="{typed}"; COMP_POI
 _shtab_bidsim "bidsim" "{words[-1]}" "{words[-2]}"
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-    done = subprocess.run(["bash"], input=capsys.readouterr().out + asked, text=True, capture_output=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        ["bash"], input=capsys.readouterr().out + asked, text=True, capture_output=True, cwd=tmp_path, check=False
+    )
     assert wanted in done.stdout.split(), done.stderr
 
 
@@ -138,7 +163,9 @@ def test_no_command__prints_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "commands" in capsys.readouterr().out
 
 
-def test_run__prints_the_table_and_leaves_a_run(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run__prints_the_table_and_leaves_a_run(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["run", str(small), "--set", "campaigns.lamp.budget=7"]) == 0
     printed = capsys.readouterr().out
@@ -191,7 +218,8 @@ def test_report__hostile_names_run_nothing_and_break_nothing(tmp_path: Path) -> 
         "' or 1=1",
     ]
     text = SMALL.split("[campaigns.")[0] + "".join(
-        f'[campaigns.{json.dumps(n)}]\nadvertiser = {json.dumps(n)}\nproduct = "{p}"\nbudget = 2.0\n' for n, p in zip(names, ["soap", "lamp"] * 5, strict=True)
+        f'[campaigns.{json.dumps(n)}]\nadvertiser = {json.dumps(n)}\nproduct = "{p}"\nbudget = 2.0\n'
+        for n, p in zip(names, ["soap", "lamp"] * 5, strict=True)
     )
     path = tmp_path / "hostile.toml"
     path.write_text(text, encoding="utf-8")
@@ -202,7 +230,11 @@ def test_report__hostile_names_run_nothing_and_break_nothing(tmp_path: Path) -> 
     parsed.feed(page)
     assert {tag for tag, _ in parsed.tags} & {"script", "img", "iframe", "link", "object"} == set()
     assert not any(key.startswith("on") for _, attributes in parsed.tags for key in attributes)
-    assert not any((attributes.get(key) or "").startswith(("http", "//", "data:text")) for _, attributes in parsed.tags for key in ("src", "href"))
+    assert not any(
+        (attributes.get(key) or "").startswith(("http", "//", "data:text"))
+        for _, attributes in parsed.tags
+        for key in ("src", "href")
+    )
     assert "7 * 7" in page
     assert len(page) < 1_000_000
     assert render_report(result) == page
@@ -237,7 +269,13 @@ def test_interrupt__that_a_library_swallowed_is_raised_again() -> None:
 def test_interrupt__ends_cleanly(tmp_path: Path) -> None:
     path = tmp_path / "long.toml"
     path.write_text(SMALL.replace("requests = 4_000", "requests = 20_000_000"))
-    process = subprocess.Popen([sys.executable, "-m", "bidsim", "run", str(path), "--out", str(tmp_path / "run")], cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bidsim", "run", str(path), "--out", str(tmp_path / "run")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ},
+    )
     try:
         process.communicate(timeout=6)
     except subprocess.TimeoutExpired:
@@ -252,9 +290,27 @@ def test_interrupt__ends_cleanly(tmp_path: Path) -> None:
 def test_interrupt__ends_workers_at_once(from_terminal: bool, tmp_path: Path) -> None:
     """A signal to the parent alone, as `kill -INT` sends it, or twice to all, as an impatient terminal does, while far more worlds wait than anyone would wait for."""
     (tmp_path / "small.toml").write_text(SMALL)
-    command = [sys.executable, "-m", "bidsim", "compare", "small.toml", "--set-last", "auction.fee=0.3", "--replications", "5000", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bidsim",
+        "compare",
+        "small.toml",
+        "--set-last",
+        "auction.fee=0.3",
+        "--replications",
+        "5000",
+        "--workers",
+        "2",
+    ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     until = time.monotonic() + 60
     while not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip():
@@ -274,7 +330,16 @@ def test_interrupt__ends_workers_at_once(from_terminal: bool, tmp_path: Path) ->
 
 def test_closed_pipe__keeps_the_exit_code_and_all_is_done(small: Path, tmp_path: Path) -> None:
     assert main(["run", str(small), "--out", str(tmp_path / "run")]) == 0
-    (tmp_path / "cases.json").write_text(json.dumps({"cases": [{"id": f"none-{k}", "check": "astrology", "params": {}, "expected": {"luck": 1.0}} for k in range(500)]}))
+    (tmp_path / "cases.json").write_text(
+        json.dumps(
+            {
+                "cases": [
+                    {"id": f"none-{k}", "check": "astrology", "params": {}, "expected": {"luck": 1.0}}
+                    for k in range(500)
+                ]
+            }
+        )
+    )
     for arguments, code in (
         (["monitor", str(tmp_path / "run"), "--json", "--prometheus", str(tmp_path / "b.prom")], 0),
         (["scenarios"], 0),
@@ -283,7 +348,13 @@ def test_closed_pipe__keeps_the_exit_code_and_all_is_done(small: Path, tmp_path:
         (["validate", "--cases", str(tmp_path / "cases.json"), "--json", "--workers", "1"], 1),
     ):
         command = [sys.executable, "-m", "bidsim", *arguments]
-        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -295,22 +366,48 @@ def test_closed_pipe__keeps_the_exit_code_and_all_is_done(small: Path, tmp_path:
 
 def test_full_output__is_told_and_all_else_is_done(small: Path, tmp_path: Path) -> None:
     assert main(["run", str(small), "--out", str(tmp_path / "run")]) == 0
-    command = [sys.executable, "-m", "bidsim", "monitor", str(tmp_path / "run"), "--json", "--prometheus", str(tmp_path / "b.prom")]
+    command = [
+        sys.executable,
+        "-m",
+        "bidsim",
+        "monitor",
+        str(tmp_path / "run"),
+        "--json",
+        "--prometheus",
+        str(tmp_path / "b.prom"),
+    ]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (3, "error: standard output cannot be written: No space left on device; all else was done\n")
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        3,
+        "error: standard output cannot be written: No space left on device; all else was done\n",
+    )
     assert (tmp_path / "b.prom").is_file()
     assert (tmp_path / "run" / "monitor.html").is_file()
 
 
 def test_closed_output__is_no_matter(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m bidsim scenarios >&-"], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, cwd=tmp_path
+        ["sh", "-c", f"{sys.executable} -m bidsim scenarios >&-"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_run__says_that_it_took_the_place_of_another(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run__says_that_it_took_the_place_of_another(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["run", str(small), "--out", str(tmp_path / "run")]
     for more, said in (([], False), ([], False), (["--seed", "9"], True)):
         assert main([*command, *more]) == 0
@@ -321,7 +418,14 @@ def test_unguarded_script__is_told_before_workers_start(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import bidsim\nfrom bidsim.experiments.compare import compare\nw = bidsim.load_scenario('tight_budgets', {'requests': 500})\ncompare([w, w], replications=2, workers=2)\n"
     )
-    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert "mine.py: worker processes read this script again" in done.stderr.splitlines()[-1]
     assert done.stderr.count("Traceback") == 1

@@ -36,7 +36,9 @@ def test_contributing__a_policy_is_one_file_and_one_test(tmp_path: Path) -> None
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "bidsim/policies/ceiling.py").write_text(_block(text, "policy"))
     (tmp_path / "tests/test_ceiling.py").write_text(_block(text, "test"))
-    (tmp_path / "s.toml").write_text(SMALL.replace('policy = "truthful"', 'policy = { name = "ceiling", most_cpm = 30 }'))
+    (tmp_path / "s.toml").write_text(
+        SMALL.replace('policy = "truthful"', 'policy = { name = "ceiling", most_cpm = 30 }')
+    )
     tested = subprocess.run(
         [
             sys.executable,
@@ -59,14 +61,30 @@ def test_contributing__a_policy_is_one_file_and_one_test(tmp_path: Path) -> None
     )
     assert tested.returncode == 0, tested.stdout
     assert "passed" in tested.stdout
-    ran = subprocess.run([sys.executable, "-m", "bidsim", "run", "s.toml", "--out", "run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "bidsim", "run", "s.toml", "--out", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
-    assert bidsim.load_result(tmp_path / "run").bids.query("campaign == 'soap-everyone'")["bid_nanos"].max() == 30_000_000
+    assert (
+        bidsim.load_result(tmp_path / "run").bids.query("campaign == 'soap-everyone'")["bid_nanos"].max() == 30_000_000
+    )
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACEHOLDERS = {"mine.toml", "my_scenario.toml", "NAME", "bidsim.schema.json"}
-SET_UP = (". .venv/bin/activate", "python3 -m venv", ".venv/bin/python -m pip", ".venv/bin/python -m bidsim demo", "git clone", "git add", "cd ")
+SET_UP = (
+    ". .venv/bin/activate",
+    "python3 -m venv",
+    ".venv/bin/python -m pip",
+    ".venv/bin/python -m bidsim demo",
+    "git clone",
+    "git add",
+    "cd ",
+)
 NAMED = {page.relative_to(ROOT).as_posix(): page for page in PAGES}
 
 
@@ -94,7 +112,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_page__its_python_runs(name: str, folder: Path) -> None:
     environment = {"PYTHONPATH": str(ROOT), "HOME": str(Path.home()), "PATH": "/usr/bin:/bin", "MPLBACKEND": "Agg"}
     environment |= {key: os.environ[key] for key in ("BIDSIM_CACHE",) if key in os.environ}
-    done = subprocess.run([sys.executable, "-c", "\n".join(_blocks(NAMED[name], "python"))], cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(_blocks(NAMED[name], "python"))],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr[-2_000:]
     if name.endswith("move-a-lever.md"):
         for told in ("realised difference", "expected direct effect", "expected total effect"):
@@ -158,18 +183,34 @@ def test_formats_of_ones_own__inside_the_package_are_a_file_each(tmp_path: Path)
     single, joint, _ = _blocks(NAMED["docs/howto/own-format.md"], "python")
     (tmp_path / "bidsim/auctions/blended.py").write_text(single)
     (tmp_path / "bidsim/auctions/generalised_first.py").write_text(joint[: joint.index("\nbook, outcome")])
-    command = [sys.executable, "-m", "pytest", "-v", "-n", "0", "-p", "no:cacheprovider", "tests/conformance/test_auctions.py", "-k", "blended or generalised or joint_formats"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "tests/conformance/test_auctions.py",
+        "-k",
+        "blended or generalised or joint_formats",
+    ]
     tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout
     tried = {name: len(re.findall(rf"\[{name}\] PASSED", tested.stdout)) for name in ("blended", "generalised_first")}
     assert tried["blended"] >= 5
-    assert tried["generalised_first"] == tried["blended"] + 2, "what every format does, and what those for several positions do"
+    assert tried["generalised_first"] == tried["blended"] + 2, (
+        "what every format does, and what those for several positions do"
+    )
 
 
 def test_pacer_of_ones_own__spends_to_the_end(folder: Path) -> None:
     spent = {}
     for pacing in ('"none"', '{ name = "my_pacer:Steps", step = 0.01 }'):
-        (folder / "p.toml").write_text(f'extends = "tight_budgets"\nname = "p"\n[campaigns.by-the-clock]\npacing = {pacing}\n')
+        (folder / "p.toml").write_text(
+            f'extends = "tight_budgets"\nname = "p"\n[campaigns.by-the-clock]\npacing = {pacing}\n'
+        )
         rows = bidsim.run(bidsim.load_scenario("p.toml", allow_code=True)).timeline
         mine = rows[rows["campaign"] == "by-the-clock"].groupby("start_us")["payment_nanos"].sum().cumsum().to_numpy()
         spent[pacing] = mine[len(mine) // 2] / mine[-1]

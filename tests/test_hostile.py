@@ -37,7 +37,9 @@ def run_folder(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     return tmp_path / "run"
 
 
-def test_run__keeps_a_folder_that_only_looks_like_a_run(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run__keeps_a_folder_that_only_looks_like_a_run(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "extension"
     other.mkdir()
     (other / "manifest.json").write_text('{"manifest_version": 3}')
@@ -46,7 +48,9 @@ def test_run__keeps_a_folder_that_only_looks_like_a_run(small: Path, tmp_path: P
     assert (other / "background.js").read_text() == "precious"
 
 
-def test_run__again_keeps_what_a_person_added_and_follows_links(small: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run__again_keeps_what_a_person_added_and_follows_links(
+    small: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (run_folder / "notes.txt").write_text("mine")
     link = run_folder.parent / "link"
     link.symlink_to(run_folder)
@@ -81,9 +85,27 @@ def test_cache__of_somebody_without_a_home_is_a_temporary_one(monkeypatch: pytes
 
 
 def test_compare__writes_nothing_where_a_seat_s_name_leads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    world = SMALL.replace("[seats.main]", f'[seats."{tmp_path}/evil"]').replace('model = "oracle"', 'model = "logistic"')
+    world = SMALL.replace("[seats.main]", f'[seats."{tmp_path}/evil"]').replace(
+        'model = "oracle"', 'model = "logistic"'
+    )
     (tmp_path / "s.toml").write_text(world)
-    assert main(["compare", str(tmp_path / "s.toml"), "--set-last", "auction.fee=0.2", "--replications", "2", "--workers", "1", "--plot", str(tmp_path / "p.svg")]) == 0
+    assert (
+        main(
+            [
+                "compare",
+                str(tmp_path / "s.toml"),
+                "--set-last",
+                "auction.fee=0.2",
+                "--replications",
+                "2",
+                "--workers",
+                "1",
+                "--plot",
+                str(tmp_path / "p.svg"),
+            ]
+        )
+        == 0
+    )
     assert not (tmp_path / "evil").exists()
     capsys.readouterr()
 
@@ -98,7 +120,9 @@ def test_seed__that_is_none_is_told_as_the_option(small: Path, capsys: pytest.Ca
     assert "--seed seed=9999999999999999999" in _told(capsys, "check", str(small), "--seed", "9999999999999999999")
 
 
-def test_report__does_not_overwrite_other_files(small: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report__does_not_overwrite_other_files(
+    small: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = small.read_text()
     assert "not a page that bidsim wrote" in _told(capsys, "report", str(run_folder), "--out", str(small))
     assert small.read_text() == before
@@ -158,7 +182,9 @@ def test_check__deep_keys_and_many_names_stay_quick(tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("out", [".", "x" * 300, "a\x1b[31m\nb/" + "y" * 300])
-def test_run__hostile_places(out: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run__hostile_places(
+    out: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     _told(capsys, "run", str(small), "--out", out)
@@ -179,9 +205,12 @@ PLUGINS = {
     "exits": "raise SystemExit(5)\n",
     "does not compile": "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    offers.nothing[0] = 1\nclass P(Policy):\n    bid = bid\n",
     "required parameter": OK + "class P(Policy):\n    bid = bid\n    class Params(Settings):\n        needed: int\n",
-    "start raises": OK + "class P(Policy):\n    bid = bid\n    @staticmethod\n    def start(params, brief): raise KeyError('boo')\n",
-    "start gives nothing": OK + "class P(Policy):\n    bid = bid\n    floats = ('a',)\n    @staticmethod\n    def start(params, brief): return None\n",
-    "start misspells": OK + "class P(Policy):\n    bid = bid\n    floats = ('alpha',)\n    @staticmethod\n    def start(params, brief): return {'alhpa': 1.0}\n",
+    "start raises": OK
+    + "class P(Policy):\n    bid = bid\n    @staticmethod\n    def start(params, brief): raise KeyError('boo')\n",
+    "start gives nothing": OK
+    + "class P(Policy):\n    bid = bid\n    floats = ('a',)\n    @staticmethod\n    def start(params, brief): return None\n",
+    "start misspells": OK
+    + "class P(Policy):\n    bid = bid\n    floats = ('alpha',)\n    @staticmethod\n    def start(params, brief): return {'alhpa': 1.0}\n",
     "raises while running": "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    raise ValueError('boo')\nclass P(Policy):\n    bid = bid\n",
 }
 
@@ -204,7 +233,9 @@ DAMAGE: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize(("file", "key"), [(f, k) for f, keys in DAMAGE.items() for k in keys] + [("manifest.json", "deep")])
+@pytest.mark.parametrize(
+    ("file", "key"), [(f, k) for f, keys in DAMAGE.items() for k in keys] + [("manifest.json", "deep")]
+)
 def test_report__damaged_run(file: str, key: str, run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run_folder / file
     if key == "deep":

@@ -22,7 +22,9 @@ ALLOWED: dict[str, set[str]] = {
     "explain": BASE | {"cvr", "metrics", "explain"},
     "monitoring": BASE | {"metrics", "monitoring"},
     "reports": BASE | {"metrics", "explain", "monitoring", "reports"},
-    "experiments": BASE | L2 | {"engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
+    "experiments": BASE
+    | L2
+    | {"engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
     "watching": BASE | {"scenario", "experiments", "metrics", "monitoring", "reports", "watching", "interrupt"},
     "progress": {"interrupt"},
     "interrupt": set(),
@@ -33,7 +35,13 @@ FILES = sorted((ROOT / "bidsim").rglob("*.py"))
 def _rooms(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        modules = [node.module] if isinstance(node, ast.ImportFrom) and node.module else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        modules = (
+            [node.module]
+            if isinstance(node, ast.ImportFrom) and node.module
+            else [a.name for a in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
         found |= {m.split(".")[1] for m in modules if m.startswith("bidsim.")}
     return found
 
@@ -47,7 +55,11 @@ def test_imports__point_down_only(path: Path) -> None:
 
 
 def test_rooms__are_all_drawn() -> None:
-    rooms = {p.name for p in (ROOT / "bidsim").iterdir() if p.is_dir() and not p.name.startswith("_")} - {"data", "scenarios", "commands"}
+    rooms = {p.name for p in (ROOT / "bidsim").iterdir() if p.is_dir() and not p.name.startswith("_")} - {
+        "data",
+        "scenarios",
+        "commands",
+    }
     assert rooms == set(ALLOWED) - {"version", "progress", "interrupt", "watching"}
 
 

@@ -18,7 +18,14 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook__runs(path: Path) -> None:
-    done = subprocess.run([sys.executable, str(path)], cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr[-2_000:]
     assert done.stdout
 

@@ -17,7 +17,10 @@ PROXIES = {"engagement", "visits", "segment", "age", "site", "hour", "weekday", 
 
 @cache
 def _run(seed: int) -> bidsim.Result:
-    return bidsim.run(bidsim.load_scenario(SCENARIOS / "quickstart.toml", {"seed": seed, "requests": 40_000}), progress=lambda *a: None)
+    return bidsim.run(
+        bidsim.load_scenario(SCENARIOS / "quickstart.toml", {"seed": seed, "requests": 40_000}),
+        progress=lambda *a: None,
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -25,17 +25,28 @@ def measure_cost(report: Report, options: Namespace) -> None:
     """The loop with and without counting, in turn: 2,000 slices of won rows, and 10,000 of all rows."""
     repeats = 2 if options.quick else 12
     requests = 200_000 if options.quick else 1_000_000
-    base = {"requests": requests, "history.requests": 200_000, "history.duration": "30d", "seats.main.model": {"name": "lightgbm", "trees": 100}}
+    base = {
+        "requests": requests,
+        "history.requests": 200_000,
+        "history.duration": "30d",
+        "seats.main.model": {"name": "lightgbm", "trees": 100},
+    }
     pairs = [["geo", "device"], ["placement", "device"], ["segment", "age"]]
     cases = {
         "won_2000": ({"monitoring.pairs": pairs[:1], "monitoring.most": 100_000, "traffic.sites": 108}, "<= 0.03"),
-        "all_10000": ({"monitoring.pairs": pairs, "monitoring.most": 100_000, "traffic.sites": 690, "monitoring.rows": "all"}, "<= 0.12"),
+        "all_10000": (
+            {"monitoring.pairs": pairs, "monitoring.most": 100_000, "traffic.sites": 690, "monitoring.rows": "all"},
+            "<= 0.12",
+        ),
     }
     for name, (changes, goal) in cases.items():
         seconds: dict[bool, list[float]] = {True: [], False: []}
         slices = 0
         with tempfile.TemporaryDirectory() as folder:
-            with_, without = (load_scenario(SCENARIOS / "quickstart.toml", {**base, **changes, **rows}) for rows in ({}, {"monitoring.rows": "none"}))
+            with_, without = (
+                load_scenario(SCENARIOS / "quickstart.toml", {**base, **changes, **rows})
+                for rows in ({}, {"monitoring.rows": "none"})
+            )
             ready = dict(zip((True, False), share_models([with_, without], Path(folder), 0), strict=True))
             for k in range(2 * repeats + 2):
                 on = bool((k + (k // 2)) % 2)

@@ -50,12 +50,40 @@ def engine_runs(report: Report, options: Namespace, folder: Path) -> tuple[float
     found = run_all(watched_run, jobs, None, lambda stage, done, total: None)
     quiet = found[:quiet_runs]
     windows = sum(f["windows"] for f in quiet)
-    report.add(Figure("engine_quiet_windows", windows, "windows", goal=">= 400", note="out of full runs in which nothing is wrong"))
-    report.add(Figure("engine_quiet_alarms", sum(len(f["pages"]) for f in quiet), "incidents", goal="<= 2", note="of all signals, in them"))
+    report.add(
+        Figure(
+            "engine_quiet_windows", windows, "windows", goal=">= 400", note="out of full runs in which nothing is wrong"
+        )
+    )
+    report.add(
+        Figure(
+            "engine_quiet_alarms",
+            sum(len(f["pages"]) for f in quiet),
+            "incidents",
+            goal="<= 2",
+            note="of all signals, in them",
+        )
+    )
     levels = [f["overdispersion"] for f in quiet]
     common, both = statistics.mean(a for a, _ in levels), statistics.mean(b for _, b in levels)
-    report.add(Figure("engine_overdispersion", common, "relative variance of a window's mean", (min(a for a, _ in levels), max(a for a, _ in levels)), note="all slices together"))
-    report.add(Figure("engine_overdispersion_by_owner", both, "relative variance of a window's mean", (min(b for _, b in levels), max(b for _, b in levels)), note="by advertiser"))
+    report.add(
+        Figure(
+            "engine_overdispersion",
+            common,
+            "relative variance of a window's mean",
+            (min(a for a, _ in levels), max(a for a, _ in levels)),
+            note="all slices together",
+        )
+    )
+    report.add(
+        Figure(
+            "engine_overdispersion_by_owner",
+            both,
+            "relative variance of a window's mean",
+            (min(b for _, b in levels), max(b for _, b in levels)),
+            note="by advertiser",
+        )
+    )
     for n, kind in enumerate(kinds):
         what, field, goal = _INCIDENTS[kind]
         mine = found[quiet_runs + n * runs : quiet_runs + (n + 1) * runs]
@@ -64,8 +92,21 @@ def engine_runs(report: Report, options: Namespace, folder: Path) -> tuple[float
             first = next((p for p in one["pages"] if p["noticed"] >= 0), None)
             delays.append(first["noticed"] - _BEGUN + 1 if first else one["windows"])
             right += first is not None and (first["what"], first["field"]) == (what, field)
-        report.add(Figure(f"engine_{kind}_delay", statistics.median(delays), "windows", (min(delays), max(delays)), goal=f"<= {goal}", note="median"))
-        report.add(Figure(f"engine_{kind}_named", right / len(mine), "share of runs", goal=">= 0.8", note="the right thing named"))
+        report.add(
+            Figure(
+                f"engine_{kind}_delay",
+                statistics.median(delays),
+                "windows",
+                (min(delays), max(delays)),
+                goal=f"<= {goal}",
+                note="median",
+            )
+        )
+        report.add(
+            Figure(
+                f"engine_{kind}_named", right / len(mine), "share of runs", goal=">= 0.8", note="the right thing named"
+            )
+        )
     return common, max(both - common, 0.0)
 
 
@@ -78,5 +119,8 @@ def watched_run(scenario: Scenario, seed: int) -> dict[str, Any]:
     by_kind = [local_overdispersion(signal.base[:, kind == k], signal.came[:, kind == k]) for k in (0, 2)]
     # a page that a false alarm opened just before counts from the first alarm that came with the incident
     noticed = [next((a.alarm.window for a in p.alarms if a.alarm.window >= _BEGUN), -1) for p in watch.pages]
-    pages = [{"noticed": at, "what": p.what, "field": p.about.field, "name": p.about.name} for at, p in zip(noticed, watch.pages, strict=True)]
+    pages = [
+        {"noticed": at, "what": p.what, "field": p.about.field, "name": p.about.name}
+        for at, p in zip(noticed, watch.pages, strict=True)
+    ]
     return {"windows": watch.cells.windows - watch.quiet, "pages": pages, "overdispersion": (by_kind[0], by_kind[1])}

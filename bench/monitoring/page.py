@@ -35,15 +35,25 @@ def watch_page(report: Report) -> str:
     """Text of the page, in Markdown."""
     figures = {figure.id: figure for figure in report.figures}
     values = {name: figure.value for name, figure in figures.items()}
-    at_scale = [f"| {told.format(**values)} | {_value(figures[i])} | {_goal(report, figures[i])} |" for i, told in _AT_SCALE.items() if i in figures]
+    at_scale = [
+        f"| {told.format(**values)} | {_value(figures[i])} | {_goal(report, figures[i])} |"
+        for i, told in _AT_SCALE.items()
+        if i in figures
+    ]
     engine = [
         f"| `{kind}` | {_value(figures[f'engine_{kind}_delay'])} | {_percent(figures[f'engine_{kind}_named'])} |"
-        for kind in (i.removeprefix("engine_").removesuffix("_delay") for i in figures if i.startswith("engine_") and i.endswith("_delay"))
+        for kind in (
+            i.removeprefix("engine_").removesuffix("_delay")
+            for i in figures
+            if i.startswith("engine_") and i.endswith("_delay")
+        )
     ]
     rules: dict[str, list[str]] = {}
     for name, figure in figures.items():
         if name.startswith("rule_") and f"{name}_delay" in figures:
-            rules.setdefault(name.removeprefix("rule_").rpartition("_")[0].replace("_", " "), []).append(f"{figure.value:,.0f}: {_delay(figures[f'{name}_delay'])}")
+            rules.setdefault(name.removeprefix("rule_").rpartition("_")[0].replace("_", " "), []).append(
+                f"{figure.value:,.0f}: {_delay(figures[f'{name}_delay'])}"
+            )
     return f"""# How soon the watch notices
 
 `python -m bench monitoring --out FOLDER` writes this page; {machine()["processor"]}, {machine()["cores"]} cores.

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from scipy.special import expit, pdtr, pdtrc
 
 from bench.figures import Figure, Report
-from bench.monitoring.worlds import CONVERSIONS, IMPRESSIONS, Fault, World, delay_and_name, false_alarms, faults_of, struck
+from bench.monitoring.worlds import (
+    CONVERSIONS,
+    IMPRESSIONS,
+    Fault,
+    World,
+    delay_and_name,
+    false_alarms,
+    faults_of,
+    struck,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,7 +36,9 @@ _GLOBAL, _LOOKED = ("AUC of all traffic", "normalised entropy of all traffic"), 
 _PEERS = Path(__file__).resolve().parent.parent / "peers"
 
 
-def beside_usual_rules(report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator, folder: Path) -> dict[str, list[tuple[float, float]]]:
+def beside_usual_rules(
+    report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator, folder: Path
+) -> dict[str, list[tuple[float, float]]]:
     """False alarms and delay of the usual rules on one fault, beside ours; points (false alarms in 1,000 windows, median delay)."""
     windows, repeats, longest = (200, 5, 30) if options.quick else (1_000, 40, 40)
     fault = next(f for f in faults_of(world) if f.name == "30_half")
@@ -48,7 +59,12 @@ def beside_usual_rules(report: Report, options: Namespace, world: World, detecto
         changed = deepcopy(detector)
         changed.threshold *= factor
         alarms = false_alarms(world, changed, windows, dice)
-        ours.append((1000 * alarms / windows, statistics.median(delay_and_name(world, changed, fault, dice)[0] for _ in range(repeats))))
+        ours.append(
+            (
+                1000 * alarms / windows,
+                statistics.median(delay_and_name(world, changed, fault, dice)[0] for _ in range(repeats)),
+            )
+        )
     curve["e-detector"] = ours
     for name, points in curve.items():
         for k, (false, delay) in enumerate(points):
@@ -57,7 +73,14 @@ def beside_usual_rules(report: Report, options: Namespace, world: World, detecto
             looked = _LOOKED if name in _GLOBAL else longest
             told = f"none within {looked}" if delay > looked else "median; 30 expected are halved"
             report.add(Figure(f"{figure}_delay", None if delay > looked else float(delay), "windows", note=told))
-    report.add(Figure("psi_growth", _noticed_by_psi(world), "times", note="what a level's share of 5% must grow by for a population stability index of 0.1"))
+    report.add(
+        Figure(
+            "psi_growth",
+            _noticed_by_psi(world),
+            "times",
+            note="what a level's share of 5% must grow by for a population stability index of 0.1",
+        )
+    )
     return curve
 
 
@@ -65,7 +88,9 @@ def _first(alarms: NDArray[np.bool_]) -> int:
     return int(np.argmax(alarms)) + 1 if alarms.any() else len(alarms) + 1
 
 
-def _global_rules(world: World, expected: NDArray[np.float64], dice: np.random.Generator) -> dict[str, list[tuple[float, float]]]:
+def _global_rules(
+    world: World, expected: NDArray[np.float64], dice: np.random.Generator
+) -> dict[str, list[tuple[float, float]]]:
     """AUC and normalised entropy of all traffic: what they are in quiet windows, and whether a fault leaves that range."""
     fault = next(f for f in faults_of(world) if f.name == "30_half")
     n = 20_000
@@ -116,33 +141,57 @@ def _psi(share: NDArray[np.float64], grown: int, factor: float) -> float:
     return float(((new - share) * np.log(new / share)).sum())
 
 
-def _river(expected: NDArray[np.float64], quiet: NDArray[np.float64], broken: list[NDArray[np.float64]], fault: Fault, folder: Path) -> dict[str, list[tuple[float, float]]]:
+def _river(
+    expected: NDArray[np.float64],
+    quiet: NDArray[np.float64],
+    broken: list[NDArray[np.float64]],
+    fault: Fault,
+    folder: Path,
+) -> dict[str, list[tuple[float, float]]]:
     """ADWIN and Page and Hinkley's test of river on each slice's ratio; nothing where the peers' environment is missing."""
     python = _PEERS / ".venv" / "bin" / "python"
     if not python.exists():
-        return {"ADWIN (not measured; see bench/peers/build.sh)": [], "Page-Hinkley (not measured; see bench/peers/build.sh)": []}
+        return {
+            "ADWIN (not measured; see bench/peers/build.sh)": [],
+            "Page-Hinkley (not measured; see bench/peers/build.sh)": [],
+        }
     windows = min(len(quiet), 300)
     ratio = quiet[:windows] / np.maximum(expected[:windows], 1e-9)
-    series = [np.concatenate([quiet[:60, fault.slice], b[:, fault.slice]]) / max(expected[0, fault.slice], 1e-9) for b in broken]
+    series = [
+        np.concatenate([quiet[:60, fault.slice], b[:, fault.slice]]) / max(expected[0, fault.slice], 1e-9)
+        for b in broken
+    ]
     found: dict[str, list[tuple[float, float]]] = {"ADWIN": [], "Page-Hinkley": []}
     np.savez(folder / "all.npz", ratio=ratio)
     np.savez(folder / "one.npz", ratio=np.array(series).T)
     alarms = {}
     for name in ("all", "one"):
-        subprocess.run([str(python), str(_PEERS / "drift.py"), str(folder / f"{name}.npz"), str(folder / f"{name}.json")], check=True)
+        subprocess.run(
+            [str(python), str(_PEERS / "drift.py"), str(folder / f"{name}.npz"), str(folder / f"{name}.json")],
+            check=True,
+        )
         alarms[name] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     for told, name in (("ADWIN", "adwin"), ("Page-Hinkley", "page_hinkley")):
         for setting, rows in alarms["all"][name].items():
             false = 1000 * len({t for t, _ in rows}) / windows
             hits = alarms["one"][name][setting]
-            delays = [min((t - 59 for t, s in hits if s == k and t >= 60), default=len(broken[0]) + 1) for k in range(len(series))]
+            delays = [
+                min((t - 59 for t, s in hits if s == k and t >= 60), default=len(broken[0]) + 1)
+                for k in range(len(series))
+            ]
             found[told].append((false, statistics.median(delays)))
     return found
 
 
-def usual_rules() -> dict[str, tuple[list[float], Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.bool_]]]]:
+def usual_rules() -> dict[
+    str, tuple[list[float], Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.bool_]]]
+]:
     """Rules by name: settings, and for counts expected and counted [windows, slices] which slices alarm."""
-    return {"plus or minus a part": ([0.2, 0.5, 1.0], _part), "Bonferroni": ([1e-3, 1e-5, 1e-7], _bonferroni), "Benjamini-Hochberg": ([0.05, 1e-3, 1e-5], _hochberg)}
+    return {
+        "plus or minus a part": ([0.2, 0.5, 1.0], _part),
+        "Bonferroni": ([1e-3, 1e-5, 1e-7], _bonferroni),
+        "Benjamini-Hochberg": ([0.05, 1e-3, 1e-5], _hochberg),
+    }
 
 
 def _part(expected: NDArray[np.float64], came: NDArray[np.float64], setting: float) -> NDArray[np.bool_]:

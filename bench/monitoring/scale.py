@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from bench.figures import Figure, Report, measured
-from bench.monitoring.worlds import CONVERSIONS, IMPRESSIONS, LEARNED, World, delay_and_name, false_alarms, faults_of, learned, make_world
+from bench.monitoring.worlds import (
+    CONVERSIONS,
+    IMPRESSIONS,
+    LEARNED,
+    World,
+    delay_and_name,
+    false_alarms,
+    faults_of,
+    learned,
+    make_world,
+)
 from bidsim.monitoring.arrivals import expected_arrivals
 from bidsim.monitoring.baseline import Family, fit_baseline
 from bidsim.monitoring.detector import Detector
@@ -29,15 +39,33 @@ def worlds_like(common: float, own: float, dice: np.random.Generator, *, quick: 
     return [(world, learned(world, dice, k)) for k, world in enumerate(worlds)]
 
 
-def at_scale(report: Report, options: Namespace, worlds: list[tuple[World, Detector]], dice: np.random.Generator) -> None:
+def at_scale(
+    report: Report, options: Namespace, worlds: list[tuple[World, Detector]], dice: np.random.Generator
+) -> None:
     """Quiet windows by the ten thousand, then faults, in several worlds."""
     windows = 2_000 if options.quick else 6_000
     first = worlds[0][0]
     report.add(Figure("slices", len(first.slicing.slices), "slices", goal=">= 2000", note="at once"))
-    report.add(Figure("overdispersion", first.common, "relative variance of a window's mean", note="that all slices share"))
-    report.add(Figure("overdispersion_by_owner", (1 + first.common) * (1 + first.own) - 1, "relative variance of a window's mean", note="by advertiser"))
+    report.add(
+        Figure("overdispersion", first.common, "relative variance of a window's mean", note="that all slices share")
+    )
+    report.add(
+        Figure(
+            "overdispersion_by_owner",
+            (1 + first.common) * (1 + first.own) - 1,
+            "relative variance of a window's mean",
+            note="by advertiser",
+        )
+    )
     _quiet(report, "", worlds, windows, dice)
-    goals = {"outage": "<= 2", "all_less_7": "<= 5", "30_half": "<= 4", "10_zero": "<= 3", "3_zero": "<= 10", "100_less_20": "<= 12"}
+    goals = {
+        "outage": "<= 2",
+        "all_less_7": "<= 5",
+        "30_half": "<= 4",
+        "10_zero": "<= 3",
+        "3_zero": "<= 10",
+        "100_less_20": "<= 12",
+    }
     right, total = 0, 0
     for name, goal in goals.items():
         found = []
@@ -47,24 +75,53 @@ def at_scale(report: Report, options: Namespace, worlds: list[tuple[World, Detec
         delays = [delay for delay, _, early in found if not early]
         report.add(measured(f"delay_{name}", delays, "windows", goal, note="median"))
         right, total = right + sum(named for _, named, early in found if not early), total + len(delays)
-    report.add(Figure("named_first", right / max(total, 1), "share", goal=">= 0.95", note="of these faults, the broken slice is named first"))
+    report.add(
+        Figure(
+            "named_first",
+            right / max(total, 1),
+            "share",
+            goal=">= 0.95",
+            note="of these faults, the broken slice is named first",
+        )
+    )
     if not options.quick:
         many = [make_world(40, _MANY_LEVELS, CONVERSIONS, first.common, first.own, dice) for _ in range(_WORLDS)]
         report.add(Figure("many_slices", len(many[0].slicing.slices), "slices", goal=">= 10000", note="at once"))
         _quiet(report, "many_", [(world, learned(world, dice, k)) for k, world in enumerate(many)], 4_000, dice)
 
 
-def _quiet(report: Report, name: str, worlds: list[tuple[World, Detector]], windows: int, dice: np.random.Generator) -> None:
+def _quiet(
+    report: Report, name: str, worlds: list[tuple[World, Detector]], windows: int, dice: np.random.Generator
+) -> None:
     """Count the false alarms in as many quiet windows of each world."""
     found = [false_alarms(world, detector, windows, dice) for world, detector in worlds]
     alarms, total = sum(found), windows * len(worlds)
     spread = (1000 * min(found) / windows, 1000 * max(found) / windows)
     report.add(Figure(f"{name}windows_in_control", total, "windows", goal=">= 20000", note=f"of {len(worlds)} worlds"))
-    report.add(Figure(f"{name}false_alarms", 1000 * alarms / total, "in 1,000 windows", spread, goal="<= 1.0", note="all slices together; range over worlds"))
-    report.add(Figure(f"{name}false_alarms_upper", 1000 * float(gammaincinv(alarms + 1, 0.95)) / total, "in 1,000 windows", goal="<= 1.3", note="upper 95% bound"))
+    report.add(
+        Figure(
+            f"{name}false_alarms",
+            1000 * alarms / total,
+            "in 1,000 windows",
+            spread,
+            goal="<= 1.0",
+            note="all slices together; range over worlds",
+        )
+    )
+    report.add(
+        Figure(
+            f"{name}false_alarms_upper",
+            1000 * float(gammaincinv(alarms + 1, 0.95)) / total,
+            "in 1,000 windows",
+            goal="<= 1.3",
+            note="upper 95% bound",
+        )
+    )
 
 
-def share_shift(report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator) -> None:
+def share_shift(
+    report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator
+) -> None:
     """A level whose share grows by a tenth: the population's alarm, and none of calibration, for conversions come along."""
     level_mean = world.mean.sum(axis=1)
     delays, calibration = [], 0
@@ -88,10 +145,20 @@ def share_shift(report: Report, options: Namespace, world: World, detector: Dete
         delays.append(first or 40)
         calibration += _calibration_alarms(world, detector, dice, field, grown)
     report.add(measured("delay_share_up_10", delays, "windows", "<= 2", note="of the population's alarm"))
-    report.add(Figure("share_up_10_calibration_alarms", calibration, "alarms", goal="<= 1", note=f"of calibration, in {repeats} such shifts of 10 windows"))
+    report.add(
+        Figure(
+            "share_up_10_calibration_alarms",
+            calibration,
+            "alarms",
+            goal="<= 1",
+            note=f"of calibration, in {repeats} such shifts of 10 windows",
+        )
+    )
 
 
-def _calibration_alarms(world: World, detector: Detector, dice: np.random.Generator, field: NDArray[np.int64], grown: int) -> int:
+def _calibration_alarms(
+    world: World, detector: Detector, dice: np.random.Generator, field: NDArray[np.int64], grown: int
+) -> int:
     """Alarms of conversions while a level grows: what is expected grows with it."""
     watching = deepcopy(detector)
     mean = world.mean.copy()
@@ -124,7 +191,15 @@ def late_labels(report: Report, options: Namespace, dice: np.random.Generator, c
     detector = Detector(fit_baseline(expected, came, family, half_life=10.0, gap=4), weight, 2_000.0)
     watching = deepcopy(detector)
     alarms = sum(len(watching.watch(e, c)) for e, c in zip(*instant(windows), strict=True))
-    report.add(Figure("late_labels_false_alarms", 1000 * alarms / windows, "in 1,000 windows", goal="<= 1.0", note="where delays follow the declared curve"))
+    report.add(
+        Figure(
+            "late_labels_false_alarms",
+            1000 * alarms / windows,
+            "in 1,000 windows",
+            goal="<= 1.0",
+            note="where delays follow the declared curve",
+        )
+    )
     later = np.concatenate([[0.0, 0.0], curve[:-2] / curve[:-2].sum()])
     delays = []
     for _ in range(5 if options.quick else 40):
@@ -133,9 +208,19 @@ def late_labels(report: Report, options: Namespace, dice: np.random.Generator, c
             watching.watch(e, c)
         # the first windows after the curve changed lack what comes later
         e, c = instant(30)
-        shifted = dice.binomial(c.astype(np.int64), np.minimum(np.cumsum(later)[np.minimum(np.arange(30), len(later) - 1)], 1.0)[:, None])
+        shifted = dice.binomial(
+            c.astype(np.int64), np.minimum(np.cumsum(later)[np.minimum(np.arange(30), len(later) - 1)], 1.0)[:, None]
+        )
         for t in range(30):
             if watching.watch(e[t], shifted[t].astype(np.float64)) and first is None:
                 first = t + 1
         delays.append(first or 31)
-    report.add(measured("late_labels_departure_delay", delays, "windows", "<= 3", note="until reports that come two windows later are noticed"))
+    report.add(
+        measured(
+            "late_labels_departure_delay",
+            delays,
+            "windows",
+            "<= 3",
+            note="until reports that come two windows later are noticed",
+        )
+    )

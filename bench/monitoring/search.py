@@ -36,15 +36,30 @@ def measure_search(report: Report, options: Namespace, dice: np.random.Generator
         found = search(fields, rate, label, dice.integers(0, rows // 4, rows), 0.1)
         seconds["bidsim"].append(time.perf_counter() - begun)
         hits["bidsim"].append(bool(found) and set(found[0].levels) == {("f0", "2"), ("f1", "1")})
-        for name, errors in (("sliceline_log_loss", -np.where(label > 0, np.log(rate), np.log1p(-rate))), ("sliceline_residuals", np.abs(label - rate))):
+        for name, errors in (
+            ("sliceline_log_loss", -np.where(label > 0, np.log(rate), np.log1p(-rate))),
+            ("sliceline_residuals", np.abs(label - rate)),
+        ):
             if python.exists():
                 np.savez(folder / "rows.npz", columns=columns, errors=errors)
-                subprocess.run([str(python), str(_PEERS / "worst.py"), str(folder / "rows.npz"), str(folder / "worst.json")], check=True, capture_output=True)
+                subprocess.run(
+                    [str(python), str(_PEERS / "worst.py"), str(folder / "rows.npz"), str(folder / "worst.json")],
+                    check=True,
+                    capture_output=True,
+                )
                 told = json.loads((folder / "worst.json").read_text(encoding="utf-8"))
                 hits[name].append(sorted(map(tuple, told["slice"])) == [(0, 2), (1, 1)])
                 seconds[name].append(told["seconds"])
     for name, right in hits.items():
         share = statistics.mean(right) if right else None
-        report.add(Figure(f"worst_slice_{name}", share, "share of worlds", goal=">= 0.9" if name == "bidsim" else "", note="the planted slice found first"))
+        report.add(
+            Figure(
+                f"worst_slice_{name}",
+                share,
+                "share of worlds",
+                goal=">= 0.9" if name == "bidsim" else "",
+                note="the planted slice found first",
+            )
+        )
         if seconds[name]:
             report.add(measured(f"worst_slice_{name}_seconds", seconds[name], "s", note=f"for {rows:,} rows"))

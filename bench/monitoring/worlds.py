@@ -52,15 +52,21 @@ class World:
         """What the model predicts for each slice in a window."""
         return self.slicing.total((self.mean / self.factor)[None])[0]
 
-    def quiet(self, windows: int, dice: np.random.Generator) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    def quiet(
+        self, windows: int, dice: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Expected and counted conversions of windows in which nothing is wrong, float64[slices] each."""
         expected = self.expected
         for first in range(0, windows, _BLOCK):
-            for came in quiet_windows(self.mean, self.fields, self.slicing, self.common, self.own, min(_BLOCK, windows - first), dice):
+            for came in quiet_windows(
+                self.mean, self.fields, self.slicing, self.common, self.own, min(_BLOCK, windows - first), dice
+            ):
                 yield expected, came
 
 
-def make_world(groups: int, levels: list[int], conversions: float, common: float, own: float, dice: np.random.Generator) -> World:
+def make_world(
+    groups: int, levels: list[int], conversions: float, common: float, own: float, dice: np.random.Generator
+) -> World:
     """Levels of falling popularity and groups of uneven size, ``conversions`` a window in all."""
     share = dice.lognormal(0.0, 0.8, groups)
     share *= conversions / share.sum()
@@ -72,7 +78,9 @@ def make_world(groups: int, levels: list[int], conversions: float, common: float
         first += size
     mean = np.concatenate(rows)[:, None] * share[None, :]
     named = [(f"field-{f}", f"level-{k}") for f, size in enumerate(levels) for k in range(size)]
-    cells = Cells(1, named, [(f"advertiser-{g:03}", "one") for g in range(groups)], {"wins": np.zeros((1, first, groups))})
+    cells = Cells(
+        1, named, [(f"advertiser-{g:03}", "one") for g in range(groups)], {"wins": np.zeros((1, first, groups))}
+    )
     return World(mean, fields, slicing_of(cells), common, own, dice.lognormal(0.0, 0.1, groups))
 
 
@@ -83,7 +91,15 @@ def learned(world: World, dice: np.random.Generator, seed: int) -> Detector:
     family = signals.family_of(world.slicing)
     signal = signals.Signal(signals.CONVERSIONS, world.slicing.slices, expected, came, family, _HALF_LIFE, _GAP)
     baseline = fit_baseline(expected, came, family, half_life=_HALF_LIFE, gap=_GAP, independent=LEARNED - 1, sure=SURE)
-    threshold = replay_threshold(baseline, signal.weight, world.mean / world.factor, world.fields, world.slicing, signals.SHARES[signals.CONVERSIONS] / 1000.0, seed)
+    threshold = replay_threshold(
+        baseline,
+        signal.weight,
+        world.mean / world.factor,
+        world.fields,
+        world.slicing,
+        signals.SHARES[signals.CONVERSIONS] / 1000.0,
+        seed,
+    )
     return Detector(baseline, signal.weight, threshold)
 
 
@@ -129,7 +145,9 @@ def struck(world: World, came: NDArray[np.float64], fault: Fault, dice: np.rando
     return np.maximum(came - slicing.total(cells[None])[0], 0.0)
 
 
-def delay_and_name(world: World, detector: Detector, fault: Fault, dice: np.random.Generator, warm: int = 8, longest: int = 60) -> tuple[int, bool, bool]:
+def delay_and_name(
+    world: World, detector: Detector, fault: Fault, dice: np.random.Generator, warm: int = 8, longest: int = 60
+) -> tuple[int, bool, bool]:
     """Windows until the first alarm, whether the slice named is the broken one, and whether there was a false alarm before."""
     watching = deepcopy(detector)
     early = False

@@ -57,7 +57,9 @@ def fast_config(text: str, columns: int, *, raw: bool) -> tuple[int, Any, NDArra
     booster, iterations, config = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_void_p()
     if library.LGBM_BoosterLoadModelFromString(text.encode(), ctypes.byref(iterations), ctypes.byref(booster)):
         raise OSError("LightGBM cannot load the model")
-    if library.LGBM_BoosterPredictForMatSingleRowFastInit(booster, _RAW if raw else 0, 0, -1, _DOUBLE, columns, b"num_threads=1", ctypes.byref(config)):
+    if library.LGBM_BoosterPredictForMatSingleRowFastInit(
+        booster, _RAW if raw else 0, 0, -1, _DOUBLE, columns, b"num_threads=1", ctypes.byref(config)
+    ):
         raise OSError("LightGBM refuses to score single rows")
     kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     function, length = kind(("LGBM_BoosterPredictForMatSingleRowFast", library)), np.zeros(1, np.int64)
@@ -72,10 +74,15 @@ _KEPT: list[Any] = []
 def compiled_peers(path: Path) -> list[Peer]:
     """Lleaves and tl2cgen for one model; those that are not there are said aloud and left out."""
     if not _PYTHON.exists():
-        print("NOT MEASURED: lleaves and tl2cgen; run `sh bench/peers/build.sh` once to build their environment", file=sys.stderr)
+        print(
+            "NOT MEASURED: lleaves and tl2cgen; run `sh bench/peers/build.sh` once to build their environment",
+            file=sys.stderr,
+        )
         return []
     folder = HERE / ".venv" / "models" / hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    subprocess.run([str(_PYTHON), str(HERE / "compile.py"), str(path), str(folder)], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [str(_PYTHON), str(HERE / "compile.py"), str(path), str(folder)], check=False, stdout=subprocess.DEVNULL
+    )
     found = []
     for name, load in (("lleaves", _lleaves), ("tl2cgen", _tl2cgen)):
         library = folder / f"{name}.so"

@@ -28,7 +28,9 @@ def with_tl2cgen(model: Path, folder: Path) -> None:
     import treelite  # type: ignore[import-not-found]  # noqa: PLC0415
 
     made = treelite.frontend.load_lightgbm_model(str(model))
-    tl2cgen.export_lib(made, toolchain="gcc", libpath=str(folder / "tl2cgen.so"), params={"parallel_comp": 8}, nthread=2)
+    tl2cgen.export_lib(
+        made, toolchain="gcc", libpath=str(folder / "tl2cgen.so"), params={"parallel_comp": 8}, nthread=2
+    )
 
 
 def main() -> None:
@@ -41,7 +43,10 @@ def main() -> None:
         try:
             way(model, folder)
         except Exception as error:  # noqa: BLE001  (whatever a peer raises)
-            print(f"{way.__name__[5:]} could not compile {model.name}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
+            print(
+                f"{way.__name__[5:]} could not compile {model.name}: {type(error).__name__}: {str(error)[:200]}",
+                file=sys.stderr,
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """River's drift detectors on series of observed over expected counts; run by an interpreter that has river.
 
-Reads ``ratio`` float64[windows, slices] from the .npz named first; writes the windows of alarms of each detector, at each of its settings, as JSON
-to the file named second: {name: {setting: [[window, slice], ...]}}.
+Reads ``ratio`` float64[windows, slices] from the .npz named first; writes the windows of alarms of each detector, at
+each of its settings, as JSON to the file named second: {name: {setting: [[window, slice], ...]}}.
 """
 
 from __future__ import annotations

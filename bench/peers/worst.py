@@ -1,7 +1,7 @@
 """Sliceline's worst slices; run by an interpreter that has it.
 
-Reads ``columns`` int64[rows, fields] and ``errors`` float64[rows] from the .npz named first; writes the first slice as JSON to the file named second:
-{"slice": [[column, level], ...], "seconds": ...}.
+Reads ``columns`` int64[rows, fields] and ``errors`` float64[rows] from the .npz named first; writes the first slice as
+JSON to the file named second: {"slice": [[column, level], ...], "seconds": ...}.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vickrey-Clarke-Groves over positions: each pays the clicks' worth that the others lose by its being there (Clarke 1971).
 
-The seller is one of the others: to it a position is worth the bidder's reserve, so that a position kept empty, or filled below that
-reserve, counts as much (the reserve as a bid of the seller's; Myerson 1981).
+The seller is one of the others: to it a position is worth the bidder's reserve, so that a position kept empty, or
+filled below that reserve, counts as much (the reserve as a bid of the seller's; Myerson 1981).
 """
 
 from __future__ import annotations

@@ -19,7 +19,12 @@ def add(commands: Any) -> None:
         """bidsim audit runs/quickstart-1a2b3c4d5e6f
         bidsim audit my_log.csv --json""",
     )  # fmt: skip
-    parser.add_argument("log", type=Path, metavar="RUN_OR_LOG", help="a run directory, or a CSV or Parquet file with the columns bid and payment (and next_bid, if known)")
+    parser.add_argument(
+        "log",
+        type=Path,
+        metavar="RUN_OR_LOG",
+        help="a run directory, or a CSV or Parquet file with the columns bid and payment (and next_bid, if known)",
+    )
     add_json(parser)
 
 
@@ -28,9 +33,17 @@ def _audit(chosen: argparse.Namespace) -> int:
 
     finding = audit_path(chosen.log)
     if chosen.json:
-        print(json.dumps({"rule": finding.rule, "sentence": finding.sentence, "evidence": dict(finding.evidence)}, indent=1))
+        print(
+            json.dumps(
+                {"rule": finding.rule, "sentence": finding.sentence, "evidence": dict(finding.evidence)}, indent=1
+            )
+        )
         return 0
     print(finding.sentence)
     for name, figure in finding.evidence.items():
-        print(f"  {name.replace('_', ' '):<28} {figure:,.4g}" if isinstance(figure, float) else f"  {name.replace('_', ' '):<28} {figure:,}")
+        print(
+            f"  {name.replace('_', ' '):<28} {figure:,.4g}"
+            if isinstance(figure, float)
+            else f"  {name.replace('_', ' '):<28} {figure:,}"
+        )
     return 0

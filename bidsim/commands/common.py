@@ -19,11 +19,17 @@ SCENARIO_HELP = "a scenario file, or the name of one that comes with bidsim, suc
 RUN_HELP = "a run directory, such as runs/quickstart-1a2b3c4d5e6f"
 
 
-def add_command(commands: Any, name: str, text: str, command: Callable[[argparse.Namespace], int], examples: str) -> argparse.ArgumentParser:
+def add_command(
+    commands: Any, name: str, text: str, command: Callable[[argparse.Namespace], int], examples: str
+) -> argparse.ArgumentParser:
     """Declare a command: its line of help, what does it, and examples, one a line."""
     epilog = "examples:\n" + "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=command)
     return parser
@@ -37,7 +43,13 @@ def add_scenario(parser: argparse.ArgumentParser) -> None:
 def add_changes(parser: argparse.ArgumentParser, where: str = "") -> None:
     """Add ``--seed``, ``--set`` and ``--allow-code``."""
     parser.add_argument("--seed", metavar="N", help="seed of everything that is drawn")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change one key{where}, such as campaigns.softly-always-on.budget=500; may be repeated")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change one key{where}, such as campaigns.softly-always-on.budget=500; may be repeated",
+    )
     parser.add_argument("--allow-code", action="store_true", help="load plug-ins from Python files beside the scenario")
 
 

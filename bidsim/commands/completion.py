@@ -40,14 +40,31 @@ def _completion(chosen: argparse.Namespace) -> int:
     try:
         import shtab  # noqa: PLC0415  (an extra)
     except ImportError:
-        raise UsageError("completion needs the package shtab, which is not installed: python -m pip install shtab, with the Python that runs bidsim") from None
+        raise UsageError(
+            "completion needs the package shtab, which is not installed: python -m pip install shtab, with the Python that runs bidsim"
+        ) from None
     from bidsim.cli import make_parser  # noqa: PLC0415
     from bidsim.scenario.shipped import shipped_scenarios  # noqa: PLC0415
 
     parser, names = make_parser(), " ".join(shipped_scenarios())
     scenario = {"bash": _SCENARIO, "zsh": _SCENARIO, "tcsh": "f"}
-    _complete(parser, {"SCENARIO": scenario, "RUN": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY, "RUN_OR_LOG": shtab.FILE, "FILE": shtab.FILE})
-    print(shtab.complete(parser, shell=chosen.shell, preamble={"bash": _BASH.replace("NAMES", names), "zsh": _ZSH.replace("NAMES", names)}))  # type: ignore[arg-type]
+    _complete(
+        parser,
+        {
+            "SCENARIO": scenario,
+            "RUN": shtab.DIRECTORY,
+            "FOLDER": shtab.DIRECTORY,
+            "RUN_OR_LOG": shtab.FILE,
+            "FILE": shtab.FILE,
+        },
+    )
+    print(
+        shtab.complete(
+            parser,
+            shell=chosen.shell,
+            preamble={"bash": _BASH.replace("NAMES", names), "zsh": _ZSH.replace("NAMES", names)},
+        )
+    )  # type: ignore[arg-type]
     return 0
 
 

@@ -21,10 +21,19 @@ def add(commands: Any) -> None:
         bidsim monitor runs/tracker_outage-1a2b3c4d5e6f --prometheus bidsim.prom --json""",
     )  # fmt: skip
     parser.add_argument("run", type=Path, metavar="RUN", help=RUN_HELP)
-    parser.add_argument("--quiet", type=int, metavar="WINDOWS", help="windows at the start that are taken for normal; by default what the scenario says, or a third")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the page; by default monitor.html in the run directory")
+    parser.add_argument(
+        "--quiet",
+        type=int,
+        metavar="WINDOWS",
+        help="windows at the start that are taken for normal; by default what the scenario says, or a third",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to write the page; by default monitor.html in the run directory"
+    )
     add_json(parser)
-    parser.add_argument("--prometheus", type=Path, metavar="FILE", help="also write the figures as a Prometheus text file")
+    parser.add_argument(
+        "--prometheus", type=Path, metavar="FILE", help="also write the figures as a Prometheus text file"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 

@@ -23,7 +23,12 @@ def add(commands: Any) -> None:
     parser.set_defaults(left_behind="pages that were finished are in their place, the others are as they were")
     parser.add_argument("run", type=Path, metavar="RUN", help=RUN_HELP)
     parser.add_argument("--advertiser", metavar="NAME", help="write this advertiser's page only")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write one page, of the whole run or of --advertiser; by default all pages go into the run directory")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where to write one page, of the whole run or of --advertiser; by default all pages go into the run directory",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 
 
@@ -35,11 +40,20 @@ def _report(chosen: argparse.Namespace) -> int:
 
     result = load_result(chosen.run)
     if chosen.advertiser is not None:
-        written = [write_advertiser(result, chosen.advertiser, chosen.out or chosen.run / ADVERTISERS / advertiser_page(result, chosen.advertiser))]
+        written = [
+            write_advertiser(
+                result,
+                chosen.advertiser,
+                chosen.out or chosen.run / ADVERTISERS / advertiser_page(result, chosen.advertiser),
+            )
+        ]
     else:
         written = [write_report(result, chosen.out or chosen.run / REPORT)]
         if chosen.out is None and not result.manifest["scenario"].get("values"):
-            written += [write_consumables(result, chosen.run / CONSUMABLES), _advertisers(result, chosen.run / ADVERTISERS)]
+            written += [
+                write_consumables(result, chosen.run / CONSUMABLES),
+                _advertisers(result, chosen.run / ADVERTISERS),
+            ]
     for path in written:
         print(f"wrote {path}")
     if chosen.open:

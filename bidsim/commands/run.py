@@ -42,7 +42,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     add_changes(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="run directory; by default runs/<scenario>-<hash>")
     add_json(parser)
-    parser.add_argument("--watch", action="store_true", help="show advertisers and incidents while the run goes, on a terminal")
+    parser.add_argument(
+        "--watch", action="store_true", help="show advertisers and incidents while the run goes, on a terminal"
+    )
 
 
 def _demo(chosen: argparse.Namespace) -> int:
@@ -91,11 +93,15 @@ def _check_place(out: Path) -> None:
         out = out.resolve()
         if out == Path.cwd() or len(out.name) > _LONGEST_NAME:
             name = str(out) if len(out.name) <= _LONGEST_NAME else cut(out.name, 60)
-            raise UsageError(f"{name} cannot be a run directory: it must be a folder of its own with a name of at most {_LONGEST_NAME} letters")
+            raise UsageError(
+                f"{name} cannot be a run directory: it must be a folder of its own with a name of at most {_LONGEST_NAME} letters"
+            )
         if out.exists() and not is_run_directory(out) and not (out.is_dir() and not any(out.iterdir())):
             raise UsageError(f"{out} exists and is not a run directory; choose another place with --out")
         nearest = next(p for p in (out, *out.parents) if p.exists())
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"--out {cut(str(out), _LONGEST_NAME)}: {getattr(error, 'strerror', None) or error}") from None
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UsageError(f"{out} cannot be written: {nearest} is not a folder that you may write to; choose another place with --out")
+        raise UsageError(
+            f"{out} cannot be written: {nearest} is not a folder that you may write to; choose another place with --out"
+        )

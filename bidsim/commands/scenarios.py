@@ -19,9 +19,17 @@ _NARROWEST = 24
 
 def add(commands: Any) -> None:
     """Declare the commands."""
-    listed = add_command(commands, "scenarios", "list the scenarios that come with bidsim, each with its question", _scenarios, "bidsim scenarios")
+    listed = add_command(
+        commands,
+        "scenarios",
+        "list the scenarios that come with bidsim, each with its question",
+        _scenarios,
+        "bidsim scenarios",
+    )
     add_json(listed)
-    check = add_command(commands, "check", "say everything that is wrong with a scenario", _check, "bidsim check my_scenario.toml")
+    check = add_command(
+        commands, "check", "say everything that is wrong with a scenario", _check, "bidsim check my_scenario.toml"
+    )
     add_scenario(check)
     add_changes(check)
     show = add_command(
@@ -32,7 +40,13 @@ def add(commands: Any) -> None:
     add_scenario(show)
     add_changes(show)
     show.add_argument("--resolved", action="store_true", help="with every default filled in, as JSON")
-    add_command(commands, "schema", "print the JSON Schema of scenario files, for editors", _schema, "bidsim schema > bidsim.schema.json")
+    add_command(
+        commands,
+        "schema",
+        "print the JSON Schema of scenario files, for editors",
+        _schema,
+        "bidsim schema > bidsim.schema.json",
+    )
 
 
 def _scenarios(chosen: argparse.Namespace) -> int:
@@ -54,7 +68,10 @@ def _scenarios(chosen: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     settings = load(chosen).settings
-    counts = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((len(settings.campaigns), "campaign"), (len(settings.seats), "seat")))
+    counts = ", ".join(
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in ((len(settings.campaigns), "campaign"), (len(settings.seats), "seat"))
+    )
     requests = f"{settings.requests:,} requests expected" if settings.requests else "as many requests as its log has"
     print(f"{chosen.scenario}: fine. {counts}, {requests}.")
     return 0
@@ -65,7 +82,9 @@ def _show(chosen: argparse.Namespace) -> int:
 
     scenario = load(chosen)
     if (chosen.set or chosen.seed) and not chosen.resolved:
-        raise UsageError(f"show prints {chosen.scenario} as it is written; add --resolved to see it with what --set and --seed change")
+        raise UsageError(
+            f"show prints {chosen.scenario} as it is written; add --resolved to see it with what --set and --seed change"
+        )
     if chosen.resolved:
         print(json.dumps(scenario.resolved(), indent=2))
     else:

@@ -7,7 +7,18 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, add_workers, changes, picture_of, say_next, seed_of, workers_of
+from bidsim.commands.common import (
+    add_changes,
+    add_command,
+    add_json,
+    add_scenario,
+    add_workers,
+    changes,
+    picture_of,
+    say_next,
+    seed_of,
+    workers_of,
+)
 from bidsim.core.errors import UsageError, cut
 
 if TYPE_CHECKING:
@@ -22,8 +33,17 @@ def add(commands: Any) -> None:
         bidsim sweep tight_budgets --vary campaigns.by-the-price.budget=30,60,120 --replications 10""",
     )  # fmt: skip
     add_scenario(parser)
-    parser.add_argument("--vary", required=True, metavar="KEY=V1,V2,...", help="the key and its values, such as seats.main.model.trees=10,100,1000")
-    parser.add_argument("--beside", metavar="KEY=VALUE", help="run every value beside a world where this is changed, too, such as deadline.tmax=1h")
+    parser.add_argument(
+        "--vary",
+        required=True,
+        metavar="KEY=V1,V2,...",
+        help="the key and its values, such as seats.main.model.trees=10,100,1000",
+    )
+    parser.add_argument(
+        "--beside",
+        metavar="KEY=VALUE",
+        help="run every value beside a world where this is changed, too, such as deadline.tmax=1h",
+    )
     parser.add_argument("--replications", type=int, default=4, metavar="N", help="worlds for each value (4)")
     add_changes(parser, " everywhere")
     add_workers(parser)
@@ -40,7 +60,9 @@ def _sweep(chosen: argparse.Namespace) -> int:
 
     key, sign, values = chosen.vary.partition("=")
     if not sign or not all(values.split(",")):
-        raise UsageError(f"--vary {cut(chosen.vary, 60)}: write KEY=V1,V2,..., such as seats.main.model.trees=10,100,1000")
+        raise UsageError(
+            f"--vary {cut(chosen.vary, 60)}: write KEY=V1,V2,..., such as seats.main.model.trees=10,100,1000"
+        )
     twice = [value for value, times in Counter(values.split(",")).items() if times > 1]
     if twice:
         raise UsageError(f"--vary {cut(chosen.vary, 60)}: {cut(twice[0], 40)} is there twice")
@@ -48,11 +70,19 @@ def _sweep(chosen: argparse.Namespace) -> int:
     listed = []
     for value in values.split(","):
         own = (("--set", chosen.set), ("--vary", [f"{key}={value}"]))
-        beside = load_scenario(chosen.scenario, changes(*own, ("--beside", [chosen.beside])), allow_code=chosen.allow_code) if chosen.beside else None
+        beside = (
+            load_scenario(chosen.scenario, changes(*own, ("--beside", [chosen.beside])), allow_code=chosen.allow_code)
+            if chosen.beside
+            else None
+        )
         listed.append((value, load_scenario(chosen.scenario, changes(*own), allow_code=chosen.allow_code), beside))
     with terminal_progress() as progress:
-        found = sweep(listed, replications=chosen.replications, seed=seed_of(chosen) or 0, workers=workers, progress=progress)
-    plot = chosen.plot or picture_of("sweep", [s for _, *both in listed for s in both if s is not None], chosen.replications, chosen.seed)
+        found = sweep(
+            listed, replications=chosen.replications, seed=seed_of(chosen) or 0, workers=workers, progress=progress
+        )
+    plot = chosen.plot or picture_of(
+        "sweep", [s for _, *both in listed for s in both if s is not None], chosen.replications, chosen.seed
+    )
     if chosen.json:
         print(json.dumps(sweep_rows(found), indent=1))
     else:
@@ -62,5 +92,7 @@ def _sweep(chosen: argparse.Namespace) -> int:
         return 0
     print(f"\nPicture          {plot}")
     code = " --allow-code" if chosen.allow_code else ""
-    say_next(f"bidsim compare {chosen.scenario} --set-last {key}=VALUE{code}    (one value against what is there, paired)")
+    say_next(
+        f"bidsim compare {chosen.scenario} --set-last {key}=VALUE{code}    (one value against what is there, paired)"
+    )
     return 0

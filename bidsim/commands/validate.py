@@ -20,8 +20,16 @@ def add(commands: Any) -> None:
         """bidsim validate
         bidsim validate --only ipv --json""",
     )  # fmt: skip
-    parser.add_argument("--cases", type=Path, metavar="FILE", help="a JSON file of cases; by default those that ship with bidsim")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only cases of this id or kind of check; may be repeated")
+    parser.add_argument(
+        "--cases", type=Path, metavar="FILE", help="a JSON file of cases; by default those that ship with bidsim"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only cases of this id or kind of check; may be repeated",
+    )
     parser.add_argument("--seed", metavar="N", help="seed of everything that is drawn")
     add_workers(parser)
     add_json(parser)
@@ -38,7 +46,9 @@ def _validate(chosen: argparse.Namespace) -> int:
         known = {c.id for c in cases} | {c.check for c in cases}
         for name in chosen.only:
             if name not in known:
-                raise UsageError(f"--only {name}: there is no such case or kind of check in the file{did_you_mean(name, known)}")
+                raise UsageError(
+                    f"--only {name}: there is no such case or kind of check in the file{did_you_mean(name, known)}"
+                )
         cases = [c for c in cases if c.id in chosen.only or c.check in chosen.only]
     workers = workers_of(chosen)
     with terminal_progress() as progress:

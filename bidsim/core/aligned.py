@@ -1,7 +1,8 @@
 """Arrays that begin where a line of the cache does, and large ones where a huge page does.
 
-A vector of 64 bytes that lies across two lines is loaded twice; numpy's arrays begin 16 bytes behind a page. Tables of several megabytes
-that are read all over cost a miss of the TLB at every row, unless the kernel can map them in pages of two megabytes.
+A vector of 64 bytes that lies across two lines is loaded twice; numpy's arrays begin 16 bytes behind a page. Tables of
+several megabytes that are read all over cost a miss of the TLB at every row, unless the kernel can map them in pages of
+two megabytes.
 """
 
 from __future__ import annotations

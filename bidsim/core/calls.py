@@ -51,9 +51,15 @@ def caller(signature: Any) -> Callable[[int, tuple[Any, ...]], Any]:
     def generate(context: Any, builder: Any, made: Any, values: Any) -> Any:
         target, packed = values
         nothing = signature.return_type == types.void
-        kind = ir.FunctionType(ir.VoidType() if nothing else context.get_value_type(signature.return_type), [context.get_value_type(a) for a in signature.args])
+        kind = ir.FunctionType(
+            ir.VoidType() if nothing else context.get_value_type(signature.return_type),
+            [context.get_value_type(a) for a in signature.args],
+        )
         given = made.args[1].types
-        unpacked = [context.cast(builder, builder.extract_value(packed, k), given[k], wanted) for k, wanted in enumerate(signature.args)]
+        unpacked = [
+            context.cast(builder, builder.extract_value(packed, k), given[k], wanted)
+            for k, wanted in enumerate(signature.args)
+        ]
         result = builder.call(builder.inttoptr(target, kind.as_pointer()), unpacked)
         return context.get_dummy_value() if nothing else result
 

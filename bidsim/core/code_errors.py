@@ -26,7 +26,9 @@ def why(error: BaseException, file: Path) -> str:
     undefined = _UNDEFINED.search(first)
     if undefined is not None:
         other = _frames(error)[-1:] if isinstance(error, NameError) else []
-        elsewhere = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in other if frame.filename != str(file))
+        elsewhere = "".join(
+            f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in other if frame.filename != str(file)
+        )
         return f"name {undefined[1]!r} is not defined{elsewhere or did_you_mean(undefined[1], _defined(file) - {undefined[1]})}"
     if isinstance(error, SyntaxError) and error.filename != str(file):
         first += f" ({Path(str(error.filename)).name}, line {error.lineno})"
@@ -37,10 +39,15 @@ def why(error: BaseException, file: Path) -> str:
 def line_in(error: BaseException, folder: Path) -> str:
     """The last line of a file in a folder through which an error came, where that is known.
 
-    Compiled code tells the place that its file had when it was compiled, which may be another with the same text; so the name decides.
+    Compiled code tells the place that its file had when it was compiled, which may be another with the same text; so
+    the name decides.
     """
     package = Path(__file__).resolve().parent.parent
-    own = [frame for frame in _frames(error) if (folder / Path(frame.filename).name).is_file() and package not in Path(frame.filename).parents]
+    own = [
+        frame
+        for frame in _frames(error)
+        if (folder / Path(frame.filename).name).is_file() and package not in Path(frame.filename).parents
+    ]
     return f" at {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
@@ -52,7 +59,9 @@ def where(error: BaseException, file: Path) -> str:
     line = inside[-1] if inside else frames[-1] if frames else None
     undefined = _UNDEFINED.search(text)
     if undefined is not None and not isinstance(error, NameError):  # numba tells where the kernel begins
-        line = next((node.lineno for node in _names_in(file) if node.id == undefined[1] and node.lineno >= (line or 0)), line)
+        line = next(
+            (node.lineno for node in _names_in(file) if node.id == undefined[1] and node.lineno >= (line or 0)), line
+        )
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line = error.lineno
     return f" at line {line}" if line is not None else ""
@@ -69,7 +78,14 @@ def _plain(text: str) -> str:
 
 def _names_in(file: Path) -> list[ast.Name]:
     """Names that a file uses, line by line."""
-    return sorted((node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)), key=lambda node: node.lineno)
+    return sorted(
+        (
+            node
+            for node in ast.walk(ast.parse(file.read_bytes()))
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        ),
+        key=lambda node: node.lineno,
+    )
 
 
 def _defined(file: Path) -> set[str]:

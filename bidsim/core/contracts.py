@@ -41,7 +41,8 @@ class Offers(NamedTuple):
     Fields:
         campaign: int64, row of the campaign in the state slabs.
         pcvr: float64, predicted conversion rate of one impression.
-        value: float64, predicted value in nanos of what is charged for, before pacing: of one impression, or of one click.
+        value: float64, predicted value in nanos of what is charged for, before pacing: of one impression, or of one
+            click.
         multiplier: float64, set by the pacer; policies bid on ``value * multiplier``.
         active: int64, 1; a pacer sets 0 to stay out of this auction.
         cap: int64, nanos that the budget allows; bids above it are cut.
@@ -51,7 +52,8 @@ class Offers(NamedTuple):
         payment: int64, nanos that were paid: nothing where a click is charged and none came.
         price: int64, after a win, nanos for what is charged for, in the unit of ``value`` and ``bid``.
         minimum: int64, lowest bid that would have won, or -1 where the exchange does not tell.
-        budget: int64, budget to be paced, and ``spent`` of it so far: of the flight, or of the day or episode where that is what binds.
+        budget: int64, budget to be paced, and ``spent`` of it so far: of the flight, or of the day or episode where
+            that is what binds.
         spent: int64, nanos.
         passed: float64, share of the expected traffic of that flight, day or episode that has passed.
         dice: uint64, random bits of (seed, request, campaign) for policies that randomise.
@@ -128,7 +130,9 @@ class Drawn(NamedTuple):
 
 def empty_offers(n: int) -> Offers:
     """Allocate offers for up to ``n`` campaigns, where impressions are charged and there is one position."""
-    kinds: dict[str, Any] = dict.fromkeys(("pcvr", "value", "multiplier", "passed", "lift", "propensity", "quality", "effect"), np.float64)
+    kinds: dict[str, Any] = dict.fromkeys(
+        ("pcvr", "value", "multiplier", "passed", "lift", "propensity", "quality", "effect"), np.float64
+    )
     kinds["dice"] = np.uint64
     offers = Offers(*(np.zeros(n, kinds.get(name, np.int64)) for name in Offers._fields))
     offers.quality[:], offers.effect[:] = 1.0, 1.0
@@ -156,11 +160,23 @@ _I64 = numba.int64[:, ::1]
 OFFERS_SIGNATURE = numba.void(numba.typeof(ref(empty_offers(1))), numba.int64, numba.int64, _F64, _I64)
 """``kernel(offers, lo, hi, floats, ints)``: of policies (`bid`, `notice`) and pacers (`pace`, `settle`)."""
 
-CLEAR_SIGNATURE = numba.void(numba.typeof(ref(empty_book(1))), numba.int64, numba.int64, numba.float64[::1], numba.typeof(ref(empty_outcome(1, 1))))
+CLEAR_SIGNATURE = numba.void(
+    numba.typeof(ref(empty_book(1))),
+    numba.int64,
+    numba.int64,
+    numba.float64[::1],
+    numba.typeof(ref(empty_outcome(1, 1))),
+)
 """``clear(book, n, slots, params, outcome)``: of auction formats."""
 
 DRAW_SIGNATURE = numba.int64(
-    numba.typeof(ref(empty_offers(1))), numba.typeof(ref(empty_drawn(1))), numba.int64, numba.uint64, numba.float64[::1], numba.float64[::1], numba.int64[::1]
+    numba.typeof(ref(empty_offers(1))),
+    numba.typeof(ref(empty_drawn(1))),
+    numba.int64,
+    numba.uint64,
+    numba.float64[::1],
+    numba.float64[::1],
+    numba.int64[::1],
 )
 """``draw(offers, drawn, request, key, logged, floats, ints) -> count``: of value models."""
 
@@ -182,7 +198,15 @@ def learn_nothing(book: Book, n: int, slots: int, params: NDArray[np.float64], o
 
 
 @kernel(DRAW_SIGNATURE)
-def draw_nothing(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
+def draw_nothing(
+    offers: Offers,
+    drawn: Drawn,
+    request: int,
+    key: np.uint64,
+    logged: NDArray[np.float64],
+    floats: NDArray[np.float64],
+    ints: NDArray[np.int64],
+) -> int:
     """Serve as the value model of a world with users, where it is never asked."""
     return 0
 
@@ -198,10 +222,11 @@ class CampaignBrief:
         opportunities: Expected number of requests that match the targeting while that budget is to last.
         mean_pcvr: The model's mean prediction for this campaign on logged traffic.
         values: Sample of values in nanos, float64, as the bidder would see them; may be empty.
-        prices: Quantiles, from the lowest to the highest, of the bid that beats the highest rival in nanos over the campaign's
-            opportunities, infinite where no bid does: for policies that are *told* the landscape; may be empty.
-        pays: What the winner pays: its own ``bid``; the ``minimum`` bid that would have won; or ``neither``, where that takes more than the
-            one number to know.
+        prices: Quantiles, from the lowest to the highest, of the bid that beats the highest rival in nanos over the
+            campaign's opportunities, infinite where no bid does: for policies that are *told* the landscape; may be
+            empty.
+        pays: What the winner pays: its own ``bid``; the ``minimum`` bid that would have won; or ``neither``, where that
+            takes more than the one number to know.
         quality: Expected clicks of one impression where clicks are charged, else 1.
 
     """
@@ -295,7 +320,8 @@ class AuctionFormat(Plugin):
         joint: Whether `clear` sells all positions at once; if not, they are sold one after the other.
         charges: What the winner may be charged for, the default first.
         first_price: Whether the winner pays its own bid.
-        truthful: Whether the winner pays the least that would have won, so that bidding one's value is best whatever others do.
+        truthful: Whether the winner pays the least that would have won, so that bidding one's value is best whatever
+            others do.
 
     """
 
@@ -339,7 +365,8 @@ class Rivals:
     """Rivals outside the scenario, ready to bid.
 
     Attributes:
-        fill: Fills int64[n, depth] nanos for a batch of requests, highest first; 0 means no bid, `OUT_OF_REACH` that nobody else can win.
+        fill: Fills int64[n, depth] nanos for a batch of requests, highest first; 0 means no bid, `OUT_OF_REACH` that
+            nobody else can win.
         depth: How many rival bids there are for a request.
         logged: What a log says of each request, float64[requests, columns], for value models; None elsewhere.
         yields: Whether a rival loses to an equal bid.
@@ -370,7 +397,8 @@ class Market(Plugin):
 class ValueBrief:
     """What a value model may know of the scenario: campaigns in the engine's order, and what conversions are worth.
 
-    That order depends on policies; what is drawn must not, so dice go by `ids`, and whoever is picked is picked by the order of names.
+    That order depends on policies; what is drawn must not, so dice go by `ids`, and whoever is picked is picked by the
+    order of names.
     """
 
     campaigns: Sequence[str]
@@ -448,5 +476,12 @@ KERNELS_OF: dict[str, dict[str, Any]] = {
     "model": {"score": SCORE_SIGNATURE},
 }
 """Kernels that a plug-in of each family must have, with their signature."""
-METHODS_OF: dict[str, tuple[str, ...]] = {"policy": (), "pacing": (), "auction": (), "market": ("prepare",), "values": (), "model": ("fit", "restore")}
+METHODS_OF: dict[str, tuple[str, ...]] = {
+    "policy": (),
+    "pacing": (),
+    "auction": (),
+    "market": ("prepare",),
+    "values": (),
+    "model": ("fit", "restore"),
+}
 """Methods that a plug-in of each family must define."""

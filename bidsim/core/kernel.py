@@ -57,7 +57,9 @@ def kernel(signature: Any = None, *, allocates: bool = False, inner: bool = Fals
         if inner:
             settings |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         with _cache_directory(source):
-            made = numba.njit(**settings)(function) if signature is None else numba.njit(signature, **settings)(function)
+            made = (
+                numba.njit(**settings)(function) if signature is None else numba.njit(signature, **settings)(function)
+            )
         KERNELS.append(made)
         return made
 
@@ -167,7 +169,9 @@ def _imported(file: Path) -> tuple[Path, ...]:
         base = module or plain
         candidates = [base]
         if names:
-            candidates += [f"{base}.{name.split(' as ')[0].strip()}" for name in names.strip("() \n").replace("\n", " ").split(",")]
+            candidates += [
+                f"{base}.{name.split(' as ')[0].strip()}" for name in names.strip("() \n").replace("\n", " ").split(",")
+            ]
         for candidate in candidates:
             path = _module_file(candidate, file)
             if path is not None:

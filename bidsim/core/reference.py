@@ -16,7 +16,16 @@ from llvmlite import ir
 from numba.core import cgutils, imputils
 from numba.core import types as numba_types
 from numba.core.typing.templates import AttributeTemplate
-from numba.extending import NativeValue, infer_getattr, intrinsic, lower_getattr_generic, models, register_model, typeof_impl, unbox
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    intrinsic,
+    lower_getattr_generic,
+    models,
+    register_model,
+    typeof_impl,
+    unbox,
+)
 
 from bidsim.core.llvm import array_data
 
@@ -108,7 +117,11 @@ def _get_field(context: Any, builder: Any, reference: ReferenceType, value: Any,
         raise AttributeError(f"{reference} has no field {attribute!r}")
     position, field = found
     whole = context.get_value_type(reference.pointee)
-    place = builder.gep(builder.bitcast(value, whole.as_pointer()), [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), position)], inbounds=True)
+    place = builder.gep(
+        builder.bitcast(value, whole.as_pointer()),
+        [ir.Constant(ir.IntType(32), 0), ir.Constant(ir.IntType(32), position)],
+        inbounds=True,
+    )
     if isinstance(field, types.BaseNamedTuple):
         return builder.bitcast(place, cgutils.voidptr_t)
     return imputils.impl_ret_borrowed(context, builder, field, builder.load(place))
@@ -138,8 +151,8 @@ def words(kind: Any) -> int:
 def shelf(kind: Any) -> tuple[Callable[[NDArray[np.int64], Any], None], Callable[[NDArray[np.int64]], Any]]:
     """Return ``put(row, value)`` and ``take(row)`` for named tuples of arrays of a numba type ``kind``, for use in compiled code.
 
-    ``put`` lays a tuple down in ``row``, int64 with `words` of room at least; ``take`` gives a reference to it. Nothing is counted: the
-    arrays must outlive the last use.
+    ``put`` lays a tuple down in ``row``, int64 with `words` of room at least; ``take`` gives a reference to it. Nothing
+    is counted: the arrays must outlive the last use.
     """
     if numba.config.DISABLE_JIT:
         return lambda row, value: _PUT.__setitem__(row.ctypes.data, value), lambda row: _PUT[row.ctypes.data]

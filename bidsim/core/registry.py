@@ -19,11 +19,38 @@ from bidsim.core.errors import did_you_mean
 if TYPE_CHECKING:
     from types import ModuleType
 
-ROOMS = {"policy": "policies", "pacing": "pacing", "auction": "auctions", "market": "market", "values": "values", "model": "cvr"}
+ROOMS = {
+    "policy": "policies",
+    "pacing": "pacing",
+    "auction": "auctions",
+    "market": "market",
+    "values": "values",
+    "model": "cvr",
+}
 """Family -> the room that holds its plug-ins."""
-_BASES = {"policy": "Policy", "pacing": "Pacer", "auction": "AuctionFormat", "market": "Market", "values": "ValueModel", "model": "CvrModel"}
+_BASES = {
+    "policy": "Policy",
+    "pacing": "Pacer",
+    "auction": "AuctionFormat",
+    "market": "Market",
+    "values": "ValueModel",
+    "model": "CvrModel",
+}
 _LONGEST_MODULE = 100
-_NOT_PLUGINS = {"binning", "delay", "ensemble", "evaluation", "features", "files", "links", "masks", "probe", "stored", "training", "trees"}
+_NOT_PLUGINS = {
+    "binning",
+    "delay",
+    "ensemble",
+    "evaluation",
+    "features",
+    "files",
+    "links",
+    "masks",
+    "probe",
+    "stored",
+    "training",
+    "trees",
+}
 
 
 class PluginNotFoundError(ValueError):
@@ -38,7 +65,13 @@ def names(family: str) -> list[str]:
 @cache
 def _names(family: str) -> tuple[str, ...]:
     folder = Path(__file__).resolve().parent.parent / ROOMS[family]
-    return tuple(sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_") and m.name not in _NOT_PLUGINS))
+    return tuple(
+        sorted(
+            m.name
+            for m in pkgutil.iter_modules([str(folder)])
+            if not m.name.startswith("_") and m.name not in _NOT_PLUGINS
+        )
+    )
 
 
 def find(family: str, name: str, beside: Path | None = None) -> Any:
@@ -70,16 +103,24 @@ def _base(family: str) -> type:
 
 def _only_plugin(module: ModuleType, family: str) -> Any:
     base = _base(family)
-    found = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, base) and c.__module__ == module.__name__]
+    found = [
+        c
+        for _, c in inspect.getmembers(module, inspect.isclass)
+        if issubclass(c, base) and c.__module__ == module.__name__
+    ]
     if len(found) != 1:
-        raise PluginNotFoundError(f"{module.__name__} must define exactly one subclass of {base.__name__}, found {len(found)}")
+        raise PluginNotFoundError(
+            f"{module.__name__} must define exactly one subclass of {base.__name__}, found {len(found)}"
+        )
     return found[0]
 
 
 def _outside(family: str, name: str, beside: Path | None) -> Any:
     module_name, _, class_name = name.partition(":")
     if beside is None:
-        raise PluginNotFoundError(f"{name!r} is code from outside the package; add --allow-code (or allow_code=True) to run it")
+        raise PluginNotFoundError(
+            f"{name!r} is code from outside the package; add --allow-code (or allow_code=True) to run it"
+        )
     file = beside / f"{module_name}.py"
     if not module_name.isidentifier() or len(module_name) > _LONGEST_MODULE or not file.is_file():
         raise PluginNotFoundError(f"{name!r}: there is no file {module_name}.py beside the scenario, in {beside}")
@@ -87,7 +128,9 @@ def _outside(family: str, name: str, beside: Path | None) -> Any:
     chosen = getattr(loaded, class_name, None)
     if not (inspect.isclass(chosen) and issubclass(chosen, base)):
         theirs = [k for k, c in vars(loaded).items() if inspect.isclass(c) and issubclass(c, base) and c is not base]
-        raise PluginNotFoundError(f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}{did_you_mean(class_name, theirs)}")
+        raise PluginNotFoundError(
+            f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}{did_you_mean(class_name, theirs)}"
+        )
     _check(chosen, family, name)
     return chosen
 
@@ -102,15 +145,26 @@ def _check(plugin: Any, family: str, name: str) -> None:
         found = getattr(plugin, kernel, None)
         compiled = config.DISABLE_JIT or tuple(signature.args) in (getattr(found, "overloads", None) or ())
         if not (callable(found) and compiled):
-            raise PluginNotFoundError(f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of bidsim/{ROOMS[family]}")
+            raise PluginNotFoundError(
+                f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of bidsim/{ROOMS[family]}"
+            )
     if family == "pacing" and plugin.pace is contracts.do_nothing and plugin.settle is contracts.do_nothing:
-        raise PluginNotFoundError(f"{name!r}: the class defines neither pace nor settle, so it would pace nothing; write 'pace = ...' with the name of its kernel")
+        raise PluginNotFoundError(
+            f"{name!r}: the class defines neither pace nor settle, so it would pace nothing; write 'pace = ...' with the name of its kernel"
+        )
     for method in contracts.METHODS_OF[family]:
-        if not callable(getattr(plugin, method, None)) or method not in {m for c in plugin.__mro__ if c is not _base(family) for m in vars(c)}:
-            raise PluginNotFoundError(f"{name!r}: the class must define {method}(), as the files of bidsim/{ROOMS[family]} do")
+        if not callable(getattr(plugin, method, None)) or method not in {
+            m for c in plugin.__mro__ if c is not _base(family) for m in vars(c)
+        }:
+            raise PluginNotFoundError(
+                f"{name!r}: the class must define {method}(), as the files of bidsim/{ROOMS[family]} do"
+            )
     for columns in ("floats", "ints"):
         named = getattr(plugin, columns, ())
-        if not (isinstance(named, tuple | list) and all(isinstance(c, str) or (isinstance(c, tuple) and len(c) == 2) for c in named)):  # noqa: PLR2004
+        if not (
+            isinstance(named, tuple | list)
+            and all(isinstance(c, str) or (isinstance(c, tuple) and len(c) == 2) for c in named)
+        ):
             raise PluginNotFoundError(f"{name!r}: {columns} must be a tuple of column names, or of (name, width)")
 
 

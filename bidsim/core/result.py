@@ -179,19 +179,27 @@ def load_result(path: str | Path) -> Result:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise RunDirectoryError(f"{folder} is a file; name a run directory, which holds manifest.json" if folder.is_file() else f"{folder}: no such run directory")
+        raise RunDirectoryError(
+            f"{folder} is a file; name a run directory, which holds manifest.json"
+            if folder.is_file()
+            else f"{folder}: no such run directory"
+        )
     if not (folder / MANIFEST).is_file():
         raise RunDirectoryError(f"{folder} is not a complete run: it has no {MANIFEST}")
     manifest, summary = _read_json(folder / MANIFEST), _read_json(folder / SUMMARY)
     if manifest.get("format") != _FORMAT:
-        raise RunDirectoryError(f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the scenario again")
+        raise RunDirectoryError(
+            f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the scenario again"
+        )
     if not is_run_directory(folder):
         raise RunDirectoryError(f"{folder} is damaged: its {MANIFEST} lacks what every run has")
     try:
         tables = {name: _read_table(folder / f"{_plain(name)}.parquet") for name in manifest["tables"]}
         models: dict[str, Mapping[str, str]] = {}
         for seat, where in manifest["models"].items():
-            models[seat] = {f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / _plain(where)).iterdir())}
+            models[seat] = {
+                f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / _plain(where)).iterdir())
+            }
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunDirectoryError(f"{folder} is damaged: {error}") from None
     return Result(manifest, tables, summary, models, folder)
@@ -207,7 +215,11 @@ def _plain(name: str) -> str:
 def model_folders(seats: Iterable[str]) -> dict[str, str]:
     """Seat -> folder name: the seat's own where it is a plain word, else a number that no other has, so that no name leaves the run."""
     listed = list(seats)
-    found = {seat: seat for seat in listed if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= _LONGEST_FOLDER and seat.isascii()}
+    found = {
+        seat: seat
+        for seat in listed
+        if seat.replace("-", "").replace("_", "").isalnum() and len(seat) <= _LONGEST_FOLDER and seat.isascii()
+    }
     free = (name for name in (f"seat-{n}" for n in count()) if name not in found)
     return {seat: found.get(seat) or next(free) for seat in listed}
 
@@ -232,7 +244,12 @@ def _read_table(path: Path) -> Columns:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}") from None
-    return {name: table[name].to_pylist() if pa.types.is_string(table[name].type) else np.ascontiguousarray(table[name].to_numpy()) for name in table.column_names}
+    return {
+        name: table[name].to_pylist()
+        if pa.types.is_string(table[name].type)
+        else np.ascontiguousarray(table[name].to_numpy())
+        for name in table.column_names
+    }
 
 
 def _write_parts(result: Result, folder: Path) -> None:
@@ -241,7 +258,9 @@ def _write_parts(result: Result, folder: Path) -> None:
 
     folder.mkdir()
     for name, columns in result.tables.items():
-        table = pa.table({k: pa.array(v, pa.string()) if isinstance(v, list) else pa.array(v) for k, v in columns.items()})
+        table = pa.table(
+            {k: pa.array(v, pa.string()) if isinstance(v, list) else pa.array(v) for k, v in columns.items()}
+        )
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     where = model_folders(result.models)
     for seat, files in result.models.items():
@@ -291,7 +310,16 @@ def _drop_replaced(aside: Path, target: Path) -> None:
 def _keep_foreign(old: Path, new: Path) -> None:
     """Carry over what a person put into the older run; pages about it go with it."""
     ours = (
-        {MANIFEST, SUMMARY, MODELS, REPORT, ADVERTISERS, CONSUMABLES, MONITOR, *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"])}
+        {
+            MANIFEST,
+            SUMMARY,
+            MODELS,
+            REPORT,
+            ADVERTISERS,
+            CONSUMABLES,
+            MONITOR,
+            *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"]),
+        }
         if is_run_directory(old)
         else set()
     )

@@ -25,8 +25,8 @@ class ScorerTables(NamedTuple):
 class ScoreTask(NamedTuple):
     """What a CVR model is handed: its tables, and the rows.
 
-    Fields: ``ints`` to ``wide`` as in `ScorerTables`; ``who`` int64[rows], campaigns; ``features`` float32[rows, columns]; ``truth``
-    float64[rows], which only the oracle reads; ``pcvr`` float64[rows], which the model writes.
+    Fields: ``ints`` to ``wide`` as in `ScorerTables`; ``who`` int64[rows], campaigns; ``features`` float32[rows,
+    columns]; ``truth`` float64[rows], which only the oracle reads; ``pcvr`` float64[rows], which the model writes.
     """
 
     ints: NDArray[np.int64]
@@ -46,15 +46,31 @@ def scorer_tables(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> Score
 
 def aligned_tables(*models: ScorerTables) -> ScorerTables:
     """Tables of one or more models behind one another, each beginning where a line of the cache does."""
-    return ScorerTables(*(aligned(np.concatenate([padded(part) for part in parts])) for parts in zip(*models, strict=True)))
+    return ScorerTables(
+        *(aligned(np.concatenate([padded(part) for part in parts])) for parts in zip(*models, strict=True))
+    )
 
 
-def score_task(tables: ScorerTables, who: NDArray[np.int64], features: NDArray[np.float32], truth: NDArray[np.float64], pcvr: NDArray[np.float64]) -> ScoreTask:
+def score_task(
+    tables: ScorerTables,
+    who: NDArray[np.int64],
+    features: NDArray[np.float32],
+    truth: NDArray[np.float64],
+    pcvr: NDArray[np.float64],
+) -> ScoreTask:
     """Make a task for a call of a scorer from Python."""
     return ref(ScoreTask(*tables, who, features, truth, pcvr))
 
 
-_SCORE_TASK = numba.typeof(ScoreTask(*scorer_tables(np.zeros(1, np.int64), np.zeros(1)), np.zeros(1, np.int64), np.zeros((1, 1), np.float32), np.zeros(1), np.zeros(1)))
+_SCORE_TASK = numba.typeof(
+    ScoreTask(
+        *scorer_tables(np.zeros(1, np.int64), np.zeros(1)),
+        np.zeros(1, np.int64),
+        np.zeros((1, 1), np.float32),
+        np.zeros(1),
+        np.zeros(1),
+    )
+)
 SCORE_SIGNATURE = numba.void(ReferenceType(_SCORE_TASK), numba.int64, numba.int64)
 """``score(task, lo, hi)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``task.who`` on one request, whose own features are the same
 in all of them, unless ``task.who[lo]`` is negative: then they have nothing in common."""

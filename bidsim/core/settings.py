@@ -15,7 +15,9 @@ _LARGEST = 1e300
 class Settings(BaseModel):
     """A block of keys in a scenario file, and base of every plug-in's parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 def _duration(value: Any) -> Any:
@@ -28,7 +30,9 @@ Duration = Annotated[
     int,
     BeforeValidator(_duration),
     Field(gt=0),
-    WithJsonSchema({"type": "string", "pattern": r"^(\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w))+\s*$", "examples": ["36h", "7d"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d|w))+\s*$", "examples": ["36h", "7d"]}
+    ),
 ]
 """Microseconds, typed as text with a unit: ``"36h"``, ``"1d 12h"``."""
 

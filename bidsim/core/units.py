@@ -50,7 +50,9 @@ def parse_duration(text: str) -> int:
         total += float(match[1]) * _SUFFIX[match[2]]
         position = match.end()
     if position != len(text) or not text.strip():
-        raise ValueError(f"{text[:_LONGEST_TEXT]!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'")
+        raise ValueError(
+            f"{text[:_LONGEST_TEXT]!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'"
+        )
     if not 1 <= total <= LONGEST:
         wrong = "longer than 3650d" if total > LONGEST else "no time at all; leave the key out, or write a longer one"
         raise ValueError(f"{text!r} is {wrong}")

@@ -1,11 +1,12 @@
 """Features as bins between an ensemble's own thresholds; what masks and lanes have in common.
 
-A number's bin is how many thresholds lie below it; missing values and zeros have bins of their own, since LightGBM may treat
-either apart. A category is its own bin, and one bin stands for all that are in no node's set. float32 numbers are searched for sixteen
-thresholds at a time, which are rounded down to float32: that changes no comparison. float64 numbers are searched for plainly.
+A number's bin is how many thresholds lie below it; missing values and zeros have bins of their own, since LightGBM may
+treat either apart. A category is its own bin, and one bin stands for all that are in no node's set. float32 numbers are
+searched for sixteen thresholds at a time, which are rounded down to float32: that changes no comparison. float64
+numbers are searched for plainly.
 
-``ints`` of the tables: a header, then for each feature that the model uses a record, then the look-ups, then what the scorer adds.
-``floats``: offset, sharpness, thresholds by feature, then what the scorer adds.
+``ints`` of the tables: a header, then for each feature that the model uses a record, then the look-ups, then what the
+scorer adds. ``floats``: offset, sharpness, thresholds by feature, then what the scorer adds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ HEADER = 32
 RECORD = 8
 COLUMN, KIND, BINS, BASE, THRESHOLDS, LEVELS, LOOKUP, NEEDED = range(RECORD)
 """A feature's record, a line of the cache; ``BASE`` and ``NEEDED`` are the scorer's own. At ``LOOKUP`` stands the first level of the
-search, the second behind it; `_PREFACE` words before it stand the places of all levels, and of the thresholds among ``floats``.
+search, the second behind it; `_PREFACE` words before it stand the places of all levels, and of the thresholds among
+``floats``.
 """
 _PREFACE = 8
 _MOST_LEVELS = _PREFACE - 1
@@ -111,9 +113,16 @@ def make_bins(ensemble: Ensemble, offset: float) -> Binning:
         at += len(lookup)
         doubles += len(found)
     header = np.zeros(HEADER, np.int64)
-    header[TREES], header[COUNT], header[USED], header[LINK] = ensemble.trees, ensemble.trees, len(columns), ensemble.link
+    header[TREES], header[COUNT], header[USED], header[LINK] = (
+        ensemble.trees,
+        ensemble.trees,
+        len(columns),
+        ensemble.link,
+    )
     ints = np.concatenate([header, np.array(records, np.int64).ravel(), *lookups]).astype(np.int64)
-    return Binning(columns, numeric, thresholds, bins, rank, ints, np.concatenate([[offset, ensemble.sharpness], *thresholds]))
+    return Binning(
+        columns, numeric, thresholds, bins, rank, ints, np.concatenate([[offset, ensemble.sharpness], *thresholds])
+    )
 
 
 def _highest_category(ensemble: Ensemble, nodes: NDArray[np.int64]) -> int:
@@ -172,7 +181,11 @@ def bin_of(ints: NDArray[np.int64], record: int, value: np.float32) -> int:
     if ints[np.uint64(record + KIND)] == _CATEGORY:
         last = ints[np.uint64(record + BINS)] - 1
         return min(np.int64(value), last) if np.float32(-1.0) < value < np.float32(_INT_LIMIT) else last
-    count, levels, lookup = ints[np.uint64(record + THRESHOLDS)], ints[np.uint64(record + LEVELS)], ints[np.uint64(record + LOOKUP)]
+    count, levels, lookup = (
+        ints[np.uint64(record + THRESHOLDS)],
+        ints[np.uint64(record + LEVELS)],
+        ints[np.uint64(record + LOOKUP)],
+    )
     found = count_below(ints, lookup, value)
     if levels > 1:
         found = 16 * found + count_below(ints, lookup + 8 + 8 * found, value)
@@ -184,7 +197,16 @@ def bin_of(ints: NDArray[np.int64], record: int, value: np.float32) -> int:
 
 
 @kernel()
-def places_of_column(ints: NDArray[np.int64], record: int, features: NDArray[np.float32], column: int, lo: int, hi: int, stride: int, out: NDArray[np.int64]) -> None:
+def places_of_column(
+    ints: NDArray[np.int64],
+    record: int,
+    features: NDArray[np.float32],
+    column: int,
+    lo: int,
+    hi: int,
+    stride: int,
+    out: NDArray[np.int64],
+) -> None:
     """Write ``base + bin * stride`` of one feature of many rows; the feature's record is read once for all."""
     base, levels = ints[np.uint64(record + BASE)], ints[np.uint64(record + LEVELS)]
     if ints[np.uint64(record + KIND)] == _CATEGORY or levels > 2:  # noqa: PLR2004

@@ -2,7 +2,8 @@
 
 A click converts with probability p after an exponential delay of mean m. What has not converted after an elapsed time
 e may still do so, with probability p exp(-e/m) / (1 - p + p exp(-e/m)). Maximum likelihood by expectation and
-maximisation, finished by Newton's method; elapsed times of the unconverted are counted in fine bins, for only they enter each step.
+maximisation, finished by Newton's method; elapsed times of the unconverted are counted in fine bins, for only they
+enter each step.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class DelayModel:
     rate: float
     mean: float
 
-    def still_to_come(self, elapsed: NDArray[np.float64], rate: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    def still_to_come(
+        self, elapsed: NDArray[np.float64], rate: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Probability that what has not converted after ``elapsed`` will, float64[n]; ``rate`` may differ by row."""
         p = np.full_like(elapsed, self.rate) if rate is None else rate
         late = p * np.exp(-elapsed / self.mean)
@@ -61,7 +64,14 @@ def fit_delay(delay: NDArray[np.float64], elapsed: NDArray[np.float64]) -> Delay
 
 
 @kernel()
-def _log_likelihood(log_odds: float, log_mean: float, seen: float, total_delay: float, counts: NDArray[np.float64], elapsed: NDArray[np.float64]) -> tuple[float, float, float]:
+def _log_likelihood(
+    log_odds: float,
+    log_mean: float,
+    seen: float,
+    total_delay: float,
+    counts: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+) -> tuple[float, float, float]:
     """Log-likelihood and its slopes in the log-odds of the rate and the log of the mean delay."""
     rate, mean = 1.0 / (1.0 + np.exp(-log_odds)), np.exp(log_mean)
     value = seen * (np.log(rate) - log_mean) - total_delay / mean
@@ -77,7 +87,15 @@ def _log_likelihood(log_odds: float, log_mean: float, seen: float, total_delay: 
 
 
 @kernel()
-def _em_step(rate: float, mean: float, seen: float, total_delay: float, counts: NDArray[np.float64], elapsed: NDArray[np.float64], others: float) -> tuple[float, float]:
+def _em_step(
+    rate: float,
+    mean: float,
+    seen: float,
+    total_delay: float,
+    counts: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+    others: float,
+) -> tuple[float, float]:
     """One step of expectation and maximisation: clicks that have not converted count by the chance that they will."""
     hidden, hidden_delay = 0.0, 0.0
     for b in range(counts.shape[0]):
@@ -90,7 +108,9 @@ def _em_step(rate: float, mean: float, seen: float, total_delay: float, counts: 
 
 
 @kernel()
-def _climb(seen: float, total_delay: float, counts: NDArray[np.float64], elapsed: NDArray[np.float64]) -> tuple[float, float]:
+def _climb(
+    seen: float, total_delay: float, counts: NDArray[np.float64], elapsed: NDArray[np.float64]
+) -> tuple[float, float]:
     """Expectation and maximisation for a start, which is slow at the end; then Newton's method, never downhill."""
     others = 0.0
     for b in range(counts.shape[0]):
@@ -112,7 +132,9 @@ def _climb(seen: float, total_delay: float, counts: NDArray[np.float64], elapsed
         step_x, step_y = -(c * dx - cross * dy) / determinant, -(a * dy - cross * dx) / determinant
         part = 1.0
         while part > _NUDGE:
-            tried, tried_dx, tried_dy = _log_likelihood(x + part * step_x, y + part * step_y, seen, total_delay, counts, elapsed)
+            tried, tried_dx, tried_dy = _log_likelihood(
+                x + part * step_x, y + part * step_y, seen, total_delay, counts, elapsed
+            )
             if tried >= best:
                 break
             part *= 0.5

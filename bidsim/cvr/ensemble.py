@@ -1,8 +1,8 @@
 """LightGBM's text format, read and checked: a model file is input from outside.
 
-The format is that of LightGBM's ``model_to_string`` (version v4): a header of ``key=value`` lines, one block for each tree, whose
-bytes ``tree_sizes`` counts, and ``end of trees``. Every list's length, every index and every number is checked; what LightGBM
-would score and we cannot is refused with the reason.
+The format is that of LightGBM's ``model_to_string`` (version v4): a header of ``key=value`` lines, one block for each
+tree, whose bytes ``tree_sizes`` counts, and ``end of trees``. Every list's length, every index and every number is
+checked; what LightGBM would score and we cannot is refused with the reason.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ _LARGEST_WORD = 2**32
 class Ensemble:
     """A checked ensemble of decision trees; nodes and leaves of all trees in one array each, tree after tree.
 
-    A node's children are nodes (index >= 0) or leaves (``~index``); a child comes after its parent. ``kind`` holds LightGBM's
-    decision type. A categorical node goes left where its set, ``words[bounds[s] : bounds[s + 1]]`` as bits with s =
-    ``category_set``, holds the category. ``sharpness`` multiplies the sum of leaves, ``link`` turns it into a prediction.
+    A node's children are nodes (index >= 0) or leaves (``~index``); a child comes after its parent. ``kind`` holds
+    LightGBM's decision type. A categorical node goes left where its set, ``words[bounds[s] : bounds[s + 1]]`` as bits
+    with s = ``category_set``, holds the category. ``sharpness`` multiplies the sum of leaves, ``link`` turns it into a
+    prediction.
     """
 
     features: int
@@ -109,7 +110,8 @@ class Ensemble:
         """Leaves counted from left to right within their tree.
 
         Returns:
-            Position of each leaf; for each node the position of the first leaf below it, and of the first below its right child.
+            Position of each leaf; for each node the position of the first leaf below it, and of the first below its
+            right child.
 
         """
         left, right = self.left.tolist(), self.right.tolist()
@@ -231,10 +233,14 @@ def _link(header: _Block) -> tuple[int, float]:
         header.fail("version", f"{shown(header.text('version'))} is not v3 or v4")
     for key in ("num_class", "num_tree_per_iteration"):
         if header.integer(key, 1, 10**6) != 1:
-            raise ModelError(f"the model predicts several classes ({key}={header.text(key)}); only one number can be scored here")
+            raise ModelError(
+                f"the model predicts several classes ({key}={header.text(key)}); only one number can be scored here"
+            )
     name, *options = header.text("objective").split(" ")
     if name not in _LINKS:
-        raise ModelError(f"the model's objective is {shown(name)}; what can be scored here: {', '.join(sorted(_LINKS))}")
+        raise ModelError(
+            f"the model's objective is {shown(name)}; what can be scored here: {', '.join(sorted(_LINKS))}"
+        )
     link, sharpness = _LINKS[name], 1.0
     for option in options:
         if option.startswith("sigmoid:") and name == "binary":
@@ -261,12 +267,16 @@ def _tree_blocks(text: str, start: int, header: _Block) -> list[_Block]:
         part = data[at : at + size].decode(errors="replace")
         title = f"Tree={number}\n"
         if size <= 0 or len(part.encode()) < size or not part.startswith(title) or not part.endswith("\n\n"):
-            raise ModelError(f"line {line}: tree {number}: the block is not {size} bytes long as tree_sizes says; the file is damaged or cut off")
+            raise ModelError(
+                f"line {line}: tree {number}: the block is not {size} bytes long as tree_sizes says; the file is damaged or cut off"
+            )
         blocks.append(_Block(part[len(title) :].rstrip("\n"), line + 1, f"tree {number}"))
         line += part.count("\n")
         at += size
     if not data[at:].startswith(b"end of trees\n"):
-        raise ModelError(f"line {line}: after tree {len(sizes) - 1} stands no 'end of trees'; the file is damaged or cut off")
+        raise ModelError(
+            f"line {line}: after tree {len(sizes) - 1} stands no 'end of trees'; the file is damaged or cut off"
+        )
     return blocks
 
 
@@ -275,7 +285,9 @@ class _Parts:
 
     def __init__(self) -> None:
         self.root: list[int] = []
-        self.nodes: dict[str, list[Any]] = {k: [] for k in ("tree", "feature", "kind", "threshold", "category_set", "left", "right", "count")}
+        self.nodes: dict[str, list[Any]] = {
+            k: [] for k in ("tree", "feature", "kind", "threshold", "category_set", "left", "right", "count")
+        }
         self.leaf_tree: list[int] = []
         self.leaf_value: list[float] = []
         self.leaf_count: list[float] = []
@@ -285,7 +297,9 @@ class _Parts:
     def add(self, block: _Block, number: int, features: int) -> None:
         """Check one tree and add it."""
         if block.values.get("is_linear", (0, "0"))[1] != "0":
-            raise ModelError(f"tree {number} has linear models in its leaves, which cannot be scored here; train with linear_tree=false")
+            raise ModelError(
+                f"tree {number} has linear models in its leaves, which cannot be scored here; train with linear_tree=false"
+            )
         leaves = block.integer("num_leaves", 1, MOST_LEAVES)
         first_node, first_leaf = len(self.nodes["tree"]), len(self.leaf_value)
         self.leaf_value += block.numbers("leaf_value", leaves, _finite)
@@ -321,7 +335,9 @@ class _Parts:
         return [float(c) for c in block.numbers(key, count, _integer)]
 
     @staticmethod
-    def _check(block: _Block, children: dict[str, list[int]], feature: list[int], kind: list[int], leaves: int, features: int) -> None:
+    def _check(
+        block: _Block, children: dict[str, list[int]], feature: list[int], kind: list[int], leaves: int, features: int
+    ) -> None:
         """See that features, kinds and children are sound: every node but the root, and every leaf, has one parent before it."""
         inner = leaves - 1
         for j, (f, k) in enumerate(zip(feature, kind, strict=True)):

@@ -56,7 +56,9 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
     vocabulary = {name: tuple(levels) for name, levels in meta["vocabulary"].items()}
     for name, levels in traffic.items():
         if name in vocabulary and vocabulary[name] != levels:
-            raise ModelError(f"{folder} was trained with other levels of {name!r} than traffic.{name} has; train it again")
+            raise ModelError(
+                f"{folder} was trained with other levels of {name!r} than traffic.{name} has; train it again"
+            )
     try:
         kind = find("model", str(meta["kind"]))
         text = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.is_file() and f.name != META_FILE}
@@ -65,7 +67,15 @@ def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedMo
         raise ModelError(f"{folder}/{error}") from None
     except (KeyError, PluginNotFoundError, ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
-    return FittedModel(model.kind, model.tables, vocabulary, model.text, model.meta, _metrics(meta.get("metrics", {}), folder), {k: float(v) for k, v in meta["mean_pcvr"].items()})
+    return FittedModel(
+        model.kind,
+        model.tables,
+        vocabulary,
+        model.text,
+        model.meta,
+        _metrics(meta.get("metrics", {}), folder),
+        {k: float(v) for k, v in meta["mean_pcvr"].items()},
+    )
 
 
 def _metrics(found: Any, folder: Path) -> dict[str, Any]:
@@ -76,14 +86,18 @@ def _metrics(found: Any, folder: Path) -> dict[str, Any]:
         parts = {who: {name: float(found[who][name]) for name in EVALUATED} for who in ("model", "oracle", "base_rate")}
         return {**parts, "rows": int(found["rows"]), "conversions": int(found["conversions"])}
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder / META_FILE} is damaged: its metrics are not those of an evaluation ({type(error).__name__}: {error})") from None
+        raise ModelError(
+            f"{folder / META_FILE} is damaged: its metrics are not those of an evaluation ({type(error).__name__}: {error})"
+        ) from None
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
     except OSError:
-        raise ModelError(f"{folder} is not a model's folder: it has no {META_FILE}; name one such as runs/x/model/main") from None
+        raise ModelError(
+            f"{folder} is not a model's folder: it has no {META_FILE}; name one such as runs/x/model/main"
+        ) from None
     except ValueError as error:
         raise ModelError(f"{folder / META_FILE} is damaged: {error}") from None
     if not isinstance(meta, dict):
@@ -108,4 +122,6 @@ def _names_by_field(found: Any) -> bool:
 
 
 def _rates_by_name(found: Any) -> bool:
-    return isinstance(found, dict) and all(isinstance(rate, int | float) and math.isfinite(rate) for rate in found.values())
+    return isinstance(found, dict) and all(
+        isinstance(rate, int | float) and math.isfinite(rate) for rate in found.values()
+    )

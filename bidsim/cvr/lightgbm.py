@@ -62,7 +62,9 @@ class Lightgbm(CvrModel):
         binary = params.objective == "binary"
         # log-odds can be mended after thinning the negatives, plain rates need the weights
         weight = None if binary else rows.weight
-        data = lightgbm.Dataset(features, rows.label, weight=weight, categorical_feature=categorical_indices(), free_raw_data=True)
+        data = lightgbm.Dataset(
+            features, rows.label, weight=weight, categorical_feature=categorical_indices(), free_raw_data=True
+        )
         settings = {
             "objective": params.objective,
             "num_leaves": params.leaves,
@@ -102,7 +104,9 @@ class Lightgbm(CvrModel):
     @staticmethod
     def from_text(text: str, offset: float, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:
         """Compile a model from LightGBM's text and the log-odds offset that undoes downsampling."""
-        return FittedModel(Lightgbm, compile_trees(text, WIDTH, offset), vocabulary, {MODEL_FILE: text}, {"offset": offset})
+        return FittedModel(
+            Lightgbm, compile_trees(text, WIDTH, offset), vocabulary, {MODEL_FILE: text}, {"offset": offset}
+        )
 
     @staticmethod
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:

@@ -1,12 +1,14 @@
 """Large trees as linked nodes: many walks side by side, each tree's leaf leading on to the next tree's root.
 
-A walk that waits for its next node would leave the processor idle, so several go on at once, each through its own share of
-the trees; a leaf is a step like any other, whose child is the root of the walk's next tree, so no walk waits for the
-longest path of a tree. The last leaf leads to a node that leads to itself. Tests compare bins (`bidsim.cvr.binning`), not numbers.
+A walk that waits for its next node would leave the processor idle, so several go on at once, each through its own share
+of the trees; a leaf is a step like any other, whose child is the root of the walk's next tree, so no walk waits for the
+longest path of a tree. The last leaf leads to a node that leads to itself. Tests compare bins (`bidsim.cvr.binning`),
+not numbers.
 
-``wide``: slots' values of one row, then nodes in the form of `bidsim.kernels.walks`. ``narrow``: sets of categories as bits. A *slot* is a
-feature with one way of treating missing values; its value is the feature's bin, or below or above all ranks where missing values,
-or zeros, go left or right. ``floats``: after the thresholds a leaf value by node.
+``wide``: slots' values of one row, then nodes in the form of `bidsim.kernels.walks`. ``narrow``: sets of categories as
+    bits. A *slot* is a
+feature with one way of treating missing values; its value is the feature's bin, or below or above all ranks where
+missing values, or zeros, go left or right. ``floats``: after the thresholds a leaf value by node.
 """
 
 from __future__ import annotations
@@ -46,9 +48,13 @@ def compile_links(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     slots, slot_of = slots_of(ensemble, binning)
     count = 2 * len(ensemble.tree) + ensemble.trees + 1
     if count >= _MOST_CHILDREN or len(slots) >= _MOST_SLOTS or max(*binning.bins, len(ensemble.bounds)) >= _MOST_RANKS:
-        raise ModelError(f"the model is too large to compile: {len(ensemble.tree):,} nodes, {len(slots):,} kinds of tests, {max(binning.bins):,} bins of a feature")
+        raise ModelError(
+            f"the model is too large to compile: {len(ensemble.tree):,} nodes, {len(slots):,} kinds of tests, {max(binning.bins):,} bins of a feature"
+        )
     words, values, roots = _nodes(ensemble, binning, slot_of)
-    stride = max(((b + 31) // 32 for b, numeric in zip(binning.bins, binning.numeric, strict=True) if not numeric), default=1)
+    stride = max(
+        ((b + 31) // 32 for b, numeric in zip(binning.bins, binning.numeric, strict=True) if not numeric), default=1
+    )
     sets = np.zeros((len(ensemble.bounds), stride), np.uint32)
     for s in range(len(ensemble.bounds) - 1):
         found = ensemble.words[ensemble.bounds[s] : ensemble.bounds[s + 1]][:stride]
@@ -56,9 +62,22 @@ def compile_links(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     first = len(binning.ints)
     room = first + slots.size + WALKS
     ints = np.concatenate([binning.ints, slots.ravel(), roots, np.zeros(ensemble.trees + WALKS, np.int64)])
-    ints[[SCORER, TREES, ROOM, _LEAVES, _SLOTS, _FIRST_SLOT, _ROOTS]] = LINKS, ensemble.trees, room, len(binning.floats), len(slots), first, first + slots.size
+    ints[[SCORER, TREES, ROOM, _LEAVES, _SLOTS, _FIRST_SLOT, _ROOTS]] = (
+        LINKS,
+        ensemble.trees,
+        room,
+        len(binning.floats),
+        len(slots),
+        first,
+        first + slots.size,
+    )
     ints[[_STRIDE, _MIXED]] = stride, int(ensemble.categorical.any())
-    return ScorerTables(ints, np.concatenate([binning.floats, values]), sets.ravel(), np.concatenate([np.zeros(len(slots), np.uint64), words]))
+    return ScorerTables(
+        ints,
+        np.concatenate([binning.floats, values]),
+        sets.ravel(),
+        np.concatenate([np.zeros(len(slots), np.uint64), words]),
+    )
 
 
 def slots_of(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -68,12 +87,16 @@ def slots_of(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], N
     position = {column: f for f, column in enumerate(binning.columns)}
     rows: list[list[int]] = []
     missing, default = ensemble.missing.tolist(), ensemble.default_left.tolist()
-    for node, (feature, categorical) in enumerate(zip(ensemble.feature.tolist(), ensemble.categorical.tolist(), strict=True)):
+    for node, (feature, categorical) in enumerate(
+        zip(ensemble.feature.tolist(), ensemble.categorical.tolist(), strict=True)
+    ):
         f = position[feature]
         nan = zero = KEEP
         if not categorical:
             aside = -1 if default[node] else _ABOVE
-            rank = int(np.searchsorted(binning.thresholds[f], 0.0)) if (feature, missing[node], aside) not in slots else 0
+            rank = (
+                int(np.searchsorted(binning.thresholds[f], 0.0)) if (feature, missing[node], aside) not in slots else 0
+            )
             zero = aside if missing[node] == MISSING_ZERO else rank
             nan = aside if missing[node] == MISSING_NAN else zero
             key = (feature, missing[node], aside)
@@ -86,7 +109,9 @@ def slots_of(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], N
     return np.array(rows, np.int64).reshape(-1, _SLOT), slot_of
 
 
-def _nodes(ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]]:
+def _nodes(
+    ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]]:
     """Nodes in breadth-first order within each tree, siblings side by side; leaf values by node; the first root of each walk."""
     left, right = ensemble.left.tolist(), ensemble.right.tolist()
     place: list[int] = []  # what stands at each place: a node, or ~leaf
@@ -117,7 +142,11 @@ def _nodes(ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]) -> 
     words = links.astype(np.uint64) << np.uint64(CHILD)
     # values and ranks are one higher in words, so that something can be below rank 0, and categories below every word
     ranks = (binning.rank[of] + 1).astype(np.uint64)
-    words[inner] |= (ranks << _RANK) | (slot_of[of].astype(np.uint64) << np.uint64(SLOT)) | (ensemble.categorical[of].astype(np.uint64) * np.uint64(SPLITS_CATEGORIES))
+    words[inner] |= (
+        (ranks << _RANK)
+        | (slot_of[of].astype(np.uint64) << np.uint64(SLOT))
+        | (ensemble.categorical[of].astype(np.uint64) * np.uint64(SPLITS_CATEGORIES))
+    )
     leaf = np.append(what < 0, np.False_)
     # a leaf and the last node must not step aside: no value is above their rank
     words[~inner] |= np.uint64(2**20 - 1) << _RANK

@@ -36,7 +36,13 @@ class LogisticParams(Settings):
 
 
 @kernel()
-def encode(ints: NDArray[np.int64], floats: NDArray[np.float64], row: NDArray[np.float32], index: NDArray[np.int64], value: NDArray[np.float64]) -> int:
+def encode(
+    ints: NDArray[np.int64],
+    floats: NDArray[np.float64],
+    row: NDArray[np.float32],
+    index: NDArray[np.int64],
+    value: NDArray[np.float64],
+) -> int:
     """Write the non-zero inputs of a row as (weight index, value); return how many there are.
 
     Tables: for feature j, ``ints[3 j]`` is 0 unused, 1 number, 2 category; ``ints[3 j + 1]`` its first weight;
@@ -73,7 +79,12 @@ def score(task: ScoreTask, lo: int, hi: int) -> None:
 
 @kernel(allocates=True)
 def _newton_step(
-    ints: NDArray[np.int64], floats: NDArray[np.float64], features: NDArray[np.float32], label: NDArray[np.float64], beta: NDArray[np.float64], ridge: float
+    ints: NDArray[np.int64],
+    floats: NDArray[np.float64],
+    features: NDArray[np.float32],
+    label: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    ridge: float,
 ) -> NDArray[np.float64]:
     """One Newton step of the penalised log-likelihood, summed in row order so that threads do not matter."""
     p = beta.shape[0]
@@ -140,7 +151,10 @@ class Logistic(CvrModel):
             if np.abs(step).max() < _CONVERGED:
                 break
         beta[0] += downsampling_offset(rows.keep)
-        return Logistic.restore({MODEL_FILE: json.dumps({"ints": ints.tolist(), "floats": [*scale.tolist(), *beta.tolist()]})}, {"vocabulary": vocabulary})
+        return Logistic.restore(
+            {MODEL_FILE: json.dumps({"ints": ints.tolist(), "floats": [*scale.tolist(), *beta.tolist()]})},
+            {"vocabulary": vocabulary},
+        )
 
     @staticmethod
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
@@ -154,7 +168,9 @@ class Logistic(CvrModel):
         try:
             ints, floats = np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelError(f"{MODEL_FILE}: ints and floats are not lists of numbers ({type(error).__name__}: {error}); the file is damaged") from None
+            raise ModelError(
+                f"{MODEL_FILE}: ints and floats are not lists of numbers ({type(error).__name__}: {error}); the file is damaged"
+            ) from None
         if wrong := _wrong_with(ints, floats):
             raise ModelError(f"{MODEL_FILE}: {wrong}; the file is damaged")
         return FittedModel(Logistic, scorer_tables(ints, floats), meta["vocabulary"], text)
@@ -170,11 +186,17 @@ def _wrong_with(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> str:
     weights = len(floats) - 2 * WIDTH - 1
     used = kind != _UNUSED
     reach = np.where(kind == _NUMBER, 2, levels)
-    bad = ((kind < _UNUSED) | (kind > _CATEGORY)) | (used & ((first < 0) | (first > weights) | (reach < 0) | (reach > weights - np.minimum(first, weights))))
-    return f"ints of feature {FEATURES[int(np.flatnonzero(bad)[0])]} name weights that are not there" if bad.any() else ""
+    bad = ((kind < _UNUSED) | (kind > _CATEGORY)) | (
+        used & ((first < 0) | (first > weights) | (reach < 0) | (reach > weights - np.minimum(first, weights)))
+    )
+    return (
+        f"ints of feature {FEATURES[int(np.flatnonzero(bad)[0])]} name weights that are not there" if bad.any() else ""
+    )
 
 
-def _layout(features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]], ignore: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+def _layout(
+    features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]], ignore: list[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     ints, scale, weights = np.zeros(3 * WIDTH, np.int64), np.zeros(2 * WIDTH), 0
     for j, name in enumerate(FEATURES):
         if name in ignore:
@@ -185,5 +207,8 @@ def _layout(features: NDArray[np.float32], vocabulary: dict[str, tuple[str, ...]
         if name not in CATEGORICAL:
             known = features[:, j][~np.isnan(features[:, j])].astype(np.float64)
             deviation = float(known.std()) if len(known) else 0.0
-            scale[2 * j : 2 * j + 2] = [float(known.mean()) if len(known) else 0.0, 1.0 / deviation if deviation > 0 else 0.0]
+            scale[2 * j : 2 * j + 2] = [
+                float(known.mean()) if len(known) else 0.0,
+                1.0 / deviation if deviation > 0 else 0.0,
+            ]
     return ints, scale, weights

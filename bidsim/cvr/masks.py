@@ -2,11 +2,12 @@
 
 Leaves are numbered from left to right. Where a node's test sends a row to the right, the leaves on its left cannot be
 reached; of the leaves that no node rules out, the first one is reached (QuickScorer, Lucchese et al., SIGIR 2015).
-For every feature the masks of all its nodes are AND-ed beforehand for each bin (`bidsim.cvr.binning`), so a row costs one
-look-up and one AND per feature and tree. Masks have 32 or 64 bits; larger trees go to `bidsim.cvr.links`.
+For every feature the masks of all its nodes are AND-ed beforehand for each bin (`bidsim.cvr.binning`), so a row costs
+one look-up and one AND per feature and tree. Masks have 32 or 64 bits; larger trees go to `bidsim.cvr.links`.
 
 ``narrow`` or ``wide``: masks ``[feature][bin][tree]``, then masks of campaigns ``[campaign][tree]``, then room for one
-request, for leaves, and for what most candidates have in common. ``floats``: after the thresholds leaf values ``[tree][leaf]``. Trees are padded to whole vectors.
+request, for leaves, and for what most candidates have in common. ``floats``: after the thresholds leaf values
+``[tree][leaf]``. Trees are padded to whole vectors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,25 @@ from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
 from bidsim.core.scoring import ScorerTables
-from bidsim.cvr.binning import BASE, COLUMN, COUNT, HEADER, LINK, NEEDED, OFFSET, OWN, RECORD, ROOM, SCORER, SHARPNESS, TREES, USED, bin_of, linked, places_of_column
+from bidsim.cvr.binning import (
+    BASE,
+    COLUMN,
+    COUNT,
+    HEADER,
+    LINK,
+    NEEDED,
+    OFFSET,
+    OWN,
+    RECORD,
+    ROOM,
+    SCORER,
+    SHARPNESS,
+    TREES,
+    USED,
+    bin_of,
+    linked,
+    places_of_column,
+)
 from bidsim.cvr.ensemble import MISSING_NAN, MISSING_ZERO, SIGMOID
 from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, WIDTH
 from bidsim.kernels.lanes import and_rows, lanes, leaf_sum, leaf_sum_of_six, leaf_sum_of_three
@@ -84,10 +103,17 @@ def compile_masks(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     values[ensemble.leaf_tree, place] = ensemble.leaf_value
     found = np.concatenate([*blocks, np.zeros(3 * trees, dtype)]).astype(dtype)
     empty32, empty64 = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
-    return ScorerTables(ints, np.concatenate([binning.floats, values.ravel()]), found if width == 32 else empty32, found if width == 64 else empty64)  # noqa: PLR2004
+    return ScorerTables(
+        ints,
+        np.concatenate([binning.floats, values.ravel()]),
+        found if width == 32 else empty32,
+        found if width == 64 else empty64,
+    )
 
 
-def _numeric(ensemble: Ensemble, binning: Binning, f: int, nodes: NDArray[np.int64], masks: NDArray[Any], block: NDArray[Any]) -> NDArray[Any]:
+def _numeric(
+    ensemble: Ensemble, binning: Binning, f: int, nodes: NDArray[np.int64], masks: NDArray[Any], block: NDArray[Any]
+) -> NDArray[Any]:
     """Fill the masks of a number's bins: a node's test fails in every bin above its threshold."""
     thresholds, tree = binning.thresholds[f], ensemble.tree[nodes]
     numbers = len(thresholds) + 1
@@ -107,7 +133,9 @@ def _special(ensemble: Ensemble, nodes: NDArray[np.int64]) -> tuple[NDArray[np.b
     return np.where(missing == MISSING_NAN, default, zero), zero
 
 
-def _categorical(ensemble: Ensemble, binning: Binning, f: int, nodes: NDArray[np.int64], masks: NDArray[Any], block: NDArray[Any]) -> NDArray[Any]:
+def _categorical(
+    ensemble: Ensemble, binning: Binning, f: int, nodes: NDArray[np.int64], masks: NDArray[Any], block: NDArray[Any]
+) -> NDArray[Any]:
     """Fill the masks of a category's bins: a node's test fails for every category outside its set."""
     for node in nodes:
         inside = np.zeros(binning.bins[f], np.bool_)
@@ -133,26 +161,48 @@ def find_places(ints: NDArray[np.int64], row: NDArray[np.float32], first: int, e
 
 
 @kernel()
-def score_rows(ints: NDArray[np.int64], masks: NDArray[Any], floats: NDArray[np.float64], features: NDArray[np.float32], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+def score_rows(
+    ints: NDArray[np.int64],
+    masks: NDArray[Any],
+    floats: NDArray[np.float64],
+    features: NDArray[np.float32],
+    lo: int,
+    hi: int,
+    pcvr: NDArray[np.float64],
+) -> None:
     """Score rows that have nothing in common."""
     places, leaves = ints[ints[ROOM] :], floats[ints[_LEAVES] :]
     for k in range(lo, hi):
         n = find_places(ints, features[k], 0, features.shape[1])
-        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, n, leaves, ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8))
+        pcvr[k] = linked(
+            ints, floats, leaf_sum(masks, places, n, leaves, ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8)
+        )
 
 
 @kernel()
-def score_binned(ints: NDArray[np.int64], masks: NDArray[Any], floats: NDArray[np.float64], bins: NDArray[np.int64], pcvr: NDArray[np.float64]) -> None:
+def score_binned(
+    ints: NDArray[np.int64],
+    masks: NDArray[Any],
+    floats: NDArray[np.float64],
+    bins: NDArray[np.int64],
+    pcvr: NDArray[np.float64],
+) -> None:
     """Score rows whose bins were found already."""
     places, leaves = ints[ints[ROOM] :], floats[ints[_LEAVES] :]
     for k in range(bins.shape[0]):
         for f in range(bins.shape[1]):
             places[f] = ints[HEADER + RECORD * f + BASE] + bins[k, f] * ints[TREES]
-        pcvr[k] = linked(ints, floats, leaf_sum(masks, places, bins.shape[1], leaves, ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8))
+        pcvr[k] = linked(
+            ints,
+            floats,
+            leaf_sum(masks, places, bins.shape[1], leaves, ints[_REQUEST], ints[_VECTORS], (ints[COUNT] + 7) // 8),
+        )
 
 
 @kernel()
-def _place_pairs(ints: NDArray[np.int64], features: NDArray[np.float32], lo: int, hi: int, pairs: NDArray[np.int64]) -> int:
+def _place_pairs(
+    ints: NDArray[np.int64], features: NDArray[np.float32], lo: int, hi: int, pairs: NDArray[np.int64]
+) -> int:
     """Find the masks of the pair features of all candidates, feature by feature; return how many features there are."""
     used, many = 0, hi - lo
     for column in range(FIRST_PAIR, WIDTH):
@@ -173,7 +223,9 @@ def _is_like_first(pairs: NDArray[np.int64], used: int, many: int, k: int) -> bo
 
 
 @kernel()
-def _link_all(ints: NDArray[np.int64], floats: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]) -> None:
+def _link_all(
+    ints: NDArray[np.int64], floats: NDArray[np.float64], lo: int, hi: int, pcvr: NDArray[np.float64]
+) -> None:
     if ints[LINK] == _SIGMOID:
         for k in range(lo, hi):
             pcvr[k] = vector_sigmoid(floats[SHARPNESS] * pcvr[k] + floats[OFFSET])
@@ -184,7 +236,14 @@ def _link_all(ints: NDArray[np.int64], floats: NDArray[np.float64], lo: int, hi:
 
 @kernel()
 def score_candidates(
-    ints: NDArray[np.int64], masks: NDArray[Any], floats: NDArray[np.float64], who: NDArray[np.int64], features: NDArray[np.float32], lo: int, hi: int, pcvr: NDArray[np.float64]
+    ints: NDArray[np.int64],
+    masks: NDArray[Any],
+    floats: NDArray[np.float64],
+    who: NDArray[np.int64],
+    features: NDArray[np.float32],
+    lo: int,
+    hi: int,
+    pcvr: NDArray[np.float64],
 ) -> None:
     """Score campaigns on one request: its own features are looked up once, those of campaigns were beforehand.
 
@@ -221,7 +280,12 @@ def with_campaigns(tables: ScorerTables, static: NDArray[np.float32]) -> ScorerT
     masks = tables.narrow if narrow else tables.wide
     trees, place = int(tables.ints[TREES]), int(tables.ints[_STATIC])
     # room for the places of a request, of one candidate, and of the pair features of all
-    ints = np.concatenate([tables.ints[: tables.ints[ROOM]], np.zeros(tables.ints[USED] + _PLACES + (WIDTH - FIRST_PAIR) * len(static), np.int64)])
+    ints = np.concatenate(
+        [
+            tables.ints[: tables.ints[ROOM]],
+            np.zeros(tables.ints[USED] + _PLACES + (WIDTH - FIRST_PAIR) * len(static), np.int64),
+        ]
+    )
     ints[_CAMPAIGNS], ints[_REQUEST] = len(static), place + len(static) * trees
     grown = np.concatenate([masks[:place], np.zeros(len(static) * trees + 3 * trees, masks.dtype)])
     for k, row in enumerate(static):

@@ -1,7 +1,7 @@
 """LightGBM tried on a model's text in a process of its own: what is damaged may abort it, hang it or eat all memory.
 
-This file is also the program that the process runs; it uses nothing but the standard library then, and starts in a tenth of
-a second. Every text is tried in a fork of its own, so one probe can try many.
+This file is also the program that the process runs; it uses nothing but the standard library then, and starts in a
+tenth of a second. Every text is tried in a fork of its own, so one probe can try many.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def probe(texts: Sequence[str], rows: NDArray[np.float64]) -> list[NDArray[np.fl
     from bidsim.core.errors import BidsimError  # noqa: PLC0415
 
     data = [t.encode() for t in texts]
-    head = json.dumps({"library": library_path(), "rows": rows.shape[0], "columns": rows.shape[1], "sizes": [len(d) for d in data]})
+    head = json.dumps(
+        {"library": library_path(), "rows": rows.shape[0], "columns": rows.shape[1], "sizes": [len(d) for d in data]}
+    )
     given = head.encode() + b"\n" + np.ascontiguousarray(rows, np.float64).tobytes() + b"".join(data)
     done = subprocess.run([sys.executable, "-I", __file__], input=given, capture_output=True, check=False)  # noqa: S603
     if done.returncode:
@@ -82,7 +84,9 @@ def _predict(library: Any, text: bytes, rows: bytes, count: int, columns: int) -
     out = (ctypes.c_double * count)()
     as_double, by_row, normal = 1, 1, 0
     settings = b"num_threads=1 predict_disable_shape_check=true"
-    if library.LGBM_BoosterPredictForMat(handle, rows, as_double, count, columns, by_row, normal, 0, -1, settings, ctypes.byref(length), out):
+    if library.LGBM_BoosterPredictForMat(
+        handle, rows, as_double, count, columns, by_row, normal, 0, -1, settings, ctypes.byref(length), out
+    ):
         raise ValueError("refused to predict")
     return bytes(out)
 

@@ -41,7 +41,9 @@ def compiled_model(text: str, features: int, offset: float = 0.0) -> ScorerTable
         ModelError: The text is damaged, or holds a model that cannot be scored here.
 
     """
-    digest = hashlib.sha256(f"{source_digest(Path(__file__).resolve())} {features} {offset!r}\n{text}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(
+        f"{source_digest(Path(__file__).resolve())} {features} {offset!r}\n{text}".encode()
+    ).hexdigest()[:32]
     path = _folder() / f"{digest}.npz"
     found = _read(path)
     if found is None:
@@ -57,13 +59,17 @@ def _compare(text: str, ensemble: Ensemble, tables: ScorerTables) -> None:
     rows = _trial_rows(ensemble)
     theirs = probe([text], rows)[0]
     if theirs is None:
-        raise ModelError("LightGBM itself cannot load the model (it refuses, aborts, or takes longer than 10 s); the file is damaged")
+        raise ModelError(
+            "LightGBM itself cannot load the model (it refuses, aborts, or takes longer than 10 s); the file is damaged"
+        )
     floats = tables.floats.copy()
     floats[OFFSET] = 0.0
     ours = predict(tables._replace(floats=floats), rows)
     apart = np.abs(ours - theirs) > _CLOSE * np.maximum(1.0, np.abs(theirs))
     if apart.any() or not np.isfinite(theirs).all():
-        raise ModelError(f"LightGBM reads the model otherwise than it is written ({int(apart.sum())} of {len(rows)} trial rows differ); the file is damaged")
+        raise ModelError(
+            f"LightGBM reads the model otherwise than it is written ({int(apart.sum())} of {len(rows)} trial rows differ); the file is damaged"
+        )
 
 
 def _trial_rows(ensemble: Ensemble) -> NDArray[np.float64]:

@@ -29,7 +29,8 @@ class LoggedRows:
         campaign: int64[n], row of the campaign.
         keep: Share of negatives that were kept.
         logged: Number of impressions that the rows stand for.
-        delay: int64[n], microseconds from the impression to its conversion, -1 where there was none or it was imputed; None where nobody knows.
+        delay: int64[n], microseconds from the impression to its conversion, -1 where there was none or it was imputed;
+            None where nobody knows.
 
     """
 
@@ -75,13 +76,19 @@ class FittedModel:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     mean_pcvr: Mapping[str, float] = field(default_factory=dict)
 
-    def predict(self, features: NDArray[np.float32], true_rate: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    def predict(
+        self, features: NDArray[np.float32], true_rate: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Predicted rates of feature rows, float64[n], by the kernel that the request loop uses."""
         out = np.zeros(len(features))
         if not len(features):
             return out
         truth = np.zeros(len(features)) if true_rate is None else np.ascontiguousarray(true_rate)
-        self.kind.score(score_task(self.tables, np.full(1, -1), np.ascontiguousarray(features, np.float32), truth, out), 0, len(features))
+        self.kind.score(
+            score_task(self.tables, np.full(1, -1), np.ascontiguousarray(features, np.float32), truth, out),
+            0,
+            len(features),
+        )
         return out
 
 

@@ -1,8 +1,8 @@
 """An ensemble of trees compiled for scoring: tables of masks where they fit the caches, else linked nodes.
 
-What is chosen stands in ``ints[0]`` and is told by `describe`: masks (`bidsim.cvr.masks`) where trees have 64 leaves at most
-and their tables take 12 MB at most, else links (`bidsim.cvr.links`). The choice is by size alone: vectors are written as 512 bits, and
-LLVM splits them for machines that have less.
+What is chosen stands in ``ints[0]`` and is told by `describe`: masks (`bidsim.cvr.masks`) where trees have 64 leaves at
+most and their tables take 12 MB at most, else links (`bidsim.cvr.links`). The choice is by size alone: vectors are
+written as 512 bits, and LLVM splits them for machines that have less.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ def fill_book(sim: Simulated, chunk: Chunk, i: int, count: int, silent: bool) ->
 @kernel(inner=True)
 def held_out(sim: Simulated, user: int, campaign: int) -> bool:
     """Whether (user, advertiser) belongs to the hold-out, which is never shown this advertiser's ads."""
-    return sim.rules.holdout > 0.0 and uniform(sim.keys.holdout, user, sim.campaigns.holder[campaign], 0) < sim.rules.holdout
+    return (
+        sim.rules.holdout > 0.0
+        and uniform(sim.keys.holdout, user, sim.campaigns.holder[campaign], 0) < sim.rules.holdout
+    )
 
 
 @kernel(inner=True)
@@ -113,7 +116,11 @@ def clear_auction(sim: Simulated, user: int, request: int, n: int) -> None:
         if sim.rules.holdout > 0.0:
             for s in range(sim.rules.positions):
                 entry = outcome.winner[s]
-                if entry >= 0 and scratch.entry_of[entry] >= 0 and held_out(sim, user, scratch.offers.campaign[scratch.entry_of[entry]]):
+                if (
+                    entry >= 0
+                    and scratch.entry_of[entry] >= 0
+                    and held_out(sim, user, scratch.offers.campaign[scratch.entry_of[entry]])
+                ):
                     sim.counters.counts[scratch.offers.campaign[scratch.entry_of[entry]], GHOST_WINS] += 1
                     scratch.ghost[entry] = 1
                     ghosts += 1

@@ -1,9 +1,9 @@
 """Bids that come too late: network, queue and decision time against the request's ``tmax``.
 
-A seat answers after its network delay, its wait in its own queue, and its decision time. Times are lognormal around their
-medians. Work is done in the order of arrival by as many workers as the seat has (a G/G/c queue, stepped by
-Lindley's recursion). Where every simulated request stands for ``volume`` real ones, the queue's clock runs ``volume`` times as
-fast as the scenario's: thinned Poisson arrivals, sped up so, are again Poisson at the full rate.
+A seat answers after its network delay, its wait in its own queue, and its decision time. Times are lognormal around
+their medians. Work is done in the order of arrival by as many workers as the seat has (a G/G/c queue, stepped by
+Lindley's recursion). Where every simulated request stands for ``volume`` real ones, the queue's clock runs ``volume``
+times as fast as the scenario's: thinned Poisson arrivals, sped up so, are again Poisson at the full rate.
 """
 
 from __future__ import annotations
@@ -77,7 +77,12 @@ def _is_late(sim: Simulated, chunk: Chunk, i: int, seat: int, candidates: int, t
     deadline, rules = sim.deadline, sim.rules
     first, second = normal_pair(draw(sim.keys.deadline, chunk.requests.number[i], sim.deadline.id[seat], 0))
     network = rules.network * math.exp(rules.network_spread * first)
-    work = took if rules.measured else (deadline.fixed[seat] + deadline.per_candidate[seat] * candidates) * math.exp(deadline.spread[seat] * second)
+    work = (
+        took
+        if rules.measured
+        else (deadline.fixed[seat] + deadline.per_candidate[seat] * candidates)
+        * math.exp(deadline.spread[seat] * second)
+    )
     counts = sim.deadline.counts[seat]
     counts[DECISIONS] += 1
     waits = 0.0

@@ -96,7 +96,9 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         offers.price[k] = 0
         offers.minimum[k] = 0
         offers.propensity[k] = 1.0
-        offers.lift[k] = sim.scratch.rates[k, DIRECT] if oracles and sim.seats.oracle[campaigns.seat[c]] else offers.pcvr[k]
+        offers.lift[k] = (
+            sim.scratch.rates[k, DIRECT] if oracles and sim.seats.oracle[campaigns.seat[c]] else offers.pcvr[k]
+        )
         offers.dice[k] = draw(key, request, campaigns.id[c], 0)
         if by_click:
             offers.quality[k] = sim.scratch.drawn.quality[k]
@@ -124,7 +126,11 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
 @kernel(inner=True)
 def spent_so_far(sim: Simulated, campaign: int) -> int:
     """What is spent of the budget that is paced: of the flight's, or of the day's or episode's."""
-    return sim.ledger.today[campaign] if sim.rules.episode > 0 or sim.campaigns.by_day[campaign] else sim.ledger.spent[campaign]
+    return (
+        sim.ledger.today[campaign]
+        if sim.rules.episode > 0 or sim.campaigns.by_day[campaign]
+        else sim.ledger.spent[campaign]
+    )
 
 
 @kernel(inner=True)
@@ -221,14 +227,23 @@ def hold_internal_auctions(sim: Simulated, count: int) -> None:
         seat = sim.campaigns.seat[offers.campaign[k]]
         if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.reason[k] != TIMEOUT:
             best = scratch.seat_best[seat]
-            # what the exchange ranks by: where positions are sold together, the bid for a click times the clicks expected
+            # what the exchange ranks by: where positions are sold together, the bid for a click times the clicks
+            # expected
             joint = sim.rules.joint != 0
-            mine, highest = offers.bid[k] * (offers.quality[k] if joint else 1.0), offers.bid[best] * (offers.quality[best] if joint else 1.0)
+            mine, highest = (
+                offers.bid[k] * (offers.quality[k] if joint else 1.0),
+                offers.bid[best] * (offers.quality[best] if joint else 1.0),
+            )
             if best < 0 or mine > highest or (mine == highest and offers.dice[k] > offers.dice[best]):
                 scratch.seat_best[seat] = k
     for k in range(count):
         seat = sim.campaigns.seat[offers.campaign[k]]
-        if sim.seats.internal[seat] and offers.bid[k] > 0 and scratch.reason[k] != TIMEOUT and scratch.seat_best[seat] != k:
+        if (
+            sim.seats.internal[seat]
+            and offers.bid[k] > 0
+            and scratch.reason[k] != TIMEOUT
+            and scratch.seat_best[seat] != k
+        ):
             scratch.reason[k] = INTERNAL
 
 
@@ -247,7 +262,9 @@ def notify(sim: Simulated, count: int) -> None:
         hi = _end_of_group(sim, g, lo, count)
         if hi > lo:
             if sim.groups[g, NOTICES]:
-                call_offers(sim.calls.notice[sim.groups[g, POLICY]], (offers, lo, hi, sim.policy_floats, sim.policy_ints))
+                call_offers(
+                    sim.calls.notice[sim.groups[g, POLICY]], (offers, lo, hi, sim.policy_floats, sim.policy_ints)
+                )
             if sim.groups[g, SETTLES]:
                 call_offers(sim.calls.settle[sim.groups[g, PACER]], (offers, lo, hi, sim.pacer_floats, sim.pacer_ints))
         lo = hi

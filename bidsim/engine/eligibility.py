@@ -58,7 +58,9 @@ def find_participants(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tupl
     day = budget_day(sim, chunk, i)
     offers, drawn = sim.scratch.offers, sim.scratch.drawn
     logged = chunk.logged[i] if chunk.logged.shape[0] > 1 else chunk.logged[0]
-    drawn_count = call_draw(sim.calls.draw[0], (offers, drawn, request, sim.keys.values, logged, sim.value_floats, sim.value_ints))
+    drawn_count = call_draw(
+        sim.calls.draw[0], (offers, drawn, request, sim.keys.values, logged, sim.value_floats, sim.value_ints)
+    )
     free = is_free(sim, chunk, i)
     count = watched = 0
     for k in range(drawn_count):
@@ -88,8 +90,17 @@ def _move_row(offers: Offers, drawn: Drawn, source: int, target: int) -> None:
     campaign, pcvr, value = offers.campaign[source], offers.pcvr[source], offers.value[source]
     worth, chance, quality, cap = drawn.worth[source], drawn.chance[source], drawn.quality[source], offers.cap[source]
     for k in range(source, target, -1):
-        offers.campaign[k], offers.pcvr[k], offers.value[k], offers.cap[k] = offers.campaign[k - 1], offers.pcvr[k - 1], offers.value[k - 1], offers.cap[k - 1]
-        drawn.worth[k], drawn.chance[k], drawn.quality[k] = drawn.worth[k - 1], drawn.chance[k - 1], drawn.quality[k - 1]
+        offers.campaign[k], offers.pcvr[k], offers.value[k], offers.cap[k] = (
+            offers.campaign[k - 1],
+            offers.pcvr[k - 1],
+            offers.value[k - 1],
+            offers.cap[k - 1],
+        )
+        drawn.worth[k], drawn.chance[k], drawn.quality[k] = (
+            drawn.worth[k - 1],
+            drawn.chance[k - 1],
+            drawn.quality[k - 1],
+        )
     offers.campaign[target], offers.pcvr[target], offers.value[target], offers.cap[target] = campaign, pcvr, value, cap
     drawn.worth[target], drawn.chance[target], drawn.quality[target] = worth, chance, quality
 
@@ -133,7 +144,9 @@ def find_eligible(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tuple[in
                 if watch:
                     sim.scratch.broke[broke] = c
                     broke += 1
-            elif capped(sim.store, sim.scratch.exposure_of[c], sim.campaigns.cap_count[c], sim.campaigns.cap_window[c], time):
+            elif capped(
+                sim.store, sim.scratch.exposure_of[c], sim.campaigns.cap_count[c], sim.campaigns.cap_window[c], time
+            ):
                 reasons[c, FREQUENCY_CAP] += 1
             else:
                 sim.scratch.offers.campaign[count] = c

@@ -1,7 +1,8 @@
 """The exploration slice: for some (user, advertiser) pairs dice set the levers, and neither bidder nor model is told.
 
-The truth answers to what was set; bids, features and predictions are those of the natural values. Levers of the ad are drawn once
-for a pair, so that a user always sees the same offer; the lever ``bid`` multiplies a finished bid, request by request.
+The truth answers to what was set; bids, features and predictions are those of the natural values. Levers of the ad are
+drawn once for a pair, so that a user always sees the same offer; the lever ``bid`` multiplies a finished bid, request
+by request.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ NOT_EXPLORED = -1
 @kernel(inner=True)
 def is_explored(sim: Simulated, user: int, campaign: int) -> bool:
     """Whether the pair of user and advertiser is in the slice."""
-    return sim.rules.exploration > 0.0 and uniform(sim.keys.exploration, user, sim.campaigns.holder[campaign], 0) < sim.rules.exploration
+    return (
+        sim.rules.exploration > 0.0
+        and uniform(sim.keys.exploration, user, sim.campaigns.holder[campaign], 0) < sim.rules.exploration
+    )
 
 
 @kernel(inner=True)
@@ -76,7 +80,9 @@ def moved_by(sim: Simulated, campaign: int, arms: int) -> Moved:
 def explored_rates(sim: Simulated, chunk: Chunk, i: int, k: int, arms: int) -> Rates:
     """True rates of the k-th eligible campaign with its levers set by the arms."""
     campaign = sim.scratch.offers.campaign[k]
-    rates = true_rates(sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k], moved_by(sim, campaign, arms))
+    rates = true_rates(
+        sim.truth, sim.store, sim.scratch, chunk, i, campaign, sim.scratch.price[k], moved_by(sim, campaign, arms)
+    )
     return disturbed_rates(rates, spared(sim, chunk, i, campaign)) if sim.rules.incidents else rates
 
 

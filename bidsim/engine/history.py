@@ -103,7 +103,14 @@ def log_history(
             logging = _with_room(logging, lines)
         progress(count)
     _label_until(ref(logging), traffic.arrivals.start + traffic.arrivals.duration)
-    return _split(logging, seed, train_from, evaluate_from, evaluate_until, traffic.arrivals.start + traffic.arrivals.duration if impute else None)
+    return _split(
+        logging,
+        seed,
+        train_from,
+        evaluate_from,
+        evaluate_until,
+        traffic.arrivals.start + traffic.arrivals.duration if impute else None,
+    )
 
 
 def _with_room(logging: _Logging, lines: int) -> _Logging:
@@ -123,7 +130,10 @@ def _label_until(logging: _Logging, time: int) -> None:
 def _log_requests(logging: _Logging, chunk: Chunk, lo: int) -> int:
     """Log requests ``lo`` onwards; return the first not logged, where an array must grow first."""
     for i in range(lo, chunk.requests.time.shape[0]):
-        if not has_room(logging.store, logging.truth.line_id.shape[0]) or logging.log.used[0] >= logging.log.ints.shape[0]:
+        if (
+            not has_room(logging.store, logging.truth.line_id.shape[0])
+            or logging.log.used[0] >= logging.log.ints.shape[0]
+        ):
             return i
         _label_until(logging, chunk.requests.time[i])
         _log_one(logging, chunk, i)
@@ -132,7 +142,13 @@ def _log_requests(logging: _Logging, chunk: Chunk, lo: int) -> int:
 
 @kernel(inner=True)
 def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
-    store, scratch, keys, truth, campaigns = logging.store, logging.scratch, logging.keys, logging.truth, logging.campaigns
+    store, scratch, keys, truth, campaigns = (
+        logging.store,
+        logging.scratch,
+        logging.keys,
+        logging.truth,
+        logging.campaigns,
+    )
     requests, latent = chunk.requests, chunk.latent
     time, request = requests.time[i], requests.number[i]
     slot = find_user(store, truth, keys, requests.user[i], latent.intent[i], latent.interest[i], False, logging.start)
@@ -151,14 +167,39 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
         head = scratch.head
         fill_request(head, requests, i)
         fill_shared(logging.log.features[row], head, campaigns, campaign)
-        fill_own(logging.log.features[row], truth, store, scratch, campaign, campaigns.price[campaign] * math.exp(offer), time)
+        fill_own(
+            logging.log.features[row],
+            truth,
+            store,
+            scratch,
+            campaign,
+            campaigns.price[campaign] * math.exp(offer),
+            time,
+        )
         logging.log.ints[row, _CAMPAIGN] = campaign
         logging.log.ints[row, _TIME] = time
         logging.log.ints[row, _LABEL] = 0
         logging.log.ints[row, _CLICKED] = earns
         logging.log.ints[row, _WHEN] = -NEVER
         logging.log.floats[row, 0] = _credited(logging, rates, campaign, requests.user[i], time)
-    credit(truth, store, scratch, keys, chunk, i, slot, campaign, campaigns.id[campaign], 1, row, 0, 0, events, False, logging.start)
+    credit(
+        truth,
+        store,
+        scratch,
+        keys,
+        chunk,
+        i,
+        slot,
+        campaign,
+        campaigns.id[campaign],
+        1,
+        row,
+        0,
+        0,
+        events,
+        False,
+        logging.start,
+    )
     expose(store, slot, scratch.exposure_of[campaign], campaign, time)
     scratch.clock_of[line], scratch.exposure_of[campaign] = -1, -1
 
@@ -174,7 +215,9 @@ def _credited(logging: _Logging, rates: Rates, campaign: int, user: int, time: i
     return credited_rate(truth, campaign, rates, clock.buyer, clock.age, clock.scale, clock.coming, displaced)
 
 
-def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, evaluate_until: int, now: int | None) -> tuple[LoggedRows, LoggedRows]:
+def _split(
+    logging: _Logging, seed: int, train_from: int, evaluate_from: int, evaluate_until: int, now: int | None
+) -> tuple[LoggedRows, LoggedRows]:
     """Thin the negatives that earned credit like the others, then split by time; with ``now``, fresh rows are for training too."""
     used = int(logging.log.used[0])
     if now is not None:
@@ -200,7 +243,9 @@ def _split(logging: _Logging, seed: int, train_from: int, evaluate_from: int, ev
 
     time = ints[:, _TIME]
     fresh = time >= evaluate_until if now is not None else np.zeros(used, np.bool_)
-    return part(((time >= train_from) & (time < evaluate_from)) | fresh), part((time >= evaluate_from) & (time < evaluate_until))
+    return part(((time >= train_from) & (time < evaluate_from)) | fresh), part(
+        (time >= evaluate_from) & (time < evaluate_until)
+    )
 
 
 def _impute(ints: NDArray[np.int64], seed: int, train_from: int, fresh_from: int, now: int) -> None:

@@ -16,7 +16,18 @@ from bidsim.cvr.features import FIRST_CAMPAIGN, FIRST_PAIR, fill_pair
 from bidsim.engine import store as stores
 from bidsim.engine.tables import Campaigns, Chunk, Keys, Scratch, Store
 from bidsim.kernels.heap import heap_push
-from bidsim.response.purchases import BUYER, CREDIT_CAMPAIGN, CREDIT_LEVELS, CREDIT_PRICE, CREDIT_RATE, CREDIT_ROW, CREDIT_TIME, LAST, PENDING, next_purchase
+from bidsim.response.purchases import (
+    BUYER,
+    CREDIT_CAMPAIGN,
+    CREDIT_LEVELS,
+    CREDIT_PRICE,
+    CREDIT_RATE,
+    CREDIT_ROW,
+    CREDIT_TIME,
+    LAST,
+    PENDING,
+    next_purchase,
+)
 from bidsim.response.truth import Moved, Rates, Truth, response_rates, shown_price
 
 _VIEW, _CLICK, _BUY, _DELAY = range(4)
@@ -55,7 +66,9 @@ def read_clock(store: Store, entry: int, time: int) -> Clock:
 
 
 @kernel(inner=True)
-def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float, moved: Moved) -> Rates:
+def true_rates(
+    truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: int, campaign: int, offer: float, moved: Moved
+) -> Rates:
     """True probabilities of showing a campaign in request ``i``, given the user's state and what exploration moves."""
     time = chunk.requests.time[i]
     clock = read_clock(store, scratch.clock_of[truth.line[campaign]], time)
@@ -80,7 +93,9 @@ def true_rates(truth: Truth, store: Store, scratch: Scratch, chunk: Chunk, i: in
 @kernel(inner=True)
 def offer_price(truth: Truth, keys: Keys, chunk: Chunk, i: int, campaign: int) -> float:
     """Log of shown price over the campaign's price in request ``i``."""
-    return shown_price(truth, keys.offers, campaign, chunk.requests.user[i], chunk.latent.intent[i], chunk.requests.time[i])
+    return shown_price(
+        truth, keys.offers, campaign, chunk.requests.user[i], chunk.latent.intent[i], chunk.requests.time[i]
+    )
 
 
 @kernel(inner=True)
@@ -93,7 +108,9 @@ def fill_shared(row: NDArray[np.float32], request: NDArray[np.float32], campaign
 
 
 @kernel(inner=True)
-def fill_own(row: NDArray[np.float32], truth: Truth, store: Store, scratch: Scratch, campaign: int, price: float, time: int) -> None:
+def fill_own(
+    row: NDArray[np.float32], truth: Truth, store: Store, scratch: Scratch, campaign: int, price: float, time: int
+) -> None:
     """Write the features of (user, campaign) at the price shown."""
     exposure = scratch.exposure_of[campaign]
     since_seen = time - store.exposures[exposure, stores.SEEN] if exposure >= 0 else -1
@@ -164,7 +181,9 @@ def credit(
         scratch.clock_of[line] = entry
     clock = store.clocks[entry]
     if events.bought:
-        delay = -math.log(uniform_open(keys.response, chunk.requests.number[i], campaign_id, _DELAY)) * truth.delay[line]
+        delay = (
+            -math.log(uniform_open(keys.response, chunk.requests.number[i], campaign_id, _DELAY)) * truth.delay[line]
+        )
         clock[PENDING] = min(clock[PENDING], time + 1 + int(delay))
     clock[CREDIT_TIME] = time
     clock[CREDIT_CAMPAIGN] = campaign

@@ -73,7 +73,12 @@ def disturb_request(sim: Simulated, chunk: Chunk, i: int) -> None:
     incidents = sim.incidents
     for j in range(incidents.what.shape[0]):
         column = incidents.what[j, COLUMN]
-        if incidents.what[j, KIND] == FEATURE and column < FIRST_PAIR and is_on(incidents, j, chunk.requests.time[i]) and is_within(incidents, j, chunk.requests.categories[i]):
+        if (
+            incidents.what[j, KIND] == FEATURE
+            and column < FIRST_PAIR
+            and is_on(incidents, j, chunk.requests.time[i])
+            and is_within(incidents, j, chunk.requests.categories[i])
+        ):
             sim.scratch.head[column] = incidents.size[j, SIZE]
 
 
@@ -83,7 +88,12 @@ def disturb_pairs(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     incidents = sim.incidents
     for j in range(incidents.what.shape[0]):
         column = incidents.what[j, COLUMN]
-        if incidents.what[j, KIND] == FEATURE and column >= FIRST_PAIR and is_on(incidents, j, chunk.requests.time[i]) and is_within(incidents, j, chunk.requests.categories[i]):
+        if (
+            incidents.what[j, KIND] == FEATURE
+            and column >= FIRST_PAIR
+            and is_on(incidents, j, chunk.requests.time[i])
+            and is_within(incidents, j, chunk.requests.categories[i])
+        ):
             for k in range(count):
                 sim.scratch.features[k, column] = incidents.size[j, SIZE]
 
@@ -130,7 +140,11 @@ def spared(sim: Simulated, chunk: Chunk, i: int, campaign: int) -> Spared:
         kind = incidents.what[j, KIND]
         if kind not in (CONVERSIONS, BOTS):
             continue
-        if incidents.who[j, campaign] == 0 or not is_on(incidents, j, chunk.requests.time[i]) or not is_within(incidents, j, chunk.requests.categories[i]):
+        if (
+            incidents.who[j, campaign] == 0
+            or not is_on(incidents, j, chunk.requests.time[i])
+            or not is_within(incidents, j, chunk.requests.categories[i])
+        ):
             continue
         if kind == CONVERSIONS:
             left *= incidents.size[j, SIZE]
@@ -144,7 +158,9 @@ def disturbed_rates(rates: Rates, found: Spared) -> Rates:
     """Return the true rates that incidents leave."""
     if found.bot:
         return Rates(rates.viewed, found.clicks, 0.0, 0.0, 0.0)
-    return Rates(rates.viewed, rates.clicked, rates.bought * found.left, rates.attributed * found.left, rates.direct * found.left)
+    return Rates(
+        rates.viewed, rates.clicked, rates.bought * found.left, rates.attributed * found.left, rates.direct * found.left
+    )
 
 
 @kernel(inner=True)
@@ -156,7 +172,13 @@ def is_struck(sim: Simulated, request: int, campaign_id: int, found: Spared) -> 
 @kernel(inner=True)
 def undisturbed(rates: Rates, found: Spared) -> Rates:
     """Rates of an impression that was not struck."""
-    return Rates(rates.viewed, rates.clicked, rates.bought / found.left if found.left > 0.0 else 0.0, rates.attributed, rates.direct)
+    return Rates(
+        rates.viewed,
+        rates.clicked,
+        rates.bought / found.left if found.left > 0.0 else 0.0,
+        rates.attributed,
+        rates.direct,
+    )
 
 
 @kernel(inner=True)

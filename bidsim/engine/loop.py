@@ -6,11 +6,42 @@ from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.core.reasons import BUDGET
 from bidsim.engine.clearing import clear_auction, count_sales, explain_losses, fill_book, survey
-from bidsim.engine.deadline import BID, ELIGIBLE, FEATURES, OFFERED, SCORED, SOLD, USERS, begin_stamps, drop_late, end_stamps, stamp
-from bidsim.engine.decision import fill_offers, fill_rows, hold_internal_auctions, make_offers, notify, place_bids, predict, prepare_tasks, sit_out
+from bidsim.engine.deadline import (
+    BID,
+    ELIGIBLE,
+    FEATURES,
+    OFFERED,
+    SCORED,
+    SOLD,
+    USERS,
+    begin_stamps,
+    drop_late,
+    end_stamps,
+    stamp,
+)
+from bidsim.engine.decision import (
+    fill_offers,
+    fill_rows,
+    hold_internal_auctions,
+    make_offers,
+    notify,
+    place_bids,
+    predict,
+    prepare_tasks,
+    sit_out,
+)
 from bidsim.engine.eligibility import find_eligible, find_participants, is_free
 from bidsim.engine.incidents import change_budgets
-from bidsim.engine.settlement import OF_DECISIONS, OF_OFFERS, OF_WINS, keep_decisions, mark_ghosts, sampled, serve_winners, take_conversions
+from bidsim.engine.settlement import (
+    OF_DECISIONS,
+    OF_OFFERS,
+    OF_WINS,
+    keep_decisions,
+    mark_ghosts,
+    sampled,
+    serve_winners,
+    take_conversions,
+)
 from bidsim.engine.store import advance_clocks, find_exposures, find_user, has_room, release
 from bidsim.engine.tables import Chunk, Log, Simulated
 from bidsim.kernels.clock import ticks
@@ -26,7 +57,9 @@ def _log_has_room(log: Log, rows: int) -> bool:
 def _room_everywhere(sim: Simulated) -> bool:
     campaigns = sim.campaigns.id.shape[0]
     return (
-        has_room(sim.store, sim.truth.line_id.shape[0], sim.rules.positions) and _log_has_room(sim.logs.wins, sim.rules.positions) and _log_has_room(sim.logs.decisions, campaigns)
+        has_room(sim.store, sim.truth.line_id.shape[0], sim.rules.positions)
+        and _log_has_room(sim.logs.wins, sim.rules.positions)
+        and _log_has_room(sim.logs.decisions, campaigns)
     )
 
 
@@ -39,7 +72,9 @@ def ready(sim: Simulated, chunk: Chunk, i: int) -> bool:
 @kernel(inner=True)
 def _run_drawn(sim: Simulated, chunk: Chunk, lo: int) -> int:
     for i in range(lo, chunk.requests.time.shape[0]):
-        if not _log_has_room(sim.logs.wins, sim.rules.positions) or not _log_has_room(sim.logs.decisions, sim.campaigns.id.shape[0]):
+        if not _log_has_room(sim.logs.wins, sim.rules.positions) or not _log_has_room(
+            sim.logs.decisions, sim.campaigns.id.shape[0]
+        ):
             return i
         _one_drawn_request(sim, chunk, i)
     return chunk.requests.time.shape[0]
@@ -116,7 +151,14 @@ def _watch(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
     window = population.window_at(sim.counters.seen, chunk.requests.time[i], sim.rules.slice_window)
     population.count_request(sim.counters.seen, sim.scratch.head, window, chunk.requests.number[i])
     if sim.rules.watch_offers > 0.0 and sampled(sim, chunk.requests.number[i], OF_OFFERS, sim.rules.watch_offers):
-        slices.count_offer(sim.counters.slices, chunk.requests.categories[i], sim.scratch.offers.campaign, sim.scratch.offers.pcvr, count, window)
+        slices.count_offer(
+            sim.counters.slices,
+            chunk.requests.categories[i],
+            sim.scratch.offers.campaign,
+            sim.scratch.offers.pcvr,
+            count,
+            window,
+        )
 
 
 @kernel(inner=True)
@@ -141,7 +183,9 @@ def _one_drawn_request(sim: Simulated, chunk: Chunk, i: int) -> None:
 
 
 @kernel(inner=True)
-def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, timed: bool, begun: int) -> int:
+def _auction(
+    sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, user: int, keep: bool, timed: bool, begun: int
+) -> int:
     """From eligible campaigns to winners; return the size of the book."""
     fill_offers(sim, chunk, i, watched)
     place_bids(sim, chunk, i, count, is_free(sim, chunk, i))
@@ -160,7 +204,12 @@ def _auction(sim: Simulated, chunk: Chunk, i: int, count: int, watched: int, use
 @kernel(inner=True)
 def _account(sim: Simulated, chunk: Chunk, i: int, count: int, n: int, keep: bool, bucket: int) -> None:
     """Say why bids were lost, and count."""
-    explain_losses(sim, count, n, keep or sim.rules.hears != 0 or sampled(sim, chunk.requests.number[i], OF_WINS, sim.rules.keep_wins))
+    explain_losses(
+        sim,
+        count,
+        n,
+        keep or sim.rules.hears != 0 or sampled(sim, chunk.requests.number[i], OF_WINS, sim.rules.keep_wins),
+    )
     sim.counters.market[0] += 1
     count_sales(sim)
     _count_offers(sim, bucket, count)
@@ -172,7 +221,9 @@ def _aftermath(sim: Simulated, request: int, count: int, n: int) -> None:
     if sim.rules.hears:
         notify(sim, count)
     if sim.rules.learns:
-        call_clear(sim.calls.learn[0], (sim.scratch.book, n, sim.rules.positions, sim.format_numbers, sim.scratch.outcome))
+        call_clear(
+            sim.calls.learn[0], (sim.scratch.book, n, sim.rules.positions, sim.format_numbers, sim.scratch.outcome)
+        )
     if request % sim.rules.landscape_every == 0:
         survey(sim, n)
 

@@ -12,7 +12,18 @@ from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
 from bidsim.core.requests import CATEGORIES
 from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES
 from bidsim.engine.exploration import ARMS, BID, LEVERS, LOG, NOT_EXPLORED, SHIFT
-from bidsim.engine.tables import CONVERSION_INTS, DECISION_FLOATS, DECISION_INTS, NO_LIMIT, WIN_ARMS, WIN_FLOATS, WIN_INTS, WIN_SAMPLED, Log, Simulated
+from bidsim.engine.tables import (
+    CONVERSION_INTS,
+    DECISION_FLOATS,
+    DECISION_INTS,
+    NO_LIMIT,
+    WIN_ARMS,
+    WIN_FLOATS,
+    WIN_INTS,
+    WIN_SAMPLED,
+    Log,
+    Simulated,
+)
 from bidsim.observers import exploration, funnel, landscape, latency, population, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED
 
@@ -85,7 +96,9 @@ def _campaigns(sim: Simulated, names: Names, requests: int) -> Columns:
         "seat": list(names.seats),
         "policy": list(names.policies),
         "pacing": list(names.pacers),
-        "budget_nanos": np.where(sim.campaigns.budget < NO_LIMIT, sim.campaigns.budget, np.array(names.budgets, np.int64)),
+        "budget_nanos": np.where(
+            sim.campaigns.budget < NO_LIMIT, sim.campaigns.budget, np.array(names.budgets, np.int64)
+        ),
         "conversion_value_nanos": sim.campaigns.value.copy(),
         "requests": np.full(len(lost), requests, np.int64),
         "eligible": counters.timeline[:, :, timeline.ELIGIBLE].sum(axis=1),
@@ -115,7 +128,9 @@ def _single(names: Names) -> list[tuple[str, str]]:
 def _slices(sim: Simulated, names: Names) -> Columns:
     """Cells that hold anything: window, level of a field or pair, product line."""
     counted = sim.counters.slices
-    levels = _single(names) + [(f"{a} x {b}", f"{x} x {y}") for a, b in names.pairs for x in names.vocabulary[a] for y in names.vocabulary[b]]
+    levels = _single(names) + [
+        (f"{a} x {b}", f"{x} x {y}") for a, b in names.pairs for x in names.vocabulary[a] for y in names.vocabulary[b]
+    ]
     asked = counted.offers.shape[0] > 0
     held = counted.cells.any(axis=3) | (counted.arrived > 0) | (counted.offers[..., 0] > 0 if asked else False)
     windows, level, group = np.nonzero(held)
@@ -127,10 +142,16 @@ def _slices(sim: Simulated, names: Names) -> Columns:
         "start_us": windows * sim.rules.slice_window,
         **{name: counted.cells[windows, level, group, j] for j, name in enumerate(slices.COUNTS)},
         "arrived": counted.arrived[windows, level, group],
-        **{f"{name}_sum": counted.cells[windows, level, group, len(slices.COUNTS) + j] * slices.UNIT for j, name in enumerate(slices.SUMS)},
+        **{
+            f"{name}_sum": counted.cells[windows, level, group, len(slices.COUNTS) + j] * slices.UNIT
+            for j, name in enumerate(slices.SUMS)
+        },
     }
     if asked:
-        columns |= {"offers": counted.offers[windows, level, group, 0], "offered_pcvr_sum": counted.offers[windows, level, group, 1] * slices.UNIT}
+        columns |= {
+            "offers": counted.offers[windows, level, group, 0],
+            "offered_pcvr_sum": counted.offers[windows, level, group, 1] * slices.UNIT,
+        }
     return columns
 
 
@@ -152,7 +173,11 @@ def _delays(names: Names) -> Columns:
     """Quantiles of the time from an impression to its conversion, by campaign, as logged before the run."""
     campaigns, quantiles = names.delays.shape
     at = (np.arange(quantiles) + 0.5) / max(quantiles, 1)
-    return {"campaign": [name for name in names.campaigns for _ in range(quantiles)], "quantile": np.tile(at, campaigns), "delay_us": names.delays.ravel().copy()}
+    return {
+        "campaign": [name for name in names.campaigns for _ in range(quantiles)],
+        "quantile": np.tile(at, campaigns),
+        "delay_us": names.delays.ravel().copy(),
+    }
 
 
 def _population(sim: Simulated, names: Names) -> Columns:
@@ -191,13 +216,17 @@ def _explorations(sim: Simulated, names: Names) -> Columns:
     columns |= {name: floats[:, WIN_FLOATS.index(name)].copy() for name in _EXPLORED_FLOATS}
     offer = floats[:, WIN_FLOATS.index("offer")]
     own = dict(zip(CAMPAIGN_FEATURES, sim.campaigns.static.T.astype(np.float64), strict=True))
-    natural = {"price": sim.campaigns.price[campaign] * np.exp(offer), "bid": np.ones(len(rows))} | {name: own[name][campaign] for name in LEVERS if name in own}
+    natural = {"price": sim.campaigns.price[campaign] * np.exp(offer), "bid": np.ones(len(rows))} | {
+        name: own[name][campaign] for name in LEVERS if name in own
+    }
     columns["propensity"] = np.ones(len(rows))
     for j, lever in enumerate(LEVERS):
         arm = (arms // ARMS**j) % ARMS
         move = sim.exploration.moves[campaign, j, arm]
         columns[f"natural_{lever}"] = natural[lever]
-        columns[f"assigned_{lever}"] = natural[lever] * np.exp(move[:, LOG]) if lever in ("price", "bid") else natural[lever] + move[:, SHIFT]
+        columns[f"assigned_{lever}"] = (
+            natural[lever] * np.exp(move[:, LOG]) if lever in ("price", "bid") else natural[lever] + move[:, SHIFT]
+        )
         below = sim.exploration.below[j]
         columns["propensity"] *= np.diff([0.0, *below, 1.0])[arm]
     return columns
@@ -277,16 +306,33 @@ def _sum(line: Any, amount: Any, count: int) -> Any:
 def _seats(sim: Simulated, names: Names) -> Columns:
     """Decisions of each seat against the deadline; no rows where there is none."""
     rows = len(names.bidders) if sim.rules.tmax else 0
-    return {"seat": list(names.bidders)[:rows], **{name: sim.deadline.counts[:rows, j].copy() for j, name in enumerate(latency.COUNTS)}}
+    return {
+        "seat": list(names.bidders)[:rows],
+        **{name: sim.deadline.counts[:rows, j].copy() for j, name in enumerate(latency.COUNTS)},
+    }
 
 
 def _latency(sim: Simulated, names: Names) -> Columns:
     """Response times: one row for each seat and bucket that holds any."""
     rows, buckets = np.nonzero(sim.deadline.histogram)
-    return {"seat": _names(rows, names.bidders), "upper_us": latency.upper_bounds()[buckets], "responses": sim.deadline.histogram[rows, buckets]}
+    return {
+        "seat": _names(rows, names.bidders),
+        "upper_us": latency.upper_bounds()[buckets],
+        "responses": sim.deadline.histogram[rows, buckets],
+    }
 
 
 def _market(sim: Simulated) -> Columns:
     market, exchange = sim.counters.market, sim.ledger.exchange
     amounts = [*market.tolist(), *exchange.tolist()]
-    return {"figure": ["requests", "sold_to_campaigns", "sold_to_rivals", "unsold", "publisher_revenue_nanos", "exchange_fee_nanos"], "amount": np.array(amounts, np.int64)}
+    return {
+        "figure": [
+            "requests",
+            "sold_to_campaigns",
+            "sold_to_rivals",
+            "unsold",
+            "publisher_revenue_nanos",
+            "exchange_fee_nanos",
+        ],
+        "amount": np.array(amounts, np.int64),
+    }

@@ -33,7 +33,8 @@ from bidsim.response.truth import Truth
 class Conversion(NamedTuple):
     """A purchase credited to a campaign; ``campaign`` -1 where the event was stale.
 
-    ``levels`` and ``rate`` are what observers kept of the impression; ``plain_would_have`` is 1 where the user without ads would have bought at the very same moment.
+    ``levels`` and ``rate`` are what observers kept of the impression; ``plain_would_have`` is 1 where the user without
+    ads would have bought at the very same moment.
     """
 
     campaign: int
@@ -68,7 +69,18 @@ def next_conversion(store: Store, truth: Truth, keys: Keys) -> Conversion:
     spread = truth.basket[clock[LINE]]
     noise = normal_quantile(uniform_open(keys.basket, clock[USER], truth.line_id[clock[LINE]], clock[COUNT]))
     value = int(clock[CREDIT_PRICE] * math.exp(spread * noise - 0.5 * spread * spread))
-    found = Conversion(campaign, time, clock[USER], clock[CREDIT_TIME], clock[CREDIT_ROW], clock[CREDIT_LEVELS], clock[CREDIT_RATE], value, ad_driven, plain)
+    found = Conversion(
+        campaign,
+        time,
+        clock[USER],
+        clock[CREDIT_TIME],
+        clock[CREDIT_ROW],
+        clock[CREDIT_LEVELS],
+        clock[CREDIT_RATE],
+        value,
+        ad_driven,
+        plain,
+    )
     buy(clock, truth, keys.organic, store.scale[entry])
     clock[CREDIT_CAMPAIGN] = -1
     return found

@@ -118,7 +118,9 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
         price = int(price * math.exp(moved_by(sim, campaign, arms).price))
     found = spared(sim, chunk, i, campaign) if sim.rules.incidents else Spared(1.0, False, 0.0)
     struck = sim.rules.incidents != 0 and is_struck(sim, request, sim.campaigns.id[campaign], found)
-    events = happen(sim.keys, undisturbed(rates, found) if sim.rules.incidents else rates, request, sim.campaigns.id[campaign])
+    events = happen(
+        sim.keys, undisturbed(rates, found) if sim.rules.incidents else rates, request, sim.campaigns.id[campaign]
+    )
     payment = charge(sim, chunk, i, s, effect, events.clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
@@ -140,11 +142,23 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
 
 
 @kernel(inner=True)
-def _watch_win(sim: Simulated, chunk: Chunk, i: int, k: int, events: Events, payment: int, effect: float, rates: Rates) -> int:
+def _watch_win(
+    sim: Simulated, chunk: Chunk, i: int, k: int, events: Events, payment: int, effect: float, rates: Rates
+) -> int:
     """Count a won impression in its slices; return its levels as a conversion will need them."""
     counted, categories = sim.counters.slices, chunk.requests.categories[i]
     window, offers = sim.counters.seen.now[0], sim.scratch.offers
-    slices.count_win(counted, categories, offers.campaign[k], window, events.viewed, events.clicked, payment, offers.pcvr[k] * effect, rates.attributed)
+    slices.count_win(
+        counted,
+        categories,
+        offers.campaign[k],
+        window,
+        events.viewed,
+        events.clicked,
+        payment,
+        offers.pcvr[k] * effect,
+        rates.attributed,
+    )
     population.count_impression(sim.counters.seen, sim.scratch.features[k], window, chunk.requests.number[i])
     return slices.packed(counted, categories) if events.clicked or not sim.truth.by_click else 0
 
@@ -159,7 +173,11 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
     happened = 1 if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _EVENT) < chance * effect else 0
     clicked = happened
     if sim.rules.by_click:
-        clicked = 1 if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _CLICKED) < drawn.quality[k] * effect else 0
+        clicked = (
+            1
+            if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _CLICKED) < drawn.quality[k] * effect
+            else 0
+        )
     payment = charge(sim, chunk, i, s, effect, clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
@@ -276,7 +294,11 @@ def keep_decisions(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         floats[1] = offers.value[k]
         floats[2] = offers.multiplier[k]
         floats[3] = offers.propensity[k]
-        floats[4] = sim.scratch.rates[k, ATTRIBUTED] if sim.rules.users else sim.scratch.drawn.worth[k] / sim.campaigns.value[offers.campaign[k]]
+        floats[4] = (
+            sim.scratch.rates[k, ATTRIBUTED]
+            if sim.rules.users
+            else sim.scratch.drawn.worth[k] / sim.campaigns.value[offers.campaign[k]]
+        )
         floats[5] = sim.scratch.rates[k, DIRECT] if sim.rules.users else floats[4]
         floats[6] = offers.quality[k]
         for j in range(sim.logs.decisions.features.shape[1]):

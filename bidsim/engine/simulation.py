@@ -89,7 +89,10 @@ class Simulation:
         """
         counters, value = self.sim.counters, self.sim.campaigns.value.astype(np.float64)
         prices = np.maximum(value, self.sim.truth.price_nanos.astype(np.float64)) if self.sim.rules.users else value
-        sums = np.maximum(counters.counts[:, EVENTUAL] * prices, np.maximum(counters.sums[:, PCVR], counters.sums[:, TRUE_RATE]) * value)
+        sums = np.maximum(
+            counters.counts[:, EVENTUAL] * prices,
+            np.maximum(counters.sums[:, PCVR], counters.sums[:, TRUE_RATE]) * value,
+        )
         if sums.sum() > _MOST_NANOS:
             name = self.names.campaigns[int(np.argmax(sums))]
             raise BidsimError(
@@ -105,7 +108,11 @@ class Simulation:
         return {
             "requests": self.total,
             "charge": "click" if self.sim.rules.by_click else "impression",
-            "sampling": {"auctions": self.sim.rules.keep_wins, "requests": self.sim.rules.keep_decisions, "landscape": 1 / self.sim.rules.landscape_every},
+            "sampling": {
+                "auctions": self.sim.rules.keep_wins,
+                "requests": self.sim.rules.keep_decisions,
+                "landscape": 1 / self.sim.rules.landscape_every,
+            },
             "users_seen": int(self.sim.store.used[0]),
             "state_bytes_per_user": round(bytes_per_user(self.sim.store), 1),
         }
@@ -127,7 +134,11 @@ class Simulation:
         logs = self.sim.logs
         self.sim = self.sim._replace(
             store=grown(self.sim.store, len(self.sim.truth.line_id), self.sim.rules.positions),
-            logs=logs._replace(wins=roomier(logs.wins, self.sim.rules.positions), decisions=roomier(logs.decisions, campaigns), conversions=roomier(logs.conversions, 1)),
+            logs=logs._replace(
+                wins=roomier(logs.wins, self.sim.rules.positions),
+                decisions=roomier(logs.decisions, campaigns),
+                conversions=roomier(logs.conversions, 1),
+            ),
         )
 
     def _finish(self) -> NDArray[np.int64]:

@@ -12,7 +12,18 @@ from bidsim.core.kernel import kernel
 from bidsim.core.random import mix
 from bidsim.core.units import DAY
 from bidsim.engine.tables import I64, Keys, Scratch, Store
-from bidsim.response.purchases import CLOCK, EXPOSED, LINE, LINK, NOT_EXPOSED, SERVED, advance, is_buyer, start_clock, user_scale
+from bidsim.response.purchases import (
+    CLOCK,
+    EXPOSED,
+    LINE,
+    LINK,
+    NOT_EXPOSED,
+    SERVED,
+    advance,
+    is_buyer,
+    start_clock,
+    user_scale,
+)
 from bidsim.response.truth import Truth
 
 USERS, CLOCKS, EXPOSURES, FREE, EVENTS = range(5)
@@ -94,8 +105,18 @@ def _resized(array: NDArray[Any], rows: int) -> NDArray[Any]:
 def bytes_per_user(store: Store) -> float:
     """Bytes of state for each user seen so far."""
     used = store.used
-    parts = {"users": USERS, "clocks": CLOCKS, "scale": CLOCKS, "exposures": EXPOSURES, "frequency": EXPOSURES, "ring": EXPOSURES, "heap": EVENTS}
-    total = sum(int(used[which]) * getattr(store, name)[0:1].nbytes for name, which in parts.items()) + store.table.nbytes
+    parts = {
+        "users": USERS,
+        "clocks": CLOCKS,
+        "scale": CLOCKS,
+        "exposures": EXPOSURES,
+        "frequency": EXPOSURES,
+        "ring": EXPOSURES,
+        "heap": EVENTS,
+    }
+    total = (
+        sum(int(used[which]) * getattr(store, name)[0:1].nbytes for name, which in parts.items()) + store.table.nbytes
+    )
     return total / max(int(used[USERS]), 1)
 
 
@@ -120,7 +141,9 @@ def _place(table: I64, user: int) -> int:
 
 
 @kernel(inner=True)
-def find_user(store: Store, truth: Truth, keys: Keys, user: int, intent: float, interest: int, holdout: bool, start: int) -> int:
+def find_user(
+    store: Store, truth: Truth, keys: Keys, user: int, intent: float, interest: int, holdout: bool, start: int
+) -> int:
     """Slot of a user; at first sight the user's clocks are started."""
     at = _place(store.table, user)
     if store.table[at, 0] != 0:
@@ -139,7 +162,9 @@ def find_user(store: Store, truth: Truth, keys: Keys, user: int, intent: float, 
 
 
 @kernel(inner=True)
-def add_clock(store: Store, truth: Truth, keys: Keys, slot: int, line: int, buyer: bool, intent: float, holdout: bool, start: int) -> int:
+def add_clock(
+    store: Store, truth: Truth, keys: Keys, slot: int, line: int, buyer: bool, intent: float, holdout: bool, start: int
+) -> int:
     """Start a clock for (user, line) and link it to the user."""
     entry = store.used[CLOCKS]
     store.used[CLOCKS] += 1

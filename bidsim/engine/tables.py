@@ -30,12 +30,12 @@ NO_LIMIT = 2**62
 class Campaigns(NamedTuple):
     """Fixed facts of campaigns, sorted by seat, policy and pacer; arrays of length (campaigns).
 
-    Fields: ``id`` hash of the name; ``by_name`` their rows in the order of names; ``holder`` hash of the advertiser; ``seat``; ``value`` nanos of one
-    conversion; ``budget`` and ``daily`` nanos; ``start`` and ``end`` microseconds; ``cap_count`` (0 none) and
-    ``cap_window``; ``passed_from`` and ``passed_share``, the flight on the curve of expected traffic; ``by_day`` 1 where the days'
-    budgets bind before the whole one, so that pacers are told of the day;
-    ``price`` currency units; ``static`` float32[campaigns, 6] model features; ``reserve`` nanos for one impression,
-    of this bidder alone; ``quality`` expected clicks of one impression in the first position.
+    Fields: ``id`` hash of the name; ``by_name`` their rows in the order of names; ``holder`` hash of the advertiser;
+    ``seat``; ``value`` nanos of one conversion; ``budget`` and ``daily`` nanos; ``start`` and ``end`` microseconds;
+    ``cap_count`` (0 none) and ``cap_window``; ``passed_from`` and ``passed_share``, the flight on the curve of expected
+    traffic; ``by_day`` 1 where the days' budgets bind before the whole one, so that pacers are told of the day;
+    ``price`` currency units; ``static`` float32[campaigns, 6] model features; ``reserve`` nanos for one impression, of
+    this bidder alone; ``quality`` expected clicks of one impression in the first position.
     """
 
     id: I64
@@ -62,9 +62,9 @@ class Seats(NamedTuple):
     """Bidders as the exchange sees them.
 
     Fields: ``user_from`` and ``user_to``, its part of the user space [0, 1); ``internal`` 1 where only its
-    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``whole_rows`` 1 where it reads them;
-    ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables; ``task`` [seats, words], room for what its scorer is
-    handed.
+    best bid goes out; ``oracle`` 1 where it knows the truth; ``scorer`` index of its kernel; ``whole_rows`` 1 where it
+    reads them; ``ints``, ``floats``, ``narrow`` and ``wide`` [seats + 1], its part of the tables; ``task`` [seats,
+    words], room for what its scorer is handed.
     """
 
     user_from: F64
@@ -126,7 +126,8 @@ class Ledger(NamedTuple):
 class Counters(NamedTuple):
     """What observers count; see the room ``observers`` for the columns.
 
-    ``market`` int64[4]: requests, positions sold to campaigns, sold to rivals, unsold. ``breach`` int64[7]: the first sale that no format may make.
+    ``market`` int64[4]: requests, positions sold to campaigns, sold to rivals, unsold. ``breach`` int64[7]: the first
+    sale that no format may make.
     """
 
     reasons: I64
@@ -163,10 +164,42 @@ WIN_INTS = (
     "request", "time_us", "user", "campaign", "bid_nanos", "payment_nanos", "minimum_bid_nanos", "bidfloor_nanos",
     "rival_nanos", "position", "price_nanos", "viewed", "clicked", "converted", "conversion_time_us", *CATEGORIES, "arms", "sampled",
 )  # fmt: skip
-WIN_FLOATS = ("pcvr", "value_nanos", "multiplier", "true_rate", "direct_rate", "true_view", "true_click", "true_conversion", "natural_rate", "natural_direct_rate", "offer")
-DECISION_INTS = ("request", "time_us", "user", "campaign", "bid_nanos", "minimum_bid_nanos", "payment_nanos", "reason", "price_nanos")
+WIN_FLOATS = (
+    "pcvr",
+    "value_nanos",
+    "multiplier",
+    "true_rate",
+    "direct_rate",
+    "true_view",
+    "true_click",
+    "true_conversion",
+    "natural_rate",
+    "natural_direct_rate",
+    "offer",
+)
+DECISION_INTS = (
+    "request",
+    "time_us",
+    "user",
+    "campaign",
+    "bid_nanos",
+    "minimum_bid_nanos",
+    "payment_nanos",
+    "reason",
+    "price_nanos",
+)
 DECISION_FLOATS = ("pcvr", "value_nanos", "multiplier", "propensity", "true_rate", "direct_rate", "quality")
-CONVERSION_INTS = ("time_us", "user", "campaign", "credit_time_us", "value_nanos", "ad_driven", "observed", "plain_would_have", "reported_us")
+CONVERSION_INTS = (
+    "time_us",
+    "user",
+    "campaign",
+    "credit_time_us",
+    "value_nanos",
+    "ad_driven",
+    "observed",
+    "plain_would_have",
+    "reported_us",
+)
 CONVERTED, CONVERSION_TIME = WIN_INTS.index("converted"), WIN_INTS.index("conversion_time_us")
 WIN_ARMS, WIN_SAMPLED = WIN_INTS.index("arms"), WIN_INTS.index("sampled")
 
@@ -177,7 +210,11 @@ def roomier(log: Log, rows: int) -> Log:
     if used + rows <= len(log.ints):
         return log
     larger = empty_log(2 * len(log.ints) + rows, log.ints.shape[1], log.floats.shape[1], log.features.shape[1])
-    larger.ints[:used], larger.floats[:used], larger.features[:used] = log.ints[:used], log.floats[:used], log.features[:used]
+    larger.ints[:used], larger.floats[:used], larger.features[:used] = (
+        log.ints[:used],
+        log.floats[:used],
+        log.features[:used],
+    )
     larger.used[0] = used
     return larger
 
@@ -209,9 +246,9 @@ class Scratch(NamedTuple):
 class Deadline(NamedTuple):
     """How long seats take to answer.
 
-    Fields by seat: ``id``, on which its dice hang; ``fixed``, ``per_candidate`` (microseconds) and ``spread``; ``workers``, 0 where no
-    request waits; ``shed``, 1 where requests that are late already are dropped; ``free`` [seats, workers], when each worker is next
-    free; ``counts`` and ``histogram`` of responses, see observers.latency.
+    Fields by seat: ``id``, on which its dice hang; ``fixed``, ``per_candidate`` (microseconds) and ``spread``;
+    ``workers``, 0 where no request waits; ``shed``, 1 where requests that are late already are dropped; ``free``
+    [seats, workers], when each worker is next free; ``counts`` and ``histogram`` of responses, see observers.latency.
     """
 
     id: I64
@@ -228,8 +265,8 @@ class Deadline(NamedTuple):
 class Exploration(NamedTuple):
     """What dice may set in the exploration slice; see engine.exploration for levers, arms and columns.
 
-    Fields: ``below`` float64[levers, 2], dice below which a lever goes down, and below which it stays; ``moves`` float64[campaigns,
-    levers, arms, columns]; ``tried`` int64[campaigns, arms, columns], see observers.exploration.
+    Fields: ``below`` float64[levers, 2], dice below which a lever goes down, and below which it stays; ``moves``
+    float64[campaigns, levers, arms, columns]; ``tried`` int64[campaigns, arms, columns], see observers.exploration.
     """
 
     below: F64
@@ -240,9 +277,9 @@ class Exploration(NamedTuple):
 class Incidents(NamedTuple):
     """What goes wrong and when; see engine.incidents for kinds and columns.
 
-    Fields: ``what`` int64[incidents, columns] and ``size`` float64[incidents, columns]; ``where`` int64[incidents, levels], 1 at levels
-    that are touched; ``who`` int64[incidents, campaigns], 1 for those that are; ``id`` int64[incidents], by which their dice go; ``first``
-    int64[fields], first level of each; ``key``, of all their dice.
+    Fields: ``what`` int64[incidents, columns] and ``size`` float64[incidents, columns]; ``where`` int64[incidents,
+    levels], 1 at levels that are touched; ``who`` int64[incidents, campaigns], 1 for those that are; ``id``
+    int64[incidents], by which their dice go; ``first`` int64[fields], first level of each; ``key``, of all their dice.
     """
 
     what: I64
@@ -285,11 +322,12 @@ class Rules(NamedTuple):
     (0 never); ``joint`` whether the format sells all ``positions`` at once; ``by_click`` whether clicks are charged;
     ``yields`` whether rivals lose to equal bids; ``tells`` whether notices tell the minimum bid to win; ``internal``
     whether any seat sends its best bid only; ``learns`` whether the format changes its rules; ``hears`` whether any
-    policy or pacer listens to notices; ``tmax`` microseconds that bidders have, 0 where they have for ever; ``network`` median
-    microseconds of the network, and its ``network_spread``; ``volume`` real requests that one stands for; ``measured`` whether the
-    loop's own time counts, at ``tick`` microseconds a tick; ``clock_every`` requests between two that are stamped, 0 for none;
-    ``exploration`` share of (user, advertiser) pairs whose levers are set by dice; ``watch_wins`` whether won impressions are counted
-    in slices, and ``watch_offers`` the share of requests whose eligible campaigns are; ``incidents`` how many there are.
+    policy or pacer listens to notices; ``tmax`` microseconds that bidders have, 0 where they have for ever; ``network``
+    median microseconds of the network, and its ``network_spread``; ``volume`` real requests that one stands for;
+    ``measured`` whether the loop's own time counts, at ``tick`` microseconds a tick; ``clock_every`` requests between
+    two that are stamped, 0 for none; ``exploration`` share of (user, advertiser) pairs whose levers are set by dice;
+    ``watch_wins`` whether won impressions are counted in slices, and ``watch_offers`` the share of requests whose
+    eligible campaigns are; ``incidents`` how many there are.
     """
 
     duration: int
@@ -328,8 +366,8 @@ class Rules(NamedTuple):
 class Calls(NamedTuple):
     """Addresses of the plug-ins' kernels, int64[kernels] each.
 
-    Fields: ``clear``, ``minima`` and ``learn`` of the one format; ``score`` of CVR models; ``draw`` of the one value model;
-    ``bid`` and ``notice`` of policies; ``pace`` and ``settle`` of pacers.
+    Fields: ``clear``, ``minima`` and ``learn`` of the one format; ``score`` of CVR models; ``draw`` of the one value
+    model; ``bid`` and ``notice`` of policies; ``pace`` and ``settle`` of pacers.
     """
 
     clear: I64
@@ -386,12 +424,22 @@ class Chunk(NamedTuple):
 
 def empty_ledger(campaigns: int) -> Ledger:
     """Allocate a ledger."""
-    return Ledger(np.zeros(campaigns, np.int64), np.zeros(campaigns, np.int64), np.zeros(campaigns, np.int64), np.zeros(2, np.int64))
+    return Ledger(
+        np.zeros(campaigns, np.int64),
+        np.zeros(campaigns, np.int64),
+        np.zeros(campaigns, np.int64),
+        np.zeros(2, np.int64),
+    )
 
 
 def empty_log(rows: int, ints: int, floats: int, features: int) -> Log:
     """Allocate a log."""
-    return Log(np.zeros((rows, ints), np.int64), np.zeros((rows, floats)), np.zeros((rows, features), np.float32), np.zeros(1, np.int64))
+    return Log(
+        np.zeros((rows, ints), np.int64),
+        np.zeros((rows, floats)),
+        np.zeros((rows, features), np.float32),
+        np.zeros(1, np.int64),
+    )
 
 
 def empty_scratch(campaigns: int, lines: int, seats: int, rivals: int, effect: Sequence[float] = (1.0,)) -> Scratch:

@@ -39,7 +39,9 @@ def audit_path(path: Path) -> Finding:
 def audit_run(result: Result) -> Finding:
     """Audit the won impressions of a run, prices per unit charged."""
     rows = result.tables["auctions"]
-    bid, price, least = (np.asarray(rows[name], np.float64) for name in ("bid_nanos", "price_nanos", "minimum_bid_nanos"))
+    bid, price, least = (
+        np.asarray(rows[name], np.float64) for name in ("bid_nanos", "price_nanos", "minimum_bid_nanos")
+    )
     return audit(bid, price, least)
 
 
@@ -52,13 +54,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         table = parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'}: {' '.join(str(error).split())[:200]}") from None
+        raise UsageError(
+            f"{path} cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'}: {' '.join(str(error).split())[:200]}"
+        ) from None
     return {name: table[name] for name in table.column_names}
 
 
 def _numbers(path: Path, columns: dict[str, Any], name: str) -> Any:
     if name not in columns:
-        raise UsageError(f"{path}: there is no column {name!r}; a log has the columns bid and payment and, if known, next_bid, not {', '.join(list(columns)[:8])}")
+        raise UsageError(
+            f"{path}: there is no column {name!r}; a log has the columns bid and payment and, if known, next_bid, not {', '.join(list(columns)[:8])}"
+        )
     try:
         values = columns[name].to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError):
@@ -66,5 +72,7 @@ def _numbers(path: Path, columns: dict[str, Any], name: str) -> Any:
     wrong = ~np.isfinite(values) | (values < 0)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise UsageError(f"{path}:{row + (1 if path.suffix == '.parquet' else 2)}: {name}: {values[row]:g} is not an amount of 0 or more")
+        raise UsageError(
+            f"{path}:{row + (1 if path.suffix == '.parquet' else 2)}: {name}: {values[row]:g} is not an amount of 0 or more"
+        )
     return values

@@ -90,7 +90,9 @@ def compare(
         raise UsageError(f"a comparison needs two scenarios at least, not {len(scenarios)}")
     for scenario in scenarios:
         if campaign is not None and campaign not in scenario.settings.campaigns:
-            raise UsageError(f"--campaign {campaign}: {scenario.name} has no such campaign{did_you_mean(campaign, scenario.settings.campaigns)}")
+            raise UsageError(
+                f"--campaign {campaign}: {scenario.name} has no such campaign{did_you_mean(campaign, scenario.settings.campaigns)}"
+            )
     with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
         ready = list(scenarios) if retrain else share_models(scenarios, Path(folder), seed)
         first = [seed if paired else seed + k * replications for k in range(len(ready))]
@@ -98,7 +100,9 @@ def compare(
         rows = run_all(measure, jobs, workers, progress)
     figures = np.array(rows).reshape(replications, len(ready), len(METRICS))
     return [
-        _difference(metric, _label(scenarios, k), figures[:, 0, m], figures[:, k, m], paired=paired, level=level) for k in range(1, len(ready)) for m, metric in enumerate(METRICS)
+        _difference(metric, _label(scenarios, k), figures[:, 0, m], figures[:, k, m], paired=paired, level=level)
+        for k in range(1, len(ready))
+        for m, metric in enumerate(METRICS)
     ]
 
 
@@ -108,7 +112,9 @@ def _label(scenarios: Sequence[Scenario], k: int) -> str:
     return names[k] if names.count(names[k]) == 1 else f"{names[k]} ({'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[k % 26]})"
 
 
-def _difference(metric: str, scenario: str, base: NDArray[np.float64], other: NDArray[np.float64], *, paired: bool, level: float) -> Difference:
+def _difference(
+    metric: str, scenario: str, base: NDArray[np.float64], other: NDArray[np.float64], *, paired: bool, level: float
+) -> Difference:
     interval = mean_interval(other - base, level) if paired else welch_interval(other, base, level)
     pairing = None
     if paired:
@@ -126,4 +132,10 @@ def measure(scenario: Scenario, seed: int, campaign: str | None) -> list[float]:
         revenue = row["spend"] * (1.0 - float(scenario.settings.auction.fee))
         return [row["spend"], float(row["conversions"]), row["surplus_expected"], revenue, row["value_expected"]]
     market = summary["market"]
-    return [market["revenue"], float(market["conversions"]), market["surplus_expected"], market["publisher_revenue"], market["welfare_expected"]]
+    return [
+        market["revenue"],
+        float(market["conversions"]),
+        market["surplus_expected"],
+        market["publisher_revenue"],
+        market["welfare_expected"],
+    ]

@@ -45,7 +45,8 @@ def run(
         progress: Called with (stage, done since last call, total of the stage); by default a bar on a terminal and
             nothing elsewhere.
         chunk: Requests generated at a time; the result does not depend on it.
-        look: Called after each chunk with the requests done, and with a function that gives what the run has come to so far.
+        look: Called after each chunk with the requests done, and with a function that gives what the run has come to so
+            far.
 
     Raises:
         BidsimError: A model cannot be trained or loaded, or memory runs out.
@@ -83,14 +84,20 @@ def _kernels_that_raise() -> Iterator[list[BaseException]]:
 
 
 def _plugin_failed(error: BaseException, folder: Path) -> BidsimError:
-    return BidsimError(f"a plug-in from outside the package failed{line_in(error, folder)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    return BidsimError(
+        f"a plug-in from outside the package failed{line_in(error, folder)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    )
 
 
-def _run_within_memory(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:
+def _run_within_memory(
+    scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any
+) -> Result:
     try:
         return _run(scenario, progress, chunk, look)
     except MemoryError:
-        raise BidsimError(f"out of memory while running {scenario.name}; lower traffic.users, log.wins or log.decisions") from None
+        raise BidsimError(
+            f"out of memory while running {scenario.name}; lower traffic.users, log.wins or log.decisions"
+        ) from None
 
 
 def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:
@@ -114,7 +121,9 @@ def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: i
         "scenario": scenario.resolved(),
         "scenario_hash": scenario.digest(),
         "evaluation": models.evaluation,
-        "scorers": {seat: model.kind.describe(model.tables) for seat, model in zip(models.seats, models.fitted, strict=True)},
+        "scorers": {
+            seat: model.kind.describe(model.tables) for seat, model in zip(models.seats, models.fitted, strict=True)
+        },
         "reproducible": simulation.sim.rules.measured == 0,
         **simulation.facts(),
         **_circumstances(),
@@ -128,15 +137,25 @@ def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: i
 
 
 def _model_texts(models: SeatModels) -> dict[str, Any]:
-    return {seat: model_files(model) for seat, model in zip(models.seats, models.fitted, strict=True) if model.kind.trains}
+    return {
+        seat: model_files(model) for seat, model in zip(models.seats, models.fitted, strict=True) if model.kind.trains
+    }
 
 
 @cache
 def _circumstances() -> dict[str, Any]:
     """Versions and machine; nothing that results depend on but the code."""
     return {
-        "versions": {"bidsim": VERSION, "python": platform.python_version(), **{p: metadata.version(p) for p in _PACKAGES}},
-        "machine": {"system": platform.system(), "processor": platform.machine(), "python": platform.python_implementation()},
+        "versions": {
+            "bidsim": VERSION,
+            "python": platform.python_version(),
+            **{p: metadata.version(p) for p in _PACKAGES},
+        },
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "python": platform.python_implementation(),
+        },
         "git_commit": _git_commit(),
     }
 
@@ -147,7 +166,9 @@ def _git_commit() -> str | None:
     if not (folder / ".git").exists():
         return None
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True)  # noqa: S607
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip()

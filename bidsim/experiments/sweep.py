@@ -101,4 +101,12 @@ def _measure(scenario: Scenario, seed: int) -> list[float]:
     late = sum(a["late"] for a in answers.values()) / decisions if decisions else 0.0
     models = [figures["model"]["auc"] for figures in summary["models"].values() if figures]
     auc = float(np.mean(models)) if models else math.nan
-    return [market["surplus_expected"], float(market["sold_to_campaigns"]), float(market["conversions"]), market["revenue"], market["publisher_revenue"], late, auc]
+    return [
+        market["surplus_expected"],
+        float(market["sold_to_campaigns"]),
+        float(market["conversions"]),
+        market["revenue"],
+        market["publisher_revenue"],
+        late,
+        auc,
+    ]

@@ -18,7 +18,13 @@ UNKNOWN = "no such kind of check"
 _SLOWEST_FIRST = ("arrivals", "regret", "km", "optres", "pace", "downs")
 
 
-def validate(cases: Sequence[Case], *, seed: int = 0, workers: int | None = None, progress: Callable[[str, int, int], None] = lambda stage, done, total: None) -> list[Verdict]:
+def validate(
+    cases: Sequence[Case],
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> list[Verdict]:
     """Grade every metric of every case.
 
     Args:
@@ -31,7 +37,10 @@ def validate(cases: Sequence[Case], *, seed: int = 0, workers: int | None = None
         BidsimError: A worker died.
 
     """
-    order = sorted(range(len(cases)), key=lambda k: _SLOWEST_FIRST.index(cases[k].check) if cases[k].check in _SLOWEST_FIRST else len(_SLOWEST_FIRST))
+    order = sorted(
+        range(len(cases)),
+        key=lambda k: _SLOWEST_FIRST.index(cases[k].check) if cases[k].check in _SLOWEST_FIRST else len(_SLOWEST_FIRST),
+    )
     verdicts: dict[int, list[Verdict]] = {}
     count = min(workers or os.cpu_count() or 1, len(cases))
     if count == 1:
@@ -46,7 +55,9 @@ def validate(cases: Sequence[Case], *, seed: int = 0, workers: int | None = None
                     verdicts[k] = future.result()
                     progress("cases", 1, len(cases))
         except BrokenProcessPool:
-            raise BidsimError("a worker process died, most likely for want of memory; run again with --workers 1") from None
+            raise BidsimError(
+                "a worker process died, most likely for want of memory; run again with --workers 1"
+            ) from None
     return [verdict for k in range(len(cases)) for verdict in verdicts[k]]
 
 
@@ -54,7 +65,10 @@ def run_case(case: Case, seed: int) -> list[Verdict]:
     """Run one case; parameters that its check cannot read fail the case and say why."""
     check = CHECKS.get(case.check)
     if check is None:
-        return [Verdict(case.id, case.check, "", metric, expected, None, note=UNKNOWN) for metric, expected in case.expected.items()]
+        return [
+            Verdict(case.id, case.check, "", metric, expected, None, note=UNKNOWN)
+            for metric, expected in case.expected.items()
+        ]
     try:
         estimates = check.run(case.params, check.units, seed)
     except KeyError as error:
@@ -65,4 +79,7 @@ def run_case(case: Case, seed: int) -> list[Verdict]:
 
 
 def _not_run(case: Case, component: str, note: str) -> list[Verdict]:
-    return [Verdict(case.id, case.check, component, metric, expected, None, note=note) for metric, expected in case.expected.items()]
+    return [
+        Verdict(case.id, case.check, component, metric, expected, None, note=note)
+        for metric, expected in case.expected.items()
+    ]

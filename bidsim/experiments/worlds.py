@@ -29,13 +29,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TRIES = 3
 MOST_REPLICATIONS = 1_000_000
-_UNTRAINED = ("name", "seed", "requests", "count", "duration", "auction", "market", "deadline", "holdout", "exploration", "incidents", "monitoring", "log", "episode")
+_UNTRAINED = (
+    "name",
+    "seed",
+    "requests",
+    "count",
+    "duration",
+    "auction",
+    "market",
+    "deadline",
+    "holdout",
+    "exploration",
+    "incidents",
+    "monitoring",
+    "log",
+    "episode",
+)
 """Keys that no model's training depends on."""
 _OF_A_CAMPAIGN = ("advertiser", "product", "levers", "seat")
 _OF_A_SEAT = ("model", "users")
 
 
-def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int | None, progress: Callable[[str, int, int], None]) -> list[T]:
+def run_all(
+    measure: Callable[..., T],
+    jobs: Sequence[tuple[Any, ...]],
+    workers: int | None,
+    progress: Callable[[str, int, int], None],
+) -> list[T]:
     """Call ``measure`` with each job's arguments, on all cores; jobs whose worker was killed are run again.
 
     Args:
@@ -65,7 +85,9 @@ def run_all(measure: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers:
             return [done[k] for k in range(len(jobs))]
         except BrokenProcessPool:
             continue
-    raise BidsimError(f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker (--workers 1, workers=1)")
+    raise BidsimError(
+        f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker (--workers 1, workers=1)"
+    )
 
 
 class _Workers(ProcessPoolExecutor):
@@ -113,7 +135,9 @@ def _refuse_unguarded_script() -> None:
     if file is None or getattr(script, "__spec__", None) is not None:
         return
     if not Path(file).is_file() or "__name__" not in Path(file).read_text(encoding="utf-8", errors="replace"):
-        raise BidsimError(f"{Path(file).name}: worker processes read this script again, so put what it does under 'if __name__ == \"__main__\":' in a file, or ask for workers=1")
+        raise BidsimError(
+            f"{Path(file).name}: worker processes read this script again, so put what it does under 'if __name__ == \"__main__\":' in a file, or ask for workers=1"
+        )
 
 
 def share_models(scenarios: Sequence[Scenario], folder: Path, seed: int) -> list[Scenario]:

@@ -11,7 +11,16 @@ from bidsim.explain.advice import advise, experiment, never_varied
 from bidsim.explain.effects import FEWEST
 from bidsim.explain.levers import Explored, LeverEffect, explore
 from bidsim.explain.model_use import explained_model, feature_rows, feature_use, what_if
-from bidsim.metrics.advertiser import Account, account_of, advertisers_of, bid_arms, bid_curve, campaign_rows, funnel, headline
+from bidsim.metrics.advertiser import (
+    Account,
+    account_of,
+    advertisers_of,
+    bid_arms,
+    bid_curve,
+    campaign_rows,
+    funnel,
+    headline,
+)
 from bidsim.metrics.calibration import calibration
 from bidsim.metrics.intervals import told
 from bidsim.metrics.segments import FEWEST_PEERS, FEWEST_USERS, segments
@@ -35,8 +44,9 @@ def describe_advertiser(result: Result, advertiser: str) -> dict[str, Any]:
     """Content of one advertiser's page.
 
     Returns:
-        JSON-ready: ``advertiser``, ``campaigns``, a row each, ``run``, ``headline``, ``funnel``, ``model``, ``effects``, ``advice``, ``bids``, ``segments``, ``trust``.
-        Money in currency units unless a key ends in ``_nanos``; intervals as ``value``, ``low``, ``high``; None where nothing can be said.
+        JSON-ready: ``advertiser``, ``campaigns``, a row each, ``run``, ``headline``, ``funnel``, ``model``,
+        ``effects``, ``advice``, ``bids``, ``segments``, ``trust``. Money in currency units unless a key ends in
+        ``_nanos``; intervals as ``value``, ``low``, ``high``; None where nothing can be said.
 
     Raises:
         UsageError: The run has no such advertiser.
@@ -67,8 +77,17 @@ def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
         "model": {seat: part["features"][:_FEATURES_SHOWN] for seat, part in used.items()},
         "effects": effects,
         "advice": _advice(account, explored, facts, charge),
-        "bids": {"curve": bid_curve(account), "arms": bid_arms(account), "surveyed": 1 / result.manifest["scenario"]["log"]["landscape_every"]},
-        "segments": {"rows": segments(account), "fewest_users": FEWEST_USERS, "fewest_peers": FEWEST_PEERS, "share": result.manifest["sampling"]["auctions"]},
+        "bids": {
+            "curve": bid_curve(account),
+            "arms": bid_arms(account),
+            "surveyed": 1 / result.manifest["scenario"]["log"]["landscape_every"],
+        },
+        "segments": {
+            "rows": segments(account),
+            "fewest_users": FEWEST_USERS,
+            "fewest_peers": FEWEST_PEERS,
+            "share": result.manifest["sampling"]["auctions"],
+        },
         "trust": calibration(account),
     }
 
@@ -88,7 +107,11 @@ def _model(account: Account) -> dict[str, dict[str, Any]]:
 def _effects(account: Account, explored: Explored | None, used: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What changes conversions, beside what the model makes of the same levers."""
     if explored is None:
-        return {"known": False, "why": "no lever was varied in this run, so what changes conversions is unknown", "levers": []}
+        return {
+            "known": False,
+            "why": "no lever was varied in this run, so what changes conversions is unknown",
+            "levers": [],
+        }
     own = explored.own[account.advertiser]
     if explored.fitted is None:
         return {"known": False, "why": own[0].silence if own else "no lever of the ad was varied", "levers": []}
@@ -120,7 +143,15 @@ def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], 
     if explored is None or explored.fitted is None:
         few = explored.rows.conversions if explored is not None else 0
         varied = bool(explored is not None and explored.levers)
-        return {"actions": [], "silent": [], "unknown": True, "varied": varied, "randomised_conversions": few, "needed": FEWEST, "experiments": experiment(account, explored)}
+        return {
+            "actions": [],
+            "silent": [],
+            "unknown": True,
+            "varied": varied,
+            "randomised_conversions": few,
+            "needed": FEWEST,
+            "experiments": experiment(account, explored),
+        }
     products = {account.result.tables["campaigns"]["product"][k] for k in account.rows}
     margin = min(float(settings["products"][p]["margin"]) for p in products)
     advice = [advise(e, facts, margin, by_click=charge == "click") for e in explored.own[account.advertiser]]

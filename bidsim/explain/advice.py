@@ -25,7 +25,8 @@ class Advice:
         conversions: Change of conversions over a period as long as the run.
         spend: Change of spend over it; None where it cannot be told.
         cpa: Spend for one conversion afterwards; None where spend is not known.
-        earnings: Change of what the conversions earn before media cost, as a part of it: fewer conversions of higher margin may earn more.
+        earnings: Change of what the conversions earn before media cost, as a part of it: fewer conversions of higher
+            margin may earn more.
         impressions: Randomised impressions of the advertiser behind it.
         conversions_seen: Randomised conversions of the advertiser.
         everyone: Randomised conversions of all advertisers, to whose effect this one is drawn.
@@ -63,7 +64,11 @@ def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_clic
     here = _reckon(effect, facts, margin, by_click=by_click)
     if effect.lever == "price" and effect.opposite is not None:
         other = _reckon(effect.opposite, facts, margin, by_click=by_click)
-        if other.earnings is not None and here.earnings is not None and other.earnings["value"] > here.earnings["value"]:
+        if (
+            other.earnings is not None
+            and here.earnings is not None
+            and other.earnings["value"] > here.earnings["value"]
+        ):
             return other
     return here
 
@@ -72,11 +77,20 @@ def never_varied(explored: Explored) -> list[Advice]:
     """Levers of the ad that dice did not set, of which nothing is known."""
     varied, total = {lever.name for lever in explored.levers}, explored.rows.conversions
     why = "it was never varied, so nothing is known of it"
-    return [Advice(name, 0.0, None, None, None, None, None, 0, 0, total, why, needed(KAPPA[name])) for name in OF_THE_AD if name not in varied]
+    return [
+        Advice(name, 0.0, None, None, None, None, None, 0, 0, total, why, needed(KAPPA[name]))
+        for name in OF_THE_AD
+        if name not in varied
+    ]
 
 
 def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
-    evidence = {"impressions": effect.impressions, "conversions_seen": effect.conversions, "everyone": effect.everyone, "needed": effect.needed}
+    evidence = {
+        "impressions": effect.impressions,
+        "conversions_seen": effect.conversions,
+        "everyone": effect.everyone,
+        "needed": effect.needed,
+    }
     if effect.belief is None:
         return Advice(effect.lever, effect.change, None, None, None, None, None, **evidence, silence=effect.silence)
     uplift = effect.belief.uplift
@@ -89,14 +103,24 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
     if silence is None and before == 0:
         silence = "no conversion came in this run, so there is nothing that a change could be reckoned from"
     elif silence is None and earnings["low"] <= 0:
-        silence = "it sells more, but each sale earns less, and together they may earn less than now" if value > 0 else "it may sell so much less that sales earn less than now"
+        silence = (
+            "it sells more, but each sale earns less, and together they may earn less than now"
+            if value > 0
+            else "it may sell so much less that sales earn less than now"
+        )
     return Advice(
         lever=effect.lever,
         change=effect.change,
         uplift=told(uplift),
         conversions={"value": before * value, "low": before * low, "high": before * high},
         spend=None if by_click else 0.0,
-        cpa={"value": spend / before / (1 + value), "low": spend / before / (1 + high), "high": spend / before / (1 + low)} if before and not by_click else None,
+        cpa={
+            "value": spend / before / (1 + value),
+            "low": spend / before / (1 + high),
+            "high": spend / before / (1 + low),
+        }
+        if before and not by_click
+        else None,
         earnings=earnings,
         **evidence,
         silence=silence,
@@ -107,8 +131,8 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
 def experiment(account: Account, explored: Explored | None) -> list[dict[str, Any]]:
     """For each lever of the ad, what finds an effect of 5% four times in five: conversions, days at the share explored (a tenth where none was), and cost.
 
-    What it costs is known of levers that were varied, from what varying them all did cost in this run, by how much longer or shorter it takes: in conversions, and in money
-    where bids were varied, too.
+    What it costs is known of levers that were varied, from what varying them all did cost in this run, by how much
+    longer or shorter it takes: in conversions, and in money where bids were varied, too.
     """
     result = account.result
     conversions = int(result.tables["campaigns"]["conversions"].sum())
@@ -129,8 +153,12 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
                 "needed": wanted,
                 "share": share,
                 "days": wanted / daily if daily else None,
-                "conversions_change": None if cost is None or runs is None else runs * cost["conversions_change_expected"],
-                "spend_change": None if cost is None or runs is None or "bid" not in varied else runs * cost["spend_change"],
+                "conversions_change": None
+                if cost is None or runs is None
+                else runs * cost["conversions_change_expected"],
+                "spend_change": None
+                if cost is None or runs is None or "bid" not in varied
+                else runs * cost["spend_change"],
             }
         )
     return found

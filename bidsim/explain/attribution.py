@@ -1,14 +1,15 @@
 """Shapley values of a model's predictions, in log-odds: what the model uses, exactly, and fast enough for every impression.
 
-Path-dependent Shapley values of trees (Lundberg et al., Nature Machine Intelligence 2020), by quadrature (Quadrature-TreeSHAP,
-arXiv 2605.04497). On the way to a leaf of value v let o_j be 1 where the row agrees with all splits on feature j, and z_j the
-share of training rows that do. Then
+Path-dependent Shapley values of trees (Lundberg et al., Nature Machine Intelligence 2020), by quadrature
+(Quadrature-TreeSHAP, arXiv 2605.04497). On the way to a leaf of value v let o_j be 1 where the row agrees with all
+splits on feature j, and z_j the share of training rows that do. Then
 
-    phi_i = sum over leaves of v (o_i - z_i) * integral over t in [0, 1] of the product over j != i of (o_j t + z_j (1 - t)),
+    phi_i = sum over leaves of v (o_i - z_i) * integral over t in [0, 1] of the product over j != i of (o_j t + z_j (1 -
+    t)),
 
-and Gauss-Legendre quadrature with m points is exact for paths of up to 2m features. The product is carried down the tree, an edge
-at a time; the leaves' sums are carried up, and each edge adds what they say of its own feature. All that does not depend on
-the row is computed once for the model. `ROWS` rows go side by side.
+and Gauss-Legendre quadrature with m points is exact for paths of up to 2m features. The product is carried down the
+tree, an edge at a time; the leaves' sums are carried up, and each edge adds what they say of its own feature. All that
+does not depend on the row is computed once for the model. `ROWS` rows go side by side.
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ _TINY = 1e-300
 class Paths(NamedTuple):
     """What Shapley values need of an ensemble.
 
-    Fields: ``edges`` int64[edges, 7], each tree in depth-first order; ``first`` int64[trees + 1], its edges; ``ratio`` float64[edges],
-    share of the node's rows that take the edge; ``value`` float64[edges], of the leaf at its end; ``table`` float64, for each
-    edge and point `PER_POINT` numbers, the root's first; ``node_first`` int64[trees + 1]; ``tests`` int64[nodes, 3]: slot, rank or
-    set, whether it splits categories; ``sets`` bool[sets, bins]; ``slots`` int64[slots, 3]: place of the feature
-    among those used, values for missing and zero; ``leaves`` float64, all leaf values.
+    Fields: ``edges`` int64[edges, 7], each tree in depth-first order; ``first`` int64[trees + 1], its edges; ``ratio``
+    float64[edges], share of the node's rows that take the edge; ``value`` float64[edges], of the leaf at its end;
+    ``table`` float64, for each edge and point `PER_POINT` numbers, the root's first; ``node_first`` int64[trees + 1];
+    ``tests`` int64[nodes, 3]: slot, rank or set, whether it splits categories; ``sets`` bool[sets, bins]; ``slots``
+    int64[slots, 3]: place of the feature among those used, values for missing and zero; ``leaves`` float64, all leaf
+    values.
     """
 
     edges: NDArray[np.int64]
@@ -116,13 +118,38 @@ def make_attributor(ensemble: Ensemble) -> Attributor:
     points = max(1, -(-distinct // 2))
     table, ratio, value = _tables(ensemble, edges, points)
     slots, slot_of = slots_of(ensemble, binning)
-    tests = np.column_stack([slot_of, binning.rank, ensemble.categorical.astype(np.int64)]).astype(np.int64).reshape(-1, 3)
-    small = np.column_stack([(slots[:, 0] - HEADER) // RECORD, slots[:, 1], slots[:, 2]]).astype(np.int64).reshape(-1, 3)
+    tests = (
+        np.column_stack([slot_of, binning.rank, ensemble.categorical.astype(np.int64)]).astype(np.int64).reshape(-1, 3)
+    )
+    small = (
+        np.column_stack([(slots[:, 0] - HEADER) // RECORD, slots[:, 1], slots[:, 2]]).astype(np.int64).reshape(-1, 3)
+    )
     node_first = np.searchsorted(ensemble.tree, np.arange(ensemble.trees + 1)).astype(np.int64)
-    paths = Paths(edges, first, ratio, value, table, node_first, tests, _sets(ensemble, max(binning.bins, default=1)), small, ensemble.leaf_value)
+    paths = Paths(
+        edges,
+        first,
+        ratio,
+        value,
+        table,
+        node_first,
+        tests,
+        _sets(ensemble, max(binning.bins, default=1)),
+        small,
+        ensemble.leaf_value,
+    )
     children = np.column_stack([ensemble.left, ensemble.right]).astype(np.int64).reshape(-1, 2)
     single = float(ensemble.leaf_value[~ensemble.root[ensemble.root < 0]].sum())
-    return Attributor(ensemble, np.array(binning.columns, np.int64), _expected(ensemble), points, paths, children, single, binning, deepest)
+    return Attributor(
+        ensemble,
+        np.array(binning.columns, np.int64),
+        _expected(ensemble),
+        points,
+        paths,
+        children,
+        single,
+        binning,
+        deepest,
+    )
 
 
 def _expected(ensemble: Ensemble) -> float:
@@ -149,7 +176,9 @@ def _edges(ensemble: Ensemble, place: dict[int, int]) -> tuple[int, int, NDArray
     deepest = distinct = 1
     for root in ensemble.root.tolist():
         # (node to leave, side, depth, features of the path with the depth of their last edge)
-        waiting: list[tuple[int, int, int, dict[int, int]]] = [(root, side, 1, {}) for side in (1, 0)] if root >= 0 else []
+        waiting: list[tuple[int, int, int, dict[int, int]]] = (
+            [(root, side, 1, {}) for side in (1, 0)] if root >= 0 else []
+        )
         while waiting:
             node, side, depth, path = waiting.pop()
             f = feature[node]
@@ -163,13 +192,19 @@ def _edges(ensemble: Ensemble, place: dict[int, int]) -> tuple[int, int, NDArray
     return deepest, distinct, np.array(rows, np.int64).reshape(-1, 7), np.array(first, np.int64)
 
 
-def _tables(ensemble: Ensemble, edges: NDArray[np.int64], points: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _tables(
+    ensemble: Ensemble, edges: NDArray[np.int64], points: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Numbers of every edge at every point, its ratio, and leaf values."""
     nodes, weights = np.polynomial.legendre.leggauss(points)
     t, w = (nodes + 1) / 2, weights / 2
     child = edges[:, CHILD]
     leaf = edges[:, IS_LEAF] == 1
-    below = np.where(leaf, ensemble.leaf_count[np.where(leaf, child, 0)], ensemble.count[np.where(leaf, 0, child)] if len(ensemble.count) else 0.0)
+    below = np.where(
+        leaf,
+        ensemble.leaf_count[np.where(leaf, child, 0)],
+        ensemble.count[np.where(leaf, 0, child)] if len(ensemble.count) else 0.0,
+    )
     ratio = np.maximum(below, _TINY) / np.maximum(ensemble.count[edges[:, NODE]], _TINY) if len(edges) else np.zeros(0)
     z, earlier = _shares(edges, ratio)
     off = 1.0 - t
@@ -178,7 +213,8 @@ def _tables(ensemble: Ensemble, edges: NDArray[np.int64], points: int) -> tuple[
     left = z[:, None] * off / agreed
     table[1:, :, 0] = left - ratio[:, None]
     table[1:, :, 1] = agrees / agreed - left
-    # weight of the edge's feature: (o - z) / (o t + z (1 - t)), which is -1 / (1 - t) where the row left, its part for o = 1 beyond that
+    # weight of the edge's feature: (o - z) / (o t + z (1 - t)), which is -1 / (1 - t) where the row left, its part for
+    # o = 1 beyond that
     table[1:, :, 2] = w * ((1.0 - z[:, None]) / agrees + 1.0 / off)
     table[0, :, 2] = w / off
     value = np.where(leaf, ensemble.leaf_value[np.where(leaf, child, 0)], 0.0)
@@ -252,7 +288,15 @@ def _attribute(paths: Paths, values: NDArray[np.int64], points: int, deepest: in
 
 @kernel()
 def _attribute_tree(
-    paths: Paths, tree: int, right: NDArray[np.float64], work: NDArray[np.float64], table_of: NDArray[np.int64], agree: int, product: int, sums: int, points: int
+    paths: Paths,
+    tree: int,
+    right: NDArray[np.float64],
+    work: NDArray[np.float64],
+    table_of: NDArray[np.int64],
+    agree: int,
+    product: int,
+    sums: int,
+    points: int,
 ) -> None:
     """Walk a tree's edges down and up; all rows of the block at each."""
     size, base = points * ROWS, paths.node_first[tree]
@@ -269,7 +313,17 @@ def _attribute_tree(
             work[agree + depth * ROWS + r] = takes * work[agree + before * ROWS + r]
         table_of[depth] = e
         at = (1 + e) * points * PER_POINT
-        grow(work, product + (depth - 1) * size, product + depth * size, agree + before * ROWS, agree + depth * ROWS, paths.table, at, paths.ratio[e], points)
+        grow(
+            work,
+            product + (depth - 1) * size,
+            product + depth * size,
+            agree + before * ROWS,
+            agree + depth * ROWS,
+            paths.table,
+            at,
+            paths.ratio[e],
+            points,
+        )
         own, value = work[sums + depth * size : sums + (depth + 1) * size], paths.value[e]
         if edge[IS_LEAF]:
             reached = work[product + depth * size : product + (depth + 1) * size]
@@ -282,7 +336,9 @@ def _attribute_tree(
 
 
 @kernel()
-def _leave(paths: Paths, work: NDArray[np.float64], table_of: NDArray[np.int64], depth: int, agree: int, sums: int, points: int) -> int:
+def _leave(
+    paths: Paths, work: NDArray[np.float64], table_of: NDArray[np.int64], depth: int, agree: int, sums: int, points: int
+) -> int:
     """Take the last edge off the path; return the depth that is left."""
     e = table_of[depth]
     before = paths.edges[e, BEFORE]
@@ -298,8 +354,8 @@ def _leave(paths: Paths, work: NDArray[np.float64], table_of: NDArray[np.int64],
 def on_scale_of_predictions(attribution: NDArray[np.float64], expected: float, link: Any) -> NDArray[np.float64]:
     """Attributions on the scale of predictions, which add up to the prediction less the prediction at ``expected``.
 
-    Along the straight line from the expected log-odds to the row's, every feature adds its own share at each step: Aumann and
-    Shapley's values (1974) of the link, which are proportional to those in log-odds.
+    Along the straight line from the expected log-odds to the row's, every feature adds its own share at each step:
+    Aumann and Shapley's values (1974) of the link, which are proportional to those in log-odds.
 
     Args:
         attribution: float64[n, columns], log-odds.

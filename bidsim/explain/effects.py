@@ -1,15 +1,16 @@
 """What changes conversions: effects of levers from a randomised slice of traffic.
 
-In the slice every lever is randomised at once around its natural value, which is logged: continuous levers to R below it, to it or to
-R above it with probabilities 0.4, 0.2, 0.4, others uniformly. The outcome's log-odds are modelled as
+In the slice every lever is randomised at once around its natural value, which is logged: continuous levers to R below
+it, to it or to R above it with probabilities 0.4, 0.2, 0.4, others uniformly. The outcome's log-odds are modelled as
 
     a logit p(A0, X) + g' B(A0) + advertiser + b' [B(A) - B(A0)] + d' [Q(A) - Q(A0)],
 
-where p is the observational model at natural values, B the levers in units of their actions, and Q their products with one another, with
-logit p, and with themselves; ridge regression holds d near zero. An effect is what the fitted model says of the whole slice when one
-lever is moved and nothing else (g-computation, Robins 1986), as a difference of log conversions, with a delta-method error from the
-sandwich covariance, in which a unit (a user with an advertiser) is one observation however many impressions it has. What is believed of
-an estimate is the matter of `bidsim.explain.shrinkage`.
+where p is the observational model at natural values, B the levers in units of their actions, and Q their products with
+one another, with logit p, and with themselves; ridge regression holds d near zero. An effect is what the fitted model
+says of the whole slice when one lever is moved and nothing else (g-computation, Robins 1986), as a difference of log
+conversions, with a delta-method error from the sandwich covariance, in which a unit (a user with an advertiser) is one
+observation however many impressions it has. What is believed of an estimate is the matter of
+`bidsim.explain.shrinkage`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _TOLERANCE = 1e-8
 _WIDER, _WIDER_OWN = 1.1, 1.3
 _FORM = 0.05
 """What errors are multiplied by, and what part of an effect is added to them, since the truth has not quite the model's form: on drawn worlds that
-are never graded z-scores of common effects had a standard deviation of 1.05 to 1.08, those of single advertisers 1.09 to 1.24, growing with the
-size of the slice.
+are never graded z-scores of common effects had a standard deviation of 1.05 to 1.08, those of single advertisers 1.09
+to 1.24, growing with the size of the slice.
 """
 FEWEST = 300
 """Fewest randomised conversions on which anything is said."""
@@ -45,7 +46,8 @@ class Lever:
 
     Attributes:
         name: Its name.
-        kind: ``continuous`` (``action`` is what is added to the natural value), ``binary`` or ``choice`` (``action`` is the value it is set to).
+        kind: ``continuous`` (``action`` is what is added to the natural value), ``binary`` or ``choice`` (``action`` is
+            the value it is set to).
         action: The change that an effect is asked for.
         levels: Number of values of a choice.
 
@@ -98,7 +100,15 @@ class Slice:
     def only(self, rows: NDArray[np.bool_]) -> Slice:
         """Some of the rows."""
         unit = None if self.unit is None else self.unit[rows]
-        return Slice(self.natural[rows], self.assigned[rows], self.score[rows], self.advertiser[rows], self.outcome[rows], self.keep, unit)
+        return Slice(
+            self.natural[rows],
+            self.assigned[rows],
+            self.score[rows],
+            self.advertiser[rows],
+            self.outcome[rows],
+            self.keep,
+            unit,
+        )
 
     @property
     def weight(self) -> NDArray[np.float64]:
@@ -136,7 +146,9 @@ def _centred(score: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray
     return score - np.average(score, weights=weight)
 
 
-def _products(blocks: Sequence[NDArray[np.float64]], levers: Sequence[Lever], score: NDArray[np.float64]) -> NDArray[np.float64]:
+def _products(
+    blocks: Sequence[NDArray[np.float64]], levers: Sequence[Lever], score: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Q: products of levers, with the score, and squares of continuous ones."""
     columns = [block * score[:, None] for block in blocks]
     columns += [block**2 for block, lever in zip(blocks, levers, strict=True) if lever.kind == "continuous"]
@@ -161,7 +173,9 @@ class Design:
         self.fixed = np.concatenate([dummies, self.score[:, None], *self.natural], axis=1)
         mains = sum(b.shape[1] for b in self.natural)
         free = np.full(self.fixed.shape[1], 1e-4)
-        self.precision = np.concatenate([free, np.full(mains, 1.0 / _RIDGE_MAIN**2), np.full(self.products.shape[1], 1.0 / _SD_PRODUCT**2)])
+        self.precision = np.concatenate(
+            [free, np.full(mains, 1.0 / _RIDGE_MAIN**2), np.full(self.products.shape[1], 1.0 / _SD_PRODUCT**2)]
+        )
 
     def asking(self, levers: Sequence[Lever]) -> Design:
         """The same design, asked for actions of the same size in other directions."""
@@ -172,14 +186,26 @@ class Design:
     def only(self, rows: NDArray[np.bool_]) -> Design:
         """The same design over some of the rows."""
         found = copy(self)
-        found.rows, found.score, found.products, found.fixed = self.rows.only(rows), self.score[rows], self.products[rows], self.fixed[rows]
+        found.rows, found.score, found.products, found.fixed = (
+            self.rows.only(rows),
+            self.score[rows],
+            self.products[rows],
+            self.fixed[rows],
+        )
         found.natural = [block[rows] for block in self.natural]
         return found
 
     def at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """All columns with the levers at ``values``, float64[n, levers]."""
         blocks = [lever.basis(values[:, k]) - self.middle[k] for k, lever in enumerate(self.levers)]
-        return np.concatenate([self.fixed, *(b - n for b, n in zip(blocks, self.natural, strict=True)), _products(blocks, self.levers, self.score) - self.products], axis=1)
+        return np.concatenate(
+            [
+                self.fixed,
+                *(b - n for b, n in zip(blocks, self.natural, strict=True)),
+                _products(blocks, self.levers, self.score) - self.products,
+            ],
+            axis=1,
+        )
 
 
 def fit_slice(rows: Slice, levers: Sequence[Lever]) -> Fitted:
@@ -190,7 +216,9 @@ def fit_slice(rows: Slice, levers: Sequence[Lever]) -> Fitted:
 
     """
     if rows.conversions < FEWEST:
-        raise ValueError(f"{rows.conversions} randomised conversions are too few; {FEWEST} are needed before anything can be said")
+        raise ValueError(
+            f"{rows.conversions} randomised conversions are too few; {FEWEST} are needed before anything can be said"
+        )
     design = Design(rows, levers)
     assigned = design.at(rows.assigned)
     beta, covariance = _fit(assigned, rows.outcome, design.precision, np.zeros(len(rows.outcome)), rows.unit)
@@ -224,15 +252,18 @@ def common_effects(fitted: Fitted) -> list[Estimate]:
 def own_effects(fitted: Fitted, advertiser: int) -> list[Estimate]:
     """Effects over one advertiser's impressions, from its own evidence alone.
 
-    What levers do there is a departure from the model of all, fitted to the advertiser's rows with a level of its own; everything else (natural
-    values, products) is taken from the model of all. Where there are no rows the errors are infinite.
+    What levers do there is a departure from the model of all, fitted to the advertiser's rows with a level of its own;
+    everything else (natural values, products) is taken from the model of all. Where there are no rows the errors are
+    infinite.
     """
     mine = fitted.design.rows.advertiser == advertiser
     design = fitted.design.only(mine)
     rows = design.rows
     if not rows.outcome.any():
         return [Estimate(lever.name, 0.0, math.inf) for lever in design.levers]
-    blocks = [lever.basis(rows.assigned[:, k]) - lever.basis(rows.natural[:, k]) for k, lever in enumerate(design.levers)]
+    blocks = [
+        lever.basis(rows.assigned[:, k]) - lever.basis(rows.natural[:, k]) for k, lever in enumerate(design.levers)
+    ]
     own = np.concatenate([np.ones((len(rows.outcome), 1)), *blocks], axis=1)
     precision = np.concatenate([[1e-4], np.full(own.shape[1] - 1, 1.0 / _RIDGE_MAIN**2)])
     delta, covariance = _fit(own, rows.outcome, precision, fitted.assigned[mine] @ fitted.beta, rows.unit)
@@ -254,7 +285,9 @@ def own_effects(fitted: Fitted, advertiser: int) -> list[Estimate]:
     return found
 
 
-def _estimate(lever: Lever, value: float, wider: float, gradient: NDArray[np.float64], covariance: NDArray[np.float64]) -> Estimate:
+def _estimate(
+    lever: Lever, value: float, wider: float, gradient: NDArray[np.float64], covariance: NDArray[np.float64]
+) -> Estimate:
     """An effect with its delta-method error, widened for what the model's form misses."""
     variance = max(float(gradient @ covariance @ gradient), 0.0)
     return Estimate(lever.name, value, math.sqrt(wider**2 * variance + (_FORM * value) ** 2))
@@ -266,14 +299,20 @@ def _with_lever(natural: NDArray[np.float64], k: int, lever: Lever) -> NDArray[n
     return values
 
 
-def _mean_rate(x: NDArray[np.float64], eta: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+def _mean_rate(
+    x: NDArray[np.float64], eta: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
     """Sum of the rates of log-odds ``eta`` over the impressions, and its gradient in the coefficients of ``x``."""
     p = 1.0 / (1.0 + np.exp(-eta))
     return float(weight @ p), np.asarray((weight * p * (1 - p)) @ x)
 
 
 def _fit(
-    x: NDArray[np.float64], y: NDArray[np.float64], precision: NDArray[np.float64], offset: NDArray[np.float64], unit: NDArray[np.int64] | None
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    precision: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    unit: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ridge logistic regression by Newton's method: coefficients, and H^-1 (G'G + L) H^-1 with G summed by unit."""
     beta = np.zeros(x.shape[1])
@@ -307,7 +346,13 @@ def _by_unit(scores: NDArray[np.float64], unit: NDArray[np.int64] | None) -> NDA
     return np.asarray(np.add.reduceat(scores[order], first, axis=0))
 
 
-def _objective(x: NDArray[np.float64], y: NDArray[np.float64], beta: NDArray[np.float64], precision: NDArray[np.float64], offset: NDArray[np.float64]) -> float:
+def _objective(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    precision: NDArray[np.float64],
+    offset: NDArray[np.float64],
+) -> float:
     """Log-likelihood less the penalty."""
     eta = x @ beta + offset
     return float(y @ eta - np.logaddexp(0.0, eta).sum() - 0.5 * (precision * beta**2).sum())

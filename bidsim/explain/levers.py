@@ -1,7 +1,7 @@
 """Effects of an advertiser's levers, out of a run's exploration slice.
 
-Effects are *direct*: conversions credited to the same impressions, had only the lever been different. What follows when the model
-learns of it and bids change (the *total* effect) cannot be told from a slice that is hidden from both.
+Effects are *direct*: conversions credited to the same impressions, had only the lever been different. What follows when
+the model learns of it and bids change (the *total* effect) cannot be told from a slice that is hidden from both.
 """
 
 from __future__ import annotations
@@ -94,7 +94,10 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     prior = prior or known_prior()
     if rows.conversions < FEWEST or not levers:
         few = f"there were {rows.conversions:,} randomised conversions, and {FEWEST} are needed before anything can be said"
-        blank = {name: tuple(_silent(rows, a, int(shown[a]), lever.name, few) for lever in levers) for a, name in enumerate(names)}
+        blank = {
+            name: tuple(_silent(rows, a, int(shown[a]), lever.name, few) for lever in levers)
+            for a, name in enumerate(names)
+        }
         return Explored(names, levers, rows, None, (), blank)
     fitted = fit_slice(rows, levers)
     found = _by_advertiser(fitted, names, shown, levers, prior)
@@ -104,7 +107,12 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
 def _levers(settings: dict[str, Any]) -> tuple[Lever, ...]:
     """The levers of the ad that were varied, with the action that usually brings more."""
     steps = settings["steps"]
-    actions = {"price": math.log1p(-steps["price"]), "creative": steps["creative"], "landing": steps["landing"], "shipping_days": -steps["shipping_days"]}
+    actions = {
+        "price": math.log1p(-steps["price"]),
+        "creative": steps["creative"],
+        "landing": steps["landing"],
+        "shipping_days": -steps["shipping_days"],
+    }
     return tuple(Lever(name, "continuous", actions[name]) for name in OF_THE_AD if name in settings["levers"])
 
 
@@ -127,7 +135,9 @@ def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str]
     keep = min(1.0, _NEGATIVES * float(happened.sum()) / barren)
     rows = (happened > 0) | (np.random.default_rng(0).random(len(happened)) < keep)
     seen = {lever.name: (np.log if lever.name == "price" else np.asarray) for lever in levers}
-    natural, assigned = (np.column_stack([seen[v.name](table[f"{which}_{v.name}"]) for v in levers]) for which in ("natural", "assigned"))
+    natural, assigned = (
+        np.column_stack([seen[v.name](table[f"{which}_{v.name}"]) for v in levers]) for which in ("natural", "assigned")
+    )
     rate = np.clip(np.asarray(table["pcvr"]), 1e-9, 1 - 1e-9)
     unit = np.unique(np.column_stack([table["user"], advertiser]), axis=0, return_inverse=True)[1].reshape(-1)
     return Slice(natural, assigned, np.log(rate / (1 - rate)), advertiser, happened, keep, unit).only(rows)
@@ -160,23 +170,43 @@ def _by_advertiser(
     own: dict[str, list[LeverEffect]] = {name: [] for name in names}
     for k, lever in enumerate(levers):
         kappa = common[0][k].error * math.sqrt(total)
-        together.append(_better(lever, [shrink(c[k], prior) for c in common], [None, None], int(shown.sum()), total, total, kappa))
+        together.append(
+            _better(lever, [shrink(c[k], prior) for c in common], [None, None], int(shown.sum()), total, total, kappa)
+        )
         beliefs = [shrink_together([one[k] for one in single[d]], prior)[1] for d in (0, 1)]
         for a, name in enumerate(names):
             counts = int(shown[a]), int(rows.outcome[rows.advertiser == a].sum()), total
-            own[name].append(_better(lever, [beliefs[0][a], beliefs[1][a]], [single[0][a][k], single[1][a][k]], *counts, kappa))
+            own[name].append(
+                _better(lever, [beliefs[0][a], beliefs[1][a]], [single[0][a][k], single[1][a][k]], *counts, kappa)
+            )
     return tuple(together), {name: tuple(found) for name, found in own.items()}
 
 
-def _better(lever: Lever, beliefs: Sequence[Belief], own: Sequence[Estimate | None], impressions: int, conversions: int, everyone: int, kappa: float) -> LeverEffect:
+def _better(
+    lever: Lever,
+    beliefs: Sequence[Belief],
+    own: Sequence[Estimate | None],
+    impressions: int,
+    conversions: int,
+    everyone: int,
+    kappa: float,
+) -> LeverEffect:
     """The direction that brings more conversions, with the other one behind it."""
     found = []
     for belief, estimate, action in zip(beliefs, own, (lever.action, -lever.action), strict=True):
         believed = "more" if belief.mean >= 0 else "fewer"
-        silence = None if belief.speaks else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it does not bring {believed} conversions"
+        silence = (
+            None
+            if belief.speaks
+            else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it does not bring {believed} conversions"
+        )
         if silence is None and belief.mean <= 0:
             silence = "it brings fewer conversions"
         change = math.expm1(action) if lever.name == "price" else action
-        found.append(LeverEffect(lever.name, change, belief, estimate, impressions, conversions, everyone, silence, needed(kappa)))
+        found.append(
+            LeverEffect(
+                lever.name, change, belief, estimate, impressions, conversions, everyone, silence, needed(kappa)
+            )
+        )
     more, less = found if beliefs[0].mean >= beliefs[1].mean else found[::-1]
     return replace(more, opposite=less)

@@ -48,7 +48,12 @@ class Explained:
 
     def per_thousand(self, log_odds: Any) -> NDArray[np.float64]:
         """Conversions per 1,000 impressions at these log-odds, by the model's own link (a regression has none)."""
-        return np.array([linked(self.tables.ints, self.tables.floats, float(z) - self.offset) for z in np.ravel(log_odds)]).reshape(np.shape(log_odds)) * 1000.0
+        return (
+            np.array(
+                [linked(self.tables.ints, self.tables.floats, float(z) - self.offset) for z in np.ravel(log_odds)]
+            ).reshape(np.shape(log_odds))
+            * 1000.0
+        )
 
     def counted(self, attribution: NDArray[np.float64], start: float | None = None) -> NDArray[np.float64]:
         """Attributions float64[n, features] in log-odds as conversions per 1,000 impressions; ``start`` is where they start, else `expected`."""
@@ -75,7 +80,11 @@ def feature_rows(result: Result, campaigns: tuple[str, ...], seat: str) -> NDArr
     seats = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["seat"], strict=True))
     mine = {name for name in campaigns if seats[name] == seat}
     names, campaign = result.coded("requests", "campaign")
-    rows = np.flatnonzero(np.array([name in mine for name in names], np.bool_)[campaign]) if names else np.zeros(0, np.int64)
+    rows = (
+        np.flatnonzero(np.array([name in mine for name in names], np.bool_)[campaign])
+        if names
+        else np.zeros(0, np.int64)
+    )
     rows = evenly(rows, _LARGEST)
     if f"feature_{FEATURES[0]}" not in table:
         return np.zeros((0, len(FEATURES)), np.float32)

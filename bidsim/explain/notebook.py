@@ -21,7 +21,13 @@ Unit = Literal["log_odds", "conversions"]
 
 
 def explain_result(
-    result: Result, seat: str | None = None, *, advertiser: str | None = None, unit: Unit = "log_odds", background: NDArray[Any] | None = None, pairs: bool = False
+    result: Result,
+    seat: str | None = None,
+    *,
+    advertiser: str | None = None,
+    unit: Unit = "log_odds",
+    background: NDArray[Any] | None = None,
+    pairs: bool = False,
 ) -> Any:
     """Shapley values of a seat's model on the sampled (request, campaign) rows of a run.
 
@@ -29,14 +35,16 @@ def explain_result(
         result: The run.
         seat: Whose model; may be left out where there is only one.
         advertiser: Only rows of this advertiser's campaigns.
-        unit: ``log_odds``, or ``conversions`` per 1,000 impressions; both add up to the prediction less ``base_values``.
-        background: float[m, features]; then features left out take the values of these rows (interventional), and not those of the
-            training rows that came the same way (path-dependent).
+        unit: ``log_odds``, or ``conversions`` per 1,000 impressions; both add up to the prediction less
+            ``base_values``.
+        background: float[m, features]; then features left out take the values of these rows (interventional), and not
+            those of the training rows that came the same way (path-dependent).
         pairs: Whether to give interactions, [rows, features, features].
 
     Returns:
-        `shap.Explanation` with ``values`` [rows, features], ``base_values`` [rows], ``data``, and ``display_data`` in which categories have
-        their names: ``explanation.cohorts(explanation[:, "segment"].display_data)`` splits it by segment.
+        `shap.Explanation` with ``values`` [rows, features], ``base_values`` [rows], ``data``, and ``display_data`` in
+        which categories have their names: ``explanation.cohorts(explanation[:, "segment"].display_data)`` splits it by
+        segment.
 
     Raises:
         UsageError: There is no such seat or advertiser, or its model has no trees.
@@ -48,10 +56,20 @@ def explain_result(
     model = explained_model(result, seat)
     if model is None:
         raise UsageError(f"seat {seat}: its model has no trees that could be taken apart; use model = 'lightgbm'")
-    campaigns = account_of(result, advertiser).campaigns if advertiser is not None else tuple(result.tables["campaigns"]["campaign"])
+    campaigns = (
+        account_of(result, advertiser).campaigns
+        if advertiser is not None
+        else tuple(result.tables["campaigns"]["campaign"])
+    )
     rows = feature_rows(result, campaigns, seat)
     values, base = _values(model, rows, unit, background, pairs=pairs)
-    return shap.Explanation(values, base_values=np.full(len(rows), base), data=rows, display_data=_named(result, seat, rows), feature_names=list(FEATURES))
+    return shap.Explanation(
+        values,
+        base_values=np.full(len(rows), base),
+        data=rows,
+        display_data=_named(result, seat, rows),
+        feature_names=list(FEATURES),
+    )
 
 
 def _chosen(result: Result, seat: str | None) -> str:
@@ -63,7 +81,9 @@ def _chosen(result: Result, seat: str | None) -> str:
     return str(seat)
 
 
-def _values(model: Explained, rows: NDArray[np.float32], unit: Unit, background: NDArray[Any] | None, *, pairs: bool) -> tuple[NDArray[np.float64], float]:
+def _values(
+    model: Explained, rows: NDArray[np.float32], unit: Unit, background: NDArray[Any] | None, *, pairs: bool
+) -> tuple[NDArray[np.float64], float]:
     if pairs:
         if background is not None or unit != "log_odds":
             raise UsageError("interactions are given in log-odds and without a background only")

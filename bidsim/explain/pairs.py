@@ -12,7 +12,9 @@ _MOST = 64
 """Most edges of a path that a row and a background row decide differently."""
 
 
-def against_background(attributor: Attributor, rows: NDArray[np.float64], background: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def against_background(
+    attributor: Attributor, rows: NDArray[np.float64], background: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
     """Interventional Shapley values: features left out take the values of background rows (Lundberg et al. 2020, algorithm 3).
 
     Args:
@@ -35,8 +37,9 @@ def against_background(attributor: Attributor, rows: NDArray[np.float64], backgr
 def interactions(attributor: Attributor, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Shapley interaction values, float64[n, columns, columns], symmetric; rows of a matrix add up to the Shapley values.
 
-    phi_ij = 1/2 sum over leaves of v (o_i - z_i)(o_j - z_j) times the integral of the product over all other features of the path
-    (Lundberg et al. 2020, equation 5, by quadrature); the diagonal holds what is left of each feature's own value.
+    phi_ij = 1/2 sum over leaves of v (o_i - z_i)(o_j - z_j) times the integral of the product over all other features
+    of the path (Lundberg et al. 2020, equation 5, by quadrature); the diagonal holds what is left of each feature's own
+    value.
     """
     columns = attributor.ensemble.features
     found = np.zeros((len(rows), columns, columns))
@@ -51,7 +54,13 @@ def interactions(attributor: Attributor, rows: NDArray[np.float64]) -> NDArray[n
 
 
 @kernel(allocates=True)
-def _interventional(paths: Paths, children: NDArray[np.int64], own: NDArray[np.int64], others: NDArray[np.int64], out: NDArray[np.float64]) -> float:
+def _interventional(
+    paths: Paths,
+    children: NDArray[np.int64],
+    own: NDArray[np.int64],
+    others: NDArray[np.int64],
+    out: NDArray[np.float64],
+) -> float:
     """Add each tree's values to ``out``; return the mean sum of leaves of the background."""
     factorial = np.ones(_MOST + 1)
     for k in range(1, _MOST + 1):
@@ -103,7 +112,13 @@ def _one_pair(
         if mine == theirs or decided >= 0:
             side = theirs if decided == 0 else mine
             last = max(length - 1, 0)
-            stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3], stack[top, 4] = children[node, side], length, path[last, 0], path[last, 1], ours
+            stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3], stack[top, 4] = (
+                children[node, side],
+                length,
+                path[last, 0],
+                path[last, 1],
+                ours,
+            )
             top += 1
         else:
             for who in range(2):
@@ -113,7 +128,14 @@ def _one_pair(
 
 
 @kernel()
-def _add_leaf(value: float, length: int, ours: int, path: NDArray[np.int64], factorial: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+def _add_leaf(
+    value: float,
+    length: int,
+    ours: int,
+    path: NDArray[np.int64],
+    factorial: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
     """Share a leaf that needs ``ours`` features of the row and the rest of the background row."""
     theirs = length - ours
     for k in range(length):
@@ -124,7 +146,9 @@ def _add_leaf(value: float, length: int, ours: int, path: NDArray[np.int64], fac
 
 
 @kernel(allocates=True)
-def _pairs(paths: Paths, values: NDArray[np.int64], t: NDArray[np.float64], w: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+def _pairs(
+    paths: Paths, values: NDArray[np.int64], t: NDArray[np.float64], w: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:
     """Add every leaf's part to the pairs of features on its path."""
     feature, agrees, share = np.zeros(_MOST, np.int64), np.zeros(_MOST), np.zeros(_MOST)
     by_depth = np.zeros((4 * _MOST, 3))
@@ -144,7 +168,13 @@ def _pairs(paths: Paths, values: NDArray[np.int64], t: NDArray[np.float64], w: N
 
 
 @kernel()
-def _distinct(by_depth: NDArray[np.float64], depth: int, feature: NDArray[np.int64], agrees: NDArray[np.float64], share: NDArray[np.float64]) -> int:
+def _distinct(
+    by_depth: NDArray[np.float64],
+    depth: int,
+    feature: NDArray[np.int64],
+    agrees: NDArray[np.float64],
+    share: NDArray[np.float64],
+) -> int:
     """Features of a path, each with its last edge's state."""
     count = 0
     for d in range(depth, 0, -1):
@@ -171,4 +201,6 @@ def _add_pairs(
             left = product * (agrees[i] - share[i]) / (agrees[i] * t[q] + share[i] * (1 - t[q]))
             for j in range(count):
                 if i != j:
-                    out[feature[i], feature[j]] += 0.5 * left * (agrees[j] - share[j]) / (agrees[j] * t[q] + share[j] * (1 - t[q]))
+                    out[feature[i], feature[j]] += (
+                        0.5 * left * (agrees[j] - share[j]) / (agrees[j] * t[q] + share[j] * (1 - t[q]))
+                    )

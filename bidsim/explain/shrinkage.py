@@ -1,8 +1,9 @@
 """What is believed of an estimated effect: shrunk towards nothing, and an advertiser's towards what all have in common.
 
-The prior of effects over many worlds is a mixture of normals around zero (Stephens 2017, "False discovery rates: a new deal"); the
-local false-sign rate of the posterior says whether an effect may be spoken of. Effects of single advertisers lie around a common one with a
-spread that is not known either: posteriors are mixtures over a grid of spreads (Gelman et al., Bayesian Data Analysis, section 5.4).
+The prior of effects over many worlds is a mixture of normals around zero (Stephens 2017, "False discovery rates: a new
+deal"); the local false-sign rate of the posterior says whether an effect may be spoken of. Effects of single
+advertisers lie around a common one with a spread that is not known either: posteriors are mixtures over a grid of
+spreads (Gelman et al., Bayesian Data Analysis, section 5.4).
 """
 
 from __future__ import annotations
@@ -72,7 +73,12 @@ def known_prior() -> Prior:
     return Prior(tuple(data["weights"]), tuple(data["spreads"]))
 
 
-def fit_prior(estimates: NDArray[np.float64], errors: NDArray[np.float64], spreads: tuple[float, ...] = _SPREADS, steps: int = 2_000) -> Prior:
+def fit_prior(
+    estimates: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    spreads: tuple[float, ...] = _SPREADS,
+    steps: int = 2_000,
+) -> Prior:
     """Weights of the mixture by EM over the estimates of many worlds; one pseudo-observation at zero keeps the null honest (Stephens 2017)."""
     sd = np.sqrt(np.asarray(spreads)[None, :] ** 2 + errors[:, None] ** 2)
     likelihood = np.exp(-0.5 * (estimates[:, None] / sd) ** 2) / sd
@@ -91,7 +97,11 @@ def shrink(estimate: Estimate, prior: Prior) -> Belief:
     """Posterior of an effect under the prior."""
     spread, error = np.asarray(prior.spreads), max(estimate.error, 1e-9)
     sd = np.sqrt(spread**2 + error**2)
-    weights = np.asarray(prior.weights) * np.exp(-0.5 * (estimate.value / sd) ** 2 + 0.5 * (estimate.value / sd.max()) ** 2) / sd
+    weights = (
+        np.asarray(prior.weights)
+        * np.exp(-0.5 * (estimate.value / sd) ** 2 + 0.5 * (estimate.value / sd.max()) ** 2)
+        / sd
+    )
     return believe(weights, estimate.value * spread**2 / sd**2, spread * error / sd)
 
 
@@ -105,7 +115,9 @@ def shrink_together(estimates: Sequence[Estimate], prior: Prior) -> tuple[Belief
         total = 1.0 / (variance + tau**2)
         precision = max(float(total.sum()), 1e-12)
         middle, left = float((total * value).sum()) / precision, 1.0 / precision
-        fit = 0.5 * float(np.log(total).sum()) - 0.5 * float((total * (value - middle) ** 2).sum()) + 0.5 * math.log(left)
+        fit = (
+            0.5 * float(np.log(total).sum()) - 0.5 * float((total * (value - middle) ** 2).sum()) + 0.5 * math.log(left)
+        )
         for weight, s in zip(prior.weights, prior.spreads, strict=True):
             if weight > 0:
                 whole = s**2 + left
@@ -119,7 +131,11 @@ def shrink_together(estimates: Sequence[Estimate], prior: Prior) -> tuple[Belief
     for e in estimates:
         trust = taus / (taus + e.error**2) if math.isfinite(e.error) else np.zeros_like(taus)
         own = e.value if math.isfinite(e.error) else 0.0
-        found.append(believe(weights, trust * own + (1 - trust) * common, np.sqrt(taus * (1 - trust) + (1 - trust) ** 2 * variances)))
+        found.append(
+            believe(
+                weights, trust * own + (1 - trust) * common, np.sqrt(taus * (1 - trust) + (1 - trust) ** 2 * variances)
+            )
+        )
     return believe(weights, common, np.sqrt(variances)), found
 
 

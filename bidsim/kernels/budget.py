@@ -35,8 +35,8 @@ def _ratio(counted: NDArray[np.float64], expected: float) -> float:
 def chances_left(counted: NDArray[np.float64], expected: float, passed: float) -> float:
     """Opportunities still to come, reckoned from how many came so far over how many should have, where chance does not explain the difference.
 
-    A forecast knows neither frequency caps nor what other campaigns of the seat take, so the ratio of the two is learned; it begins at that of
-    the day or episode before, 1 at first.
+    A forecast knows neither frequency caps nor what other campaigns of the seat take, so the ratio of the two is
+    learned; it begins at that of the day or episode before, 1 at first.
 
     Args:
         counted: float64[3], this campaign's `MET`, `PASSED` and `PRIOR`; changed in place.

@@ -1,6 +1,7 @@
 """The processor's time-stamp counter in compiled code: a reading takes about ten nanoseconds.
 
-On processors other than x86 the counter may not be read by programs; there the system's monotonic clock is asked instead.
+On processors other than x86 the counter may not be read by programs; there the system's monotonic clock is asked
+instead.
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ _LONG = ir.IntType(64)
 def _counter(typing_context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if _X86:
-            return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(_LONG, []), "llvm.readcyclecounter"), [])
+            return builder.call(
+                cgutils.get_or_insert_function(builder.module, ir.FunctionType(_LONG, []), "llvm.readcyclecounter"), []
+            )
         now = cgutils.alloca_once(builder, ir.ArrayType(_LONG, 2))
-        ask = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), [ir.IntType(32), now.type]), "clock_gettime")
+        ask = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.IntType(32), [ir.IntType(32), now.type]), "clock_gettime"
+        )
         builder.call(ask, [ir.IntType(32)(_MONOTONIC), now])
         found = builder.load(now)
-        return builder.add(builder.mul(builder.extract_value(found, 0), _LONG(_SECOND)), builder.extract_value(found, 1))
+        return builder.add(
+            builder.mul(builder.extract_value(found, 0), _LONG(_SECOND)), builder.extract_value(found, 1)
+        )
 
     return types.int64(), generate
 

@@ -1,9 +1,10 @@
 """Bidding for the most value while each unit of value costs at most so much: the dual of the return-on-spend constraint.
 
-With a target cost c of a unit of value the optimal uniform bid is a multiple of c v: (1 + 1 / lambda) c v in second price, lambda being the
-price of the constraint (Feng, Padmanabhan and Wang, WWW 2023, in their notation tau = 1 / c), c v itself in first price. Here the log of that
-multiple is moved, by the slack of each auction won, with steps that fall as the root of the auctions won (Zinkevich, ICML 2003), so the mean
-slack falls as one over that root whatever part of the auctions is won. Below 1 the multiple pays back what was overspent.
+With a target cost c of a unit of value the optimal uniform bid is a multiple of c v: (1 + 1 / lambda) c v in second
+price, lambda being the price of the constraint (Feng, Padmanabhan and Wang, WWW 2023, in their notation tau = 1 / c), c
+v itself in first price. Here the log of that multiple is moved, by the slack of each auction won, with steps that fall
+as the root of the auctions won (Zinkevich, ICML 2003), so the mean slack falls as one over that root whatever part of
+the auctions is won. Below 1 the multiple pays back what was overspent.
 """
 
 from __future__ import annotations

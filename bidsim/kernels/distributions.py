@@ -141,7 +141,9 @@ def _fill_quantiles(code: int, a: float, b: float, count: int) -> NDArray[np.flo
     return made
 
 
-def quantiles(distribution: Point | Uniform | Exponential | Lognormal | Normal | Beta, count: int) -> NDArray[np.float64]:
+def quantiles(
+    distribution: Point | Uniform | Exponential | Lognormal | Normal | Beta, count: int
+) -> NDArray[np.float64]:
     """Return ``count`` equally likely values of a distribution, rising: its quantiles at (i + 1/2) / count."""
     made: NDArray[np.float64] = _fill_quantiles(*coded(distribution), count)
     return made

@@ -1,7 +1,7 @@
 """Vector instructions for masks of trees: AND whole rows of masks, sum the leaves that are left, search 16 numbers at once.
 
-LLVM's own vectors of 512 bits are written out here; on machines with narrower registers LLVM splits them, so one text serves
-all. Arrays hold a multiple of `LANES` masks.
+LLVM's own vectors of 512 bits are written out here; on machines with narrower registers LLVM splits them, so one text
+serves all. Arrays hold a multiple of `LANES` masks.
 """
 
 from __future__ import annotations
@@ -84,7 +84,13 @@ def _and_rows(typing_context: Any, masks: Any, places: Any, count: Any, room: An
         def some(first: Any, together: int) -> None:
             at = builder.mul(first, _LONG(lanes(width)))
             for j, vector in enumerate(_and_places(builder, mask_data, place_data, arguments[2], at, together, width)):
-                _store(builder, mask_data, builder.add(arguments[3], builder.add(at, _LONG(j * lanes(width)))), vector, width)
+                _store(
+                    builder,
+                    mask_data,
+                    builder.add(arguments[3], builder.add(at, _LONG(j * lanes(width)))),
+                    vector,
+                    width,
+                )
 
         _for_vectors(builder, arguments[4], some)
         return context.get_dummy_value()
@@ -96,22 +102,30 @@ def _leaf_sum(fixed: int) -> Any:
     """The sum as an intrinsic, for any number of places or a ``fixed`` one."""
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def leaf_sum(typing_context: Any, masks: Any, places: Any, count: Any, leaves: Any, room: Any, vectors: Any, eights: Any) -> Any:
+    def leaf_sum(
+        typing_context: Any, masks: Any, places: Any, count: Any, leaves: Any, room: Any, vectors: Any, eights: Any
+    ) -> Any:
         width = masks.dtype.bitwidth
         n = lanes(width)
         kind = ir.VectorType(ir.IntType(width), n)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            mask_data, place_data, leaf_data = (array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 3))
+            mask_data, place_data, leaf_data = (
+                array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 3)
+            )
             room, vectors = arguments[4], arguments[5]
             if fixed:
                 place_data = [builder.load(builder.gep(place_data, [_LONG(k)])) for k in range(fixed)]
-            zeros = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, _BIT]), f"llvm.cttz.v{n}i{width}")
+            zeros = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(kind, [kind, _BIT]), f"llvm.cttz.v{n}i{width}"
+            )
             offsets = ir.Constant(kind, [k * width for k in range(n)])
 
             def some(first: Any, together: int) -> None:
                 at = builder.mul(first, _LONG(n))
-                for j, vector in enumerate(_and_places(builder, mask_data, place_data, arguments[2], at, together, width)):
+                for j, vector in enumerate(
+                    _and_places(builder, mask_data, place_data, arguments[2], at, together, width)
+                ):
                     leaf = builder.add(builder.call(zeros, [vector, _BIT(1)]), offsets)
                     _store(builder, mask_data, builder.add(room, builder.add(at, _LONG(j * n))), leaf, width)
 
@@ -172,7 +186,15 @@ def _and_rows_slowly(masks: NDArray[Any], places: NDArray[np.int64], count: int,
     masks[room : room + n] = found
 
 
-def _leaf_sum_slowly(masks: NDArray[Any], places: NDArray[np.int64], count: int, leaves: NDArray[np.float64], room: int, vectors: int, eights: int) -> float:
+def _leaf_sum_slowly(
+    masks: NDArray[Any],
+    places: NDArray[np.int64],
+    count: int,
+    leaves: NDArray[np.float64],
+    room: int,
+    vectors: int,
+    eights: int,
+) -> float:
     width = 8 * masks.dtype.itemsize
     _and_rows_slowly(masks, places, count, room, vectors)
     found = [int(m) for m in masks[room : room + 8 * eights]]

@@ -1,6 +1,7 @@
 """Vector steps of Shapley values by quadrature: a path of a tree grows by an edge, and shrinks by it again.
 
-All numbers lie in one work array, `ROWS` rows side by side at each place. See `bidsim.explain.attribution` for what they mean.
+All numbers lie in one work array, `ROWS` rows side by side at each place. See `bidsim.explain.attribution` for what
+they mean.
 """
 
 from __future__ import annotations
@@ -33,10 +34,14 @@ class _Steps:
 
     def __init__(self, builder: Any, work: Any) -> None:
         self.builder, self.work = builder, work
-        self.fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), "llvm.fma.v8f64")
+        self.fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), "llvm.fma.v8f64"
+        )
 
     def place(self, at: Any, lane: int) -> Any:
-        return self.builder.bitcast(self.builder.gep(self.work, [self.builder.add(at, _LONG(lane * _LANES))]), _VECTOR.as_pointer())
+        return self.builder.bitcast(
+            self.builder.gep(self.work, [self.builder.add(at, _LONG(lane * _LANES))]), _VECTOR.as_pointer()
+        )
 
     def load(self, at: Any, lane: int) -> Any:
         loaded = self.builder.load(self.place(at, lane))
@@ -55,7 +60,18 @@ class _Steps:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _grow(typing_context: Any, work: Any, product: Any, grown: Any, before: Any, on: Any, table: Any, at: Any, ratio: Any, points: Any) -> Any:
+def _grow(
+    typing_context: Any,
+    work: Any,
+    product: Any,
+    grown: Any,
+    before: Any,
+    on: Any,
+    table: Any,
+    at: Any,
+    ratio: Any,
+    points: Any,
+) -> Any:
     whole = types.int64
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -68,18 +84,34 @@ def _grow(typing_context: Any, work: Any, product: Any, grown: Any, before: Any,
         was, now = ([steps.load(a, v) for v in lanes] for a in (before, on))
         with cgutils.for_range(builder, points, intp=_LONG) as loop:
             where = builder.add(at, builder.mul(loop.index, _LONG(PER_POINT)))
-            left, stays = (steps.same(builder.load(builder.gep(numbers, [builder.add(where, _LONG(k))]))) for k in (0, 1))
+            left, stays = (
+                steps.same(builder.load(builder.gep(numbers, [builder.add(where, _LONG(k))]))) for k in (0, 1)
+            )
             offset = builder.mul(loop.index, _LONG(ROWS))
             for v in lanes:
                 factor = steps.times_plus(now[v], stays, steps.times_plus(was[v], left, ratio))
-                steps.store(builder.fmul(steps.load(builder.add(product, offset), v), factor), builder.add(grown, offset), v)
+                steps.store(
+                    builder.fmul(steps.load(builder.add(product, offset), v), factor), builder.add(grown, offset), v
+                )
         return context.get_dummy_value()
 
     return types.void(work, whole, whole, whole, whole, table, whole, types.float64, whole), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _shrink(typing_context: Any, work: Any, below: Any, above: Any, before: Any, on: Any, table: Any, at: Any, last: Any, phi: Any, points: Any) -> Any:
+def _shrink(
+    typing_context: Any,
+    work: Any,
+    below: Any,
+    above: Any,
+    before: Any,
+    on: Any,
+    table: Any,
+    at: Any,
+    last: Any,
+    phi: Any,
+    points: Any,
+) -> Any:
     whole = types.int64
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -93,13 +125,24 @@ def _shrink(typing_context: Any, work: Any, below: Any, above: Any, before: Any,
         for v in lanes:
             builder.store(steps.load(phi, v), found[v])
         with cgutils.for_range(builder, points, intp=_LONG) as loop:
-            own, previous = (steps.same(builder.load(builder.gep(numbers, [builder.add(builder.add(a, _LONG(2)), builder.mul(loop.index, _LONG(PER_POINT)))]))) for a in (at, last))
+            own, previous = (
+                steps.same(
+                    builder.load(
+                        builder.gep(
+                            numbers, [builder.add(builder.add(a, _LONG(2)), builder.mul(loop.index, _LONG(PER_POINT)))]
+                        )
+                    )
+                )
+                for a in (at, last)
+            )
             offset = builder.mul(loop.index, _LONG(ROWS))
             for v in lanes:
                 total = steps.load(builder.add(below, offset), v)
                 weight = builder.fsub(builder.fmul(now[v], own), builder.fmul(was[v], previous))
                 builder.store(steps.times_plus(total, weight, builder.load(found[v])), found[v])
-                steps.store(builder.fadd(steps.load(builder.add(above, offset), v), total), builder.add(above, offset), v)
+                steps.store(
+                    builder.fadd(steps.load(builder.add(above, offset), v), total), builder.add(above, offset), v
+                )
         for v in lanes:
             steps.store(builder.load(found[v]), phi, v)
         return context.get_dummy_value()
@@ -107,14 +150,37 @@ def _shrink(typing_context: Any, work: Any, below: Any, above: Any, before: Any,
     return types.void(work, whole, whole, whole, whole, table, whole, whole, whole, whole), generate
 
 
-def _grow_slowly(work: NDArray[np.float64], product: int, grown: int, before: int, on: int, table: NDArray[np.float64], at: int, ratio: float, points: int) -> None:
+def _grow_slowly(
+    work: NDArray[np.float64],
+    product: int,
+    grown: int,
+    before: int,
+    on: int,
+    table: NDArray[np.float64],
+    at: int,
+    ratio: float,
+    points: int,
+) -> None:
     for q in range(points):
         left, stays = table[at + PER_POINT * q], table[at + PER_POINT * q + 1]
         for r in range(ROWS):
-            work[grown + q * ROWS + r] = work[product + q * ROWS + r] * (ratio + work[before + r] * left + work[on + r] * stays)
+            work[grown + q * ROWS + r] = work[product + q * ROWS + r] * (
+                ratio + work[before + r] * left + work[on + r] * stays
+            )
 
 
-def _shrink_slowly(work: NDArray[np.float64], below: int, above: int, before: int, on: int, table: NDArray[np.float64], at: int, last: int, phi: int, points: int) -> None:
+def _shrink_slowly(
+    work: NDArray[np.float64],
+    below: int,
+    above: int,
+    before: int,
+    on: int,
+    table: NDArray[np.float64],
+    at: int,
+    last: int,
+    phi: int,
+    points: int,
+) -> None:
     for q in range(points):
         own, previous = table[at + PER_POINT * q + 2], table[last + PER_POINT * q + 2]
         for r in range(ROWS):

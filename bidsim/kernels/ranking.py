@@ -119,7 +119,12 @@ def next_by_score(book: Book, n: int, above: int) -> int:
     """Best admissible entry by score below entry ``above``, or of all where ``above`` is -1; -1 where there is none."""
     best = NOBODY
     for k in range(n):
-        if k != above and admissible(book, k) and (above < 0 or scores_above(book, above, k)) and (best < 0 or scores_above(book, k, best)):
+        if (
+            k != above
+            and admissible(book, k)
+            and (above < 0 or scores_above(book, above, k))
+            and (best < 0 or scores_above(book, k, best))
+        ):
             best = k
     return best
 

@@ -1,9 +1,10 @@
 """Many walks through linked nodes at once, each node's word read and tested without a branch.
 
-A node is one word of 64 bits, from the top: rank (20), child (28), slot (14), whether it splits categories (1), whether it is a
-leaf (1). A walk stands at a node and steps to ``child``, or to its sibling ``child + 1`` where the test fails. A number's test fails
-where the value of its slot, as ``(value + 1) << 44``, is above the whole word: that compares value and rank, since what stands below
-the rank cannot reach the next one. A category's test fails where its bit is not in the set that the rank names.
+A node is one word of 64 bits, from the top: rank (20), child (28), slot (14), whether it splits categories (1), whether
+it is a leaf (1). A walk stands at a node and steps to ``child``, or to its sibling ``child + 1`` where the test fails.
+A number's test fails where the value of its slot, as ``(value + 1) << 44``, is above the whole word: that compares
+value and rank, since what stands below the rank cannot reach the next one. A category's test fails where its bit is not
+in the set that the rank names.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def _follow(splits: bool) -> Any:
     """The walk as an intrinsic, for models that split categories or not."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        node_data, slot_data, set_data, root_data, out_data = (array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 2, 4, 5))
+        node_data, slot_data, set_data, root_data, out_data = (
+            array_data(context, builder, signature.args[k], arguments[k]) for k in (0, 1, 2, 4, 5)
+        )
         entry = builder.block
         begin = [builder.load(builder.gep(root_data, [_LONG(w)])) for w in range(WALKS)]
         body, after = builder.append_basic_block("step"), builder.append_basic_block("done")
@@ -70,14 +73,22 @@ def _follow(splits: bool) -> Any:
         return context.get_dummy_value()
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def follow(typing_context: Any, nodes: Any, slots: Any, sets: Any, stride: Any, roots: Any, out: Any, trees: Any) -> Any:
+    def follow(
+        typing_context: Any, nodes: Any, slots: Any, sets: Any, stride: Any, roots: Any, out: Any, trees: Any
+    ) -> Any:
         return types.void(nodes, slots, sets, types.int64, roots, out, types.int64), generate
 
     return follow
 
 
 def _follow_slowly(
-    nodes: NDArray[np.uint64], slots: NDArray[np.uint64], sets: NDArray[np.uint32], stride: int, roots: NDArray[np.int64], out: NDArray[np.int64], trees: int
+    nodes: NDArray[np.uint64],
+    slots: NDArray[np.uint64],
+    sets: NDArray[np.uint32],
+    stride: int,
+    roots: NDArray[np.int64],
+    out: NDArray[np.int64],
+    trees: int,
 ) -> None:
     places, done = [int(r) for r in roots[:WALKS]], 0
     while done < trees:
@@ -86,7 +97,9 @@ def _follow_slowly(
             out[done] = place
             done += node & IS_LEAF
             value = int(slots[(node & _SLOTS) >> SLOT])
-            outside = node & SPLITS_CATEGORIES and int(sets[(node >> RANK) * stride + (value >> 5)]) >> (value & 31) & 1 ^ 1
+            outside = (
+                node & SPLITS_CATEGORIES and int(sets[(node >> RANK) * stride + (value >> 5)]) >> (value & 31) & 1 ^ 1
+            )
             aside = outside or int(value > node)
             places[w] = (node >> CHILD & _CHILDREN) + aside
 

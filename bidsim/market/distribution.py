@@ -28,7 +28,9 @@ class DistributionParams(Settings):
 
 
 @kernel()
-def _rivals(key: np.uint64, code: int, a: float, b: float, unit: float, requests: Requests, rivals: NDArray[np.int64]) -> None:
+def _rivals(
+    key: np.uint64, code: int, a: float, b: float, unit: float, requests: Requests, rivals: NDArray[np.int64]
+) -> None:
     for i in range(rivals.shape[0]):
         row = rivals[i]
         for k in range(row.shape[0]):
@@ -40,7 +42,9 @@ def _rivals(key: np.uint64, code: int, a: float, b: float, unit: float, requests
             row[at] = bid
 
 
-def _fill_rivals(key: np.uint64, code: int, a: float, b: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]) -> None:
+def _fill_rivals(
+    key: np.uint64, code: int, a: float, b: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]
+) -> None:
     _rivals(key, code, a, b, float(NANOS_PER_UNIT), requests, rivals)
 
 
@@ -52,4 +56,6 @@ class DistributionMarket(Market):
     @classmethod
     def prepare(cls, params: DistributionParams, brief: MarketBrief) -> Rivals:
         """Return rivals that send int64[n, rivals] nanos, highest first."""
-        return Rivals(partial(_fill_rivals, stream_key(brief.seed, "market"), *coded(params.distribution)), params.rivals)
+        return Rivals(
+            partial(_fill_rivals, stream_key(brief.seed, "market"), *coded(params.distribution)), params.rivals
+        )

@@ -51,7 +51,9 @@ class Ipinyou(Market):
         published = load_dataset("ipinyou")["exchanges"]
         unknown = sorted(set(brief.vocabulary["exchange"]) - set(published))
         if unknown:
-            raise ValueError(f"market 'ipinyou' knows the exchanges {', '.join(published)}, not {unknown[0]!r}; leave traffic.exchanges out")
+            raise ValueError(
+                f"market 'ipinyou' knows the exchanges {', '.join(published)}, not {unknown[0]!r}; leave traffic.exchanges out"
+            )
         prices, shares, reach = [], [], []
         for name in brief.vocabulary["exchange"]:
             price, weight, natural = _price_weights(published[name])
@@ -59,9 +61,20 @@ class Ipinyou(Market):
             shares.append(cumulative(weight))
             wanted = params.win_rate * published[name]["win_share"] / published[name]["request_share"]
             if wanted > natural:
-                raise ValueError(f"win_rate {params.win_rate} is out of reach on {name}: floors leave at most {natural * params.win_rate / wanted:.3f}")
+                raise ValueError(
+                    f"win_rate {params.win_rate} is out of reach on {name}: floors leave at most {natural * params.win_rate / wanted:.3f}"
+                )
             reach.append(wanted / natural)
-        return Rivals(partial(_fill_rivals, stream_key(brief.seed, "market"), np.array(prices, np.int64), np.array(shares), np.array(reach)), 1)
+        return Rivals(
+            partial(
+                _fill_rivals,
+                stream_key(brief.seed, "market"),
+                np.array(prices, np.int64),
+                np.array(shares),
+                np.array(reach),
+            ),
+            1,
+        )
 
 
 def _price_weights(published: dict[str, list[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -74,7 +87,14 @@ def _price_weights(published: dict[str, list[float]]) -> tuple[NDArray[np.float6
 
 
 @kernel()
-def _rivals(key: np.uint64, prices: NDArray[np.int64], shares: NDArray[np.float64], reach: NDArray[np.float64], requests: Requests, rivals: NDArray[np.int64]) -> None:
+def _rivals(
+    key: np.uint64,
+    prices: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    requests: Requests,
+    rivals: NDArray[np.int64],
+) -> None:
     for i in range(requests.time.shape[0]):
         r = requests.number[i]
         exchange = requests.categories[i, EXCHANGE]
@@ -84,6 +104,12 @@ def _rivals(key: np.uint64, prices: NDArray[np.int64], shares: NDArray[np.float6
 
 
 def _fill_rivals(
-    key: np.uint64, prices: NDArray[np.int64], shares: NDArray[np.float64], reach: NDArray[np.float64], requests: Requests, latent: Latent, rivals: NDArray[np.int64]
+    key: np.uint64,
+    prices: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    reach: NDArray[np.float64],
+    requests: Requests,
+    latent: Latent,
+    rivals: NDArray[np.int64],
 ) -> None:
     _rivals(key, prices, shares, reach, requests, rivals)

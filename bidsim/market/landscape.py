@@ -43,14 +43,36 @@ class Landscape(Market):
     def prepare(cls, params: LandscapeParams, brief: MarketBrief) -> Rivals:
         """Return rivals that send int64[n, positions + 1] nanos, highest first."""
         key = stream_key(brief.seed, "market")
-        levels = [params.placement_spread * normal_quantile(uniform_open(key, -1, p, 0)) for p in range(len(brief.vocabulary["placement"]))]
+        levels = [
+            params.placement_spread * normal_quantile(uniform_open(key, -1, p, 0))
+            for p in range(len(brief.vocabulary["placement"]))
+        ]
         median = params.median_cpm * NANOS_PER_CPM
-        return Rivals(partial(_fill_rivals, key, median, float(params.spread), float(params.intent_tilt), np.array(levels), float(params.fill)), brief.positions + 1)
+        return Rivals(
+            partial(
+                _fill_rivals,
+                key,
+                median,
+                float(params.spread),
+                float(params.intent_tilt),
+                np.array(levels),
+                float(params.fill),
+            ),
+            brief.positions + 1,
+        )
 
 
 @kernel()
 def _rivals(
-    key: np.uint64, median: float, spread: float, tilt: float, levels: NDArray[np.float64], fill: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]
+    key: np.uint64,
+    median: float,
+    spread: float,
+    tilt: float,
+    levels: NDArray[np.float64],
+    fill: float,
+    requests: Requests,
+    latent: Latent,
+    rivals: NDArray[np.int64],
 ) -> None:
     for i in range(requests.time.shape[0]):
         r = requests.number[i]
@@ -65,6 +87,14 @@ def _rivals(
 
 
 def _fill_rivals(
-    key: np.uint64, median: float, spread: float, tilt: float, levels: NDArray[np.float64], fill: float, requests: Requests, latent: Latent, rivals: NDArray[np.int64]
+    key: np.uint64,
+    median: float,
+    spread: float,
+    tilt: float,
+    levels: NDArray[np.float64],
+    fill: float,
+    requests: Requests,
+    latent: Latent,
+    rivals: NDArray[np.int64],
 ) -> None:
     _rivals(key, median, spread, tilt, levels, fill, requests, latent, rivals)

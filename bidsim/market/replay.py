@@ -2,8 +2,8 @@
 
 The log is a Parquet or CSV file with the columns ``market_price``, ``pctr`` and ``click``, and optionally
 ``conversion``; other columns are not read. A campaign wins where its bid reaches the market price, and pays by the
-auction format; with ``second_price`` that is the market price. A price of 0 is won by a bid of 0, too. This is how bidders are compared on the iPinYou log
-(Zhang et al., arXiv:1407.7073).
+auction format; with ``second_price`` that is the market price. A price of 0 is won by a bid of 0, too. This is how
+bidders are compared on the iPinYou log (Zhang et al., arXiv:1407.7073).
 """
 
 from __future__ import annotations
@@ -75,13 +75,19 @@ def read_log(file: Path, nanos: int) -> dict[str, NDArray[np.float64]]:
     raw = _columns(file)
     for name in (PRICE, RATE, CLICK):
         if name not in raw:
-            raise ValueError(f"{file}: there is no column {name!r}; a log has the columns market_price, pctr, click and, if wanted, conversion, not {', '.join(list(raw)[:8])}")
+            raise ValueError(
+                f"{file}: there is no column {name!r}; a log has the columns market_price, pctr, click and, if wanted, conversion, not {', '.join(list(raw)[:8])}"
+            )
     if not len(raw[PRICE]):
         raise ValueError(f"{file}: the log is empty")
     table = {name: _numbers(file, name, raw[name]) for name in (PRICE, RATE, CLICK)}
-    table[CONVERSION] = _numbers(file, CONVERSION, raw[CONVERSION]) if CONVERSION in raw else np.zeros(len(table[PRICE]))
+    table[CONVERSION] = (
+        _numbers(file, CONVERSION, raw[CONVERSION]) if CONVERSION in raw else np.zeros(len(table[PRICE]))
+    )
     table[PRICE] = np.rint(table[PRICE] * nanos)
-    _refuse(file, PRICE, table[PRICE] / nanos, (table[PRICE] < 0) | (table[PRICE] > _HIGHEST), "is not a price of 0 or more")
+    _refuse(
+        file, PRICE, table[PRICE] / nanos, (table[PRICE] < 0) | (table[PRICE] > _HIGHEST), "is not a price of 0 or more"
+    )
     _refuse(file, RATE, table[RATE], (table[RATE] < 0) | (table[RATE] > 1), "is not a rate between 0 and 1")
     for name in (CLICK, CONVERSION):
         _refuse(file, name, table[name], (table[name] != 0) & (table[name] != 1), "is neither 0 nor 1")
@@ -107,7 +113,9 @@ def _numbers(file: Path, name: str, column: Any) -> NDArray[np.float64]:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError):
         wrong = next(k for k, v in enumerate(values) if not _is_number(v))
-        raise ValueError(f"{file}:{_line(file, wrong)}: {name}: {str(values.iloc[wrong])[:60]!r} is not a number") from None
+        raise ValueError(
+            f"{file}:{_line(file, wrong)}: {name}: {str(values.iloc[wrong])[:60]!r} is not a number"
+        ) from None
     _refuse(file, name, numbers, ~np.isfinite(numbers), "is not a finite number")
     return np.asarray(numbers, np.float64)
 

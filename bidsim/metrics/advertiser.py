@@ -1,6 +1,7 @@
 """What one advertiser's money did: headline, both halves of the run, where opportunities went, what other bids would have bought.
 
-Everything is read from a run's tables and in currency units unless a name says otherwise; ``None`` stands for what cannot be told.
+Everything is read from a run's tables and in currency units unless a name says otherwise; ``None`` stands for what
+cannot be told.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def account_of(result: Result, advertiser: str) -> Account:
     rows = np.flatnonzero(np.array([name == advertiser for name in table["advertiser"]], np.bool_))
     if not len(rows):
         known = advertisers_of(result)
-        raise UsageError(f"--advertiser {advertiser}: the run has no such advertiser{did_you_mean(advertiser, known)}; it has {', '.join(known[:20])}")
+        raise UsageError(
+            f"--advertiser {advertiser}: the run has no such advertiser{did_you_mean(advertiser, known)}; it has {', '.join(known[:20])}"
+        )
     return Account(result, advertiser, tuple(table["campaign"][k] for k in rows), rows)
 
 
@@ -96,13 +99,21 @@ def _figures(spend_nanos: int, conversions: int, sales_nanos: int, spread: float
     spend, sales, counted = spend_nanos / NANOS_PER_UNIT, sales_nanos / NANOS_PER_UNIT, poisson_interval(conversions)
     cpa = counted.under(spend) if conversions else None
     earned = _roas(sales, spend, conversions, spread) if spend_nanos and spread is not None else None
-    return {"spend_nanos": spend_nanos, "spend": spend, "sales": sales, "conversions": counted._asdict(), "cpa": told(cpa), "roas": told(earned)}
+    return {
+        "spend_nanos": spend_nanos,
+        "spend": spend,
+        "sales": sales,
+        "conversions": counted._asdict(),
+        "cpa": told(cpa),
+        "roas": told(earned),
+    }
 
 
 def _roas(sales: float, spend: float, conversions: int, spread: float) -> Interval | None:
     """Sales over spend; None without a sale, for nothing then tells what one would have been worth.
 
-    Sales are a compound Poisson sum: the interval of a Poisson count, scaled to have the sum's own relative error (Fay and Feuer 1997).
+    Sales are a compound Poisson sum: the interval of a Poisson count, scaled to have the sum's own relative error (Fay
+    and Feuer 1997).
     """
     if not conversions or sales <= 0.0 or spread <= 0.0:
         return None
@@ -119,7 +130,8 @@ def _sales_spread(value_nanos: NDArray[np.int64]) -> float | None:
 def _halves(account: Account) -> dict[str, Any]:
     """The second half of the run, and the preceding one to compare it with, by time of the ad, with all that is reported of it in the end.
 
-    By time of the report the first half would lack the conversions of ads before it. Where values are drawn, conversions come at once and only their number is known.
+    By time of the report the first half would lack the conversions of ads before it. Where values are drawn,
+    conversions come at once and only their number is known.
     """
     table, sold = account.part("timeline"), account.part("conversions", "credit_time_us", "value_nanos", "reported_us")
     drawn = bool(account.result.manifest["scenario"].get("values"))
@@ -129,7 +141,11 @@ def _halves(account: Account) -> dict[str, Any]:
     found = {}
     for name, rows, mine in (("preceding", first, early), ("latest", ~first, ~early)):
         values = sold["value_nanos"][mine & told_of]
-        count, sales = (int(table[key][rows].sum()) for key in ("conversions", "sales_nanos")) if drawn else (len(values), int(values.sum()))
+        count, sales = (
+            (int(table[key][rows].sum()) for key in ("conversions", "sales_nanos"))
+            if drawn
+            else (len(values), int(values.sum()))
+        )
         found[name] = _figures(int(table["payment_nanos"][rows].sum()), count, sales, _sales_spread(values))
     return found
 
@@ -139,9 +155,18 @@ def campaign_rows(account: Account) -> list[dict[str, Any]]:
     table = account.result.tables["campaigns"]
     found = []
     for k, name in zip(account.rows, account.campaigns, strict=True):
-        figures = _figures(int(table["payment_nanos"][k]), int(table["conversions"][k]), int(table["sales_nanos"][k]), 0.0)
+        figures = _figures(
+            int(table["payment_nanos"][k]), int(table["conversions"][k]), int(table["sales_nanos"][k]), 0.0
+        )
         shown = {key: figures[key] for key in ("spend", "conversions", "cpa")}
-        found.append({"campaign": name, **shown, "impressions": int(table["wins"][k]), "conversions_eventual": int(table["conversions_eventual"][k])})
+        found.append(
+            {
+                "campaign": name,
+                **shown,
+                "impressions": int(table["wins"][k]),
+                "conversions_eventual": int(table["conversions_eventual"][k]),
+            }
+        )
     return sorted(found, key=lambda row: (-row["spend"], row["campaign"]))
 
 
@@ -152,7 +177,10 @@ def _incremental(account: Account) -> dict[str, Any]:
     for k, name in enumerate(table["advertiser"]):
         if name != account.advertiser:
             continue
-        arms = [[int(table[f"{arm}_{what}"][k]) for what in ("users", "purchases", "purchases_squared")] for arm in ("served", "held_out")]
+        arms = [
+            [int(table[f"{arm}_{what}"][k]) for what in ("users", "purchases", "purchases_squared")]
+            for arm in ("served", "held_out")
+        ]
         found = ghost_ad_estimate(*arms[0], *arms[1])
         true += arms[0][1] - int(table["served_purchases_without_ads"][k])
         if found is None:
@@ -161,14 +189,19 @@ def _incremental(account: Account) -> dict[str, Any]:
             value = value + found.value
             below, above = math.hypot(below, found.value - found.low), math.hypot(above, found.high - found.value)
     held = bool(account.result.manifest["scenario"].get("holdout", {}).get("share"))
-    return {"estimate": {"value": value, "low": value - below, "high": value + above} if known and held else None, "truth": true if held else None}
+    return {
+        "estimate": {"value": value, "low": value - below, "high": value + above} if known and held else None,
+        "truth": true if held else None,
+    }
 
 
 def funnel(account: Account) -> dict[str, Any]:
     """From matching requests to conversions, and what was lost on the way, by reason, with what it was believed to be worth."""
     table = account.result.tables["campaigns"]
     lost = {reason: int(table[f"lost_{reason}"][account.rows].sum()) for reason in REASONS if reason != "not_targeted"}
-    steps = {"matched": account.total("wins") + sum(lost.values())} | {name: account.total(name) for name in ("eligible", "bids", "wins", "views", "clicks", "conversions")}
+    steps = {"matched": account.total("wins") + sum(lost.values())} | {
+        name: account.total(name) for name in ("eligible", "bids", "wins", "views", "clicks", "conversions")
+    }
     bids = account.part("bids", "reason", "value_nanos")
     reason, value = np.array(bids["reason"], object), bids["value_nanos"] / NANOS_PER_UNIT
     losses = []
@@ -177,7 +210,15 @@ def funnel(account: Account) -> dict[str, Any]:
             rows = reason == name
             sampled = int(rows.sum())
             mean = float(value[rows].mean()) if sampled else None
-            losses.append({"reason": name, "count": count, "share": count / steps["matched"], "worth": None if mean is None else mean * count, "sampled": sampled})
+            losses.append(
+                {
+                    "reason": name,
+                    "count": count,
+                    "share": count / steps["matched"],
+                    "worth": None if mean is None else mean * count,
+                    "sampled": sampled,
+                }
+            )
     return {"steps": steps, "losses": losses}
 
 
@@ -188,7 +229,14 @@ def bid_curve(account: Account) -> list[dict[str, Any]]:
     for factor in np.unique(table["bid_factor"]):
         rows = table["bid_factor"] == factor
         paid, conversions = int(table["payment_nanos"][rows].sum()), float(table["expected_conversions"][rows].sum())
-        found.append({"factor": float(factor), "wins": int(table["wins"][rows].sum()), "spend": paid / NANOS_PER_UNIT, "conversions": conversions})
+        found.append(
+            {
+                "factor": float(factor),
+                "wins": int(table["wins"][rows].sum()),
+                "spend": paid / NANOS_PER_UNIT,
+                "conversions": conversions,
+            }
+        )
     return _with_margins(found)
 
 

@@ -42,7 +42,9 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def audit(bid: NDArray[np.float64], payment: NDArray[np.float64], least: NDArray[np.float64] | None = None, unit: float = 1.0) -> Finding:
+def audit(
+    bid: NDArray[np.float64], payment: NDArray[np.float64], least: NDArray[np.float64] | None = None, unit: float = 1.0
+) -> Finding:
     """Say which rule payments obey.
 
     Args:
@@ -57,7 +59,11 @@ def audit(bid: NDArray[np.float64], payment: NDArray[np.float64], least: NDArray
     if not len(bid):
         return Finding("unknown", "There is no payment to look at.", {"payments": 0})
     own = np.abs(payment - bid) <= unit
-    evidence: dict[str, Any] = {"payments": len(bid), "paid_the_bid": float(own.mean()), "mean_payment_over_bid": float((payment / bid).mean())}
+    evidence: dict[str, Any] = {
+        "payments": len(bid),
+        "paid_the_bid": float(own.mean()),
+        "mean_payment_over_bid": float((payment / bid).mean()),
+    }
     explained = None
     if least is not None:
         explained = np.abs(payment - least[keep]) <= 2 * unit
@@ -65,25 +71,43 @@ def audit(bid: NDArray[np.float64], payment: NDArray[np.float64], least: NDArray
     return _finding(bid, own, explained, _point_mass((payment / bid)[~own]), evidence)
 
 
-def _finding(bid: NDArray[np.float64], own: NDArray[np.bool_], explained: NDArray[np.bool_] | None, mass: tuple[float, float, float] | None, evidence: dict[str, Any]) -> Finding:
+def _finding(
+    bid: NDArray[np.float64],
+    own: NDArray[np.bool_],
+    explained: NDArray[np.bool_] | None,
+    mass: tuple[float, float, float] | None,
+    evidence: dict[str, Any],
+) -> Finding:
     """Name the rule that the evidence speaks for."""
     soft = _soft_floor(bid, own) if own.any() else None
     ratio = evidence["mean_payment_over_bid"]
     rule, sentence = "unknown", "Payments obey none of the rules that are looked for."
     if own.mean() >= _NEARLY_ALL:
-        rule, sentence = "first price", f"{own.mean():.1%} of {len(bid):,} payments are the winner's own bid: this is first price."
+        rule, sentence = (
+            "first price",
+            f"{own.mean():.1%} of {len(bid):,} payments are the winner's own bid: this is first price.",
+        )
     elif mass is not None:
         at, share, expected = mass
         evidence |= {"point_mass_at": at, "share_there": share, "share_expected_there": expected}
         rule = "second price with a point mass"
         sentence = f"{share:.1%} of payments below the bid lie at {at:.3f} of it, where {expected:.2%} would be expected: a next bid seems to be made up there."
     elif explained is not None and explained.mean() >= _NEARLY_ALL:
-        rule, sentence = "second price", f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price."
+        rule, sentence = (
+            "second price",
+            f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price.",
+        )
     elif soft is not None:
         evidence["soft_floor"] = soft
-        rule, sentence = "soft floor", f"Winning bids below {soft:.6g} pay themselves and those above pay less: a soft floor lies there."
+        rule, sentence = (
+            "soft floor",
+            f"Winning bids below {soft:.6g} pay themselves and those above pay less: a soft floor lies there.",
+        )
     elif explained is None and own.mean() < 1.0 - _NEARLY_ALL:
-        rule, sentence = "second price", f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price."
+        rule, sentence = (
+            "second price",
+            f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price.",
+        )
     return Finding(rule, sentence, evidence)
 
 
@@ -91,19 +115,29 @@ def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None
     """A ratio of payment to bid that stands out: (ratio, share of payments there, share expected from its neighbours)."""
     if len(ratio) < 1 / _LEAST_SHARE:
         return None
-    counts = np.bincount(np.clip(np.rint(ratio / _RATIO_STEP), 0, 1 / _RATIO_STEP).astype(np.int64), minlength=round(1 / _RATIO_STEP) + 1).astype(float)
+    counts = np.bincount(
+        np.clip(np.rint(ratio / _RATIO_STEP), 0, 1 / _RATIO_STEP).astype(np.int64), minlength=round(1 / _RATIO_STEP) + 1
+    ).astype(float)
     best = -1
     for k in np.flatnonzero(counts >= _LEAST_SHARE * len(ratio)).tolist():
         low, high = max(k - _NEAR, 0), min(k + _NEAR + 1, len(counts))
         near = np.delete(counts[low:high], k - low)
         expected = max(float(np.median(near)), 1.0)
-        if counts[k] - expected > _EXCESS * np.sqrt(expected) and counts[k] > 3 * expected and (best < 0 or counts[k] > counts[best]):
+        if (
+            counts[k] - expected > _EXCESS * np.sqrt(expected)
+            and counts[k] > 3 * expected
+            and (best < 0 or counts[k] > counts[best])
+        ):
             best = k
     if best < 0:
         return None
     low, high = max(best - _NEAR, 0), min(best + _NEAR + 1, len(counts))
     exact = ratio[np.rint(ratio / _RATIO_STEP) == best]
-    return float(np.median(exact)), float(counts[best] / len(ratio)), float(np.median(np.delete(counts[low:high], best - low)) / len(ratio))
+    return (
+        float(np.median(exact)),
+        float(counts[best] / len(ratio)),
+        float(np.median(np.delete(counts[low:high], best - low)) / len(ratio)),
+    )
 
 
 def _soft_floor(bid: NDArray[np.float64], own: NDArray[np.bool_]) -> float | None:
@@ -113,5 +147,9 @@ def _soft_floor(bid: NDArray[np.float64], own: NDArray[np.bool_]) -> float | Non
     right = np.cumsum(flags) + (~flags).sum() - np.cumsum(~flags)
     at = int(np.argmax(right))
     below, themselves = at + 1, int(flags[: at + 1].sum())
-    splits = right[at] / len(bid) >= _NEARLY_ALL and themselves >= _NEARLY_ALL * max(below, own.sum()) and below >= _LEAST_SHARE * len(bid)
+    splits = (
+        right[at] / len(bid) >= _NEARLY_ALL
+        and themselves >= _NEARLY_ALL * max(below, own.sum())
+        and below >= _LEAST_SHARE * len(bid)
+    )
     return float(bid[order][min(at + 1, len(bid) - 1)]) if splits else None

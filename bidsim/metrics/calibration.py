@@ -18,7 +18,10 @@ FEWEST = 20
 
 def calibration(account: Account) -> dict[str, Any]:
     """Predicted and observed conversions of kept impressions that are older than the attribution window, in groups by prediction."""
-    rows, scenario = account.part("auctions", "time_us", "pcvr", "position", "converted"), account.result.manifest["scenario"]
+    rows, scenario = (
+        account.part("auctions", "time_us", "pcvr", "position", "converted"),
+        account.result.manifest["scenario"],
+    )
     matured = rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]
     # what is predicted is an impression in the first position
     seen = np.array(scenario["auction"]["positions"], np.float64)
@@ -29,7 +32,17 @@ def calibration(account: Account) -> dict[str, Any]:
     ratio = counted.under(expected) if enough else None
     order = np.argsort(predicted, kind="stable")
     groups = [
-        {"impressions": len(part), "predicted": float(predicted[part].sum()), "observed": told(poisson_interval(int(came[part].sum())))}
+        {
+            "impressions": len(part),
+            "predicted": float(predicted[part].sum()),
+            "observed": told(poisson_interval(int(came[part].sum()))),
+        }
         for part in (np.array_split(order, _GROUPS) if enough else [])
     ]
-    return {"impressions": len(predicted), "predicted": expected, "conversions": conversions, "over_observed": told(ratio), "groups": groups}
+    return {
+        "impressions": len(predicted),
+        "predicted": expected,
+        "conversions": conversions,
+        "over_observed": told(ratio),
+        "groups": groups,
+    }

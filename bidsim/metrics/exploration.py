@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def cost_of_exploring(result: Result) -> dict[str, Any] | None:
     """Size and cost of the exploration slice; None where nothing was explored.
 
-    Conversions are expected ones (sums of true rates) with levers as dice set them, less those of natural values on the same
-    impressions. Money is what the slice paid less what it would have paid had every bid been its natural one, which the arm of natural
-    bids tells.
+    Conversions are expected ones (sums of true rates) with levers as dice set them, less those of natural values on the
+    same impressions. Money is what the slice paid less what it would have paid had every bid been its natural one,
+    which the arm of natural bids tells.
     """
     table = result.tables.get("explorations", {})
     arms = result.tables.get("bid_arms", {})

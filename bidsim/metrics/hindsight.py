@@ -35,11 +35,18 @@ class Hindsight:
     price_of_money: float
 
 
-def best_in_hindsight(value: F64, price: F64, budget: float, objective: Objective = "utility", part: NDArray[np.int64] | None = None, part_budget: float = np.inf) -> Hindsight:
+def best_in_hindsight(
+    value: F64,
+    price: F64,
+    budget: float,
+    objective: Objective = "utility",
+    part: NDArray[np.int64] | None = None,
+    part_budget: float = np.inf,
+) -> Hindsight:
     """Fractional optimum over auctions with known values and prices.
 
-    Budgets of parts within one of the whole are laminar, so that taking auctions in order of gain over price, as long as both budgets last, stays
-    optimal (Edmonds 1970).
+    Budgets of parts within one of the whole are laminar, so that taking auctions in order of gain over price, as long
+    as both budgets last, stays optimal (Edmonds 1970).
 
     Args:
         value: float64[n], what winning each auction brings.
@@ -67,7 +74,9 @@ def best_in_hindsight(value: F64, price: F64, budget: float, objective: Objectiv
     if whole == len(price):
         return Hindsight(worth, total, budget - left, 0.0)
     share = left / float(price[whole])
-    return Hindsight(worth + share * float(gain[whole]), total + share * float(value[whole]), budget, float(efficiency[whole]))
+    return Hindsight(
+        worth + share * float(gain[whole]), total + share * float(value[whole]), budget, float(efficiency[whole])
+    )
 
 
 def _affordable(price: F64, part: NDArray[np.int64], budget: float) -> F64:
@@ -93,7 +102,9 @@ def best_whole(value: F64, price: F64, budget: float, objective: Objective = "ut
 
     """
     gain = value - price if objective == "utility" else value
-    order = sorted((k for k in range(len(gain)) if gain[k] > 0), key=lambda k: -float(gain[k]) / max(float(price[k]), 1e-300))
+    order = sorted(
+        (k for k in range(len(gain)) if gain[k] > 0), key=lambda k: -float(gain[k]) / max(float(price[k]), 1e-300)
+    )
     best = 0.0
     # a hair of slack, so that sums of decimals that should equal the budget count as within it
     limit = budget * (1 + 1e-12)

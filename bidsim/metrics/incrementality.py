@@ -9,10 +9,13 @@ from __future__ import annotations
 from bidsim.metrics.intervals import Interval, difference_interval, total_interval
 
 
-def ghost_ad_estimate(served_users: int, served: int, served_squared: int, held_users: int, held: int, held_squared: int) -> Interval | None:
+def ghost_ad_estimate(
+    served_users: int, served: int, served_squared: int, held_users: int, held: int, held_squared: int
+) -> Interval | None:
     """Estimate how many purchases the ads caused among the served users.
 
-    Purchases are rare and few are held out, so each arm has an interval that is right for small counts: none seen does not mean that none would be.
+    Purchases are rare and few are held out, so each arm has an interval that is right for small counts: none seen does
+    not mean that none would be.
 
     Args:
         served_users: Users with a served win.

@@ -59,8 +59,9 @@ def poisson_interval(count: float, level: float = 0.95) -> Interval:
 def total_interval(total: float, squares: float, parts: int, level: float = 0.95) -> Interval:
     """Interval of the mean of a sum of many independent counts that is right where few are above 0, as purchases of users are.
 
-    Gamma distributions with the mean and variance of the sum below, and with those after one more above: Fay and Feuer (1997), who take the largest part for the
-    one more; only the mean size of a part, drawn by size, is known here. For single purchases it is Garwood's interval.
+    Gamma distributions with the mean and variance of the sum below, and with those after one more above: Fay and Feuer
+    (1997), who take the largest part for the one more; only the mean size of a part, drawn by size, is known here. For
+    single purchases it is Garwood's interval.
 
     Args:
         total: The sum.

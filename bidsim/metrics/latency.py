@@ -25,7 +25,13 @@ def answer_times(result: Result) -> dict[str, Any]:
         bounds, responses = np.asarray(histogram["upper_us"])[mine], np.asarray(histogram["responses"])[mine]
         decisions, late, shed = (int(counts[name][k]) for name in ("decisions", "late", "shed"))
         quantiles = {f"{name}_ms": _quantile(bounds, responses, q) for name, q in QUANTILES.items()}
-        found[seat] = {"decisions": decisions, "late": late, "shed": shed, "late_share": late / decisions if decisions else None, **quantiles}
+        found[seat] = {
+            "decisions": decisions,
+            "late": late,
+            "shed": shed,
+            "late_share": late / decisions if decisions else None,
+            **quantiles,
+        }
     return found
 
 
@@ -51,4 +57,7 @@ def stage_times(nanoseconds: NDArray[np.float64], stages: tuple[str, ...], parts
     decision = nanoseconds[:, [stages.index(p) for p in parts]].sum(axis=1)
     columns = {**{name: nanoseconds[:, j] for j, name in enumerate(stages)}, "decision": decision}
     found = {name: np.quantile(column, [*QUANTILES.values(), 1.0]) for name, column in columns.items()}
-    return {name: dict(zip([*QUANTILES, "max"], (round(float(t)) for t in times), strict=True)) for name, times in found.items()}
+    return {
+        name: dict(zip([*QUANTILES, "max"], (round(float(t)) for t in times), strict=True))
+        for name, times in found.items()
+    }

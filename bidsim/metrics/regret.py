@@ -42,8 +42,8 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
 
     Returns:
         By campaign: ``objective``, ``best`` and ``reached`` and their difference ``pacing_regret``; ``model_regret``;
-        ``share_of_best``; AuctionGym's ``estimation``, ``overbid`` and ``underbid`` regrets; ``note``, and nothing but this where there are several
-        positions.
+        ``share_of_best``; AuctionGym's ``estimation``, ``overbid`` and ``underbid`` regrets; ``note``, and nothing but
+        this where there are several positions.
 
     Raises:
         UsageError: Bids were only sampled.
@@ -51,7 +51,9 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
     """
     if not has_all_bids(result):
         share = result.manifest["sampling"]["requests"]
-        raise UsageError(f"regret needs every bid, and this run kept {share:.1%} of them; run again with --set log.decisions=1_000_000_000")
+        raise UsageError(
+            f"regret needs every bid, and this run kept {share:.1%} of them; run again with --set log.decisions=1_000_000_000"
+        )
     bids, campaigns = result.tables["bids"], result.tables["campaigns"]
     code = _codes(bids["campaign"], campaigns["campaign"])
     order = np.argsort(code, kind="stable")
@@ -110,7 +112,10 @@ def _purse(scenario: dict[str, Any], name: str, bids: dict[str, Any], rows: NDAr
 
 def _faced(bids: dict[str, Any], rows: NDArray[np.int64], worth: float) -> _Faced:
     quality = bids["quality"][rows]
-    value, price, bid, paid = (bids[name][rows] * quality / NANOS_PER_UNIT for name in ("value_nanos", "minimum_bid_nanos", "bid_nanos", "price_nanos"))
+    value, price, bid, paid = (
+        bids[name][rows] * quality / NANOS_PER_UNIT
+        for name in ("value_nanos", "minimum_bid_nanos", "bid_nanos", "price_nanos")
+    )
     won = np.array([bids["reason"][k] == "won" for k in rows], bool)
     return _Faced(value, bids["true_rate"][rows] * worth / NANOS_PER_UNIT, price, bid, paid, won)
 
@@ -148,7 +153,9 @@ def _regret(faced: _Faced, purse: _Purse, objective: Objective) -> dict[str, Any
     value, true, price, bid, paid, won = faced.value, faced.true, faced.price, faced.bid, faced.paid, faced.won
     cost = paid[won].sum() if objective == "utility" else 0.0
     reached, reached_true = float(value[won].sum() - cost), float(true[won].sum() - cost)
-    best, best_true = (best_in_hindsight(v, price, purse.budget, objective, purse.part, purse.part_budget).worth for v in (value, true))
+    best, best_true = (
+        best_in_hindsight(v, price, purse.budget, objective, purse.part, purse.part_budget).worth for v in (value, true)
+    )
     missed = ~won & (price < true) & (bid > 0)
     return {
         "objective": objective,

@@ -23,7 +23,8 @@ _FIELDS = ("segment", "age", "geo", "device", "placement")
 def segments(account: Account) -> list[dict[str, Any]]:
     """Impressions, clicks, conversions and their rate by level of each field, from the kept impressions.
 
-    Peers are the other advertisers with `FEWEST_USERS` users or more in the same segment; their rate is the mean of their own rates.
+    Peers are the other advertisers with `FEWEST_USERS` users or more in the same segment; their rate is the mean of
+    their own rates.
     """
     every, mine = account.result.tables["auctions"], account.rows_of("auctions")
     user, clicked, converted = (np.asarray(every[name]) for name in ("user", "clicked", "converted"))
@@ -47,7 +48,12 @@ def segments(account: Account) -> list[dict[str, Any]]:
                     "clicks": int(clicked[rows].sum()),
                     "conversions": conversions,
                     "rate": told(poisson_interval(conversions).times(1000 / impressions)),
-                    "peers": _peers(owners[everyone], user[everyone], converted[everyone], account.result.coded("campaigns", "advertiser")[0].index(account.advertiser)),
+                    "peers": _peers(
+                        owners[everyone],
+                        user[everyone],
+                        converted[everyone],
+                        account.result.coded("campaigns", "advertiser")[0].index(account.advertiser),
+                    ),
                 }
             )
     return found
@@ -56,7 +62,10 @@ def segments(account: Account) -> list[dict[str, Any]]:
 def _owners(account: Account) -> NDArray[np.int64]:
     """Place of the advertiser of each kept impression among the run's advertisers."""
     names, codes = account.result.coded("auctions", "campaign")
-    campaigns, (_, owner) = account.result.tables["campaigns"]["campaign"], account.result.coded("campaigns", "advertiser")
+    campaigns, (_, owner) = (
+        account.result.tables["campaigns"]["campaign"],
+        account.result.coded("campaigns", "advertiser"),
+    )
     return np.asarray(np.array([owner[campaigns.index(name)] for name in names], np.int64)[codes]) if names else codes
 
 

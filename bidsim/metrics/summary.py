@@ -29,7 +29,9 @@ def summarize(result: Result) -> dict[str, Any]:
     true probabilities.
     """
     campaigns = result.tables["campaigns"]
-    market = dict(zip(result.tables["market"]["figure"], (int(a) for a in result.tables["market"]["amount"]), strict=True))
+    market = dict(
+        zip(result.tables["market"]["figure"], (int(a) for a in result.tables["market"]["amount"]), strict=True)
+    )
     rows = [campaign_row(campaigns, k) for k in range(len(campaigns["campaign"]))]
     if has_all_bids(result):
         regret = regrets(result)
@@ -122,7 +124,9 @@ def _lines(table: Columns) -> list[dict[str, Any]]:
                 "advertiser": table["advertiser"][k],
                 "product": table["product"][k],
                 "purchases_caused_realised": arm["served_purchases"] - arm["served_purchases_without_ads"],
-                "ghost_ad_estimate": None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high},
+                "ghost_ad_estimate": None
+                if estimate is None
+                else {"value": estimate.value, "low": estimate.low, "high": estimate.high},
                 "held_out_users": arm["held_out_users"],
             }
         )
@@ -132,7 +136,11 @@ def _lines(table: Columns) -> list[dict[str, Any]]:
 def _winners_curse(campaigns: Columns, *, drawn: bool) -> dict[str, Any]:
     """Predicted over true rate, or value where values are drawn, on won impressions: above 1 the winner overestimates (Capen et al. 1971)."""
     worth = campaigns["conversion_value_nanos"].astype(float)
-    predicted, true = (campaigns["value_nanos"].astype(float), campaigns["true_rate_sum"] * worth) if drawn else (campaigns["pcvr_sum"], campaigns["true_rate_sum"])
+    predicted, true = (
+        (campaigns["value_nanos"].astype(float), campaigns["true_rate_sum"] * worth)
+        if drawn
+        else (campaigns["pcvr_sum"], campaigns["true_rate_sum"])
+    )
     found = {}
     seats = np.array(campaigns["seat"])
     for seat in sorted(set(campaigns["seat"])):

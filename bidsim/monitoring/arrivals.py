@@ -1,7 +1,8 @@
 """Conversions that should have been reported by now: predicted rates, spread over the windows in which their reports arrive.
 
-How reports are spread (a development curve, as actuaries say) is known from traffic logged before the run; what the quiet windows of the run show
-is laid over it. A report that is not there yet is then no missing conversion, and windows once counted never change.
+How reports are spread (a development curve, as actuaries say) is known from traffic logged before the run; what the
+quiet windows of the run show is laid over it. A report that is not there yet is then no missing conversion, and windows
+once counted never change.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def development(result: Result, cells: Cells, quiet: int) -> tuple[NDArray[np.fl
         quiet: Windows at the start from which the curve is learned.
 
     Returns:
-        float64[groups, lags], and reported conversions float64[groups, windows, lags] by window of the impression and lag.
+        float64[groups, lags], and reported conversions float64[groups, windows, lags] by window of the impression and
+        lag.
 
     """
     settings = result.manifest["scenario"]
@@ -75,7 +77,9 @@ def development(result: Result, cells: Cells, quiet: int) -> tuple[NDArray[np.fl
     return curve, reported
 
 
-def _learned(predicted: NDArray[np.float64], reported: NDArray[np.float64], known: NDArray[np.float64], quiet: int) -> NDArray[np.float64]:
+def _learned(
+    predicted: NDArray[np.float64], reported: NDArray[np.float64], known: NDArray[np.float64], quiet: int
+) -> NDArray[np.float64]:
     """A curve with what quiet windows show laid over it; lags that they cannot show stay."""
     lags = len(known)
     exposed = np.array([predicted[: max(quiet - lag, 0)].sum() for lag in range(lags)])
@@ -101,11 +105,15 @@ def _triangle(result: Result, cells: Cells, group: dict[str, int], lags: int) ->
     table = result.tables["conversions"]
     names, campaign = result.coded("conversions", "campaign")
     found = np.zeros((len(cells.groups), cells.windows, lags))
-    rows = np.flatnonzero(np.asarray(table["observed"], np.bool_) & (np.asarray(table["reported_us"]) < cells.windows * cells.window))
+    rows = np.flatnonzero(
+        np.asarray(table["observed"], np.bool_) & (np.asarray(table["reported_us"]) < cells.windows * cells.window)
+    )
     rows = rows[np.array([name in group for name in names], np.bool_)[campaign[rows]]] if len(rows) else rows
     if len(rows):
         owner = np.array([group.get(name, 0) for name in names], np.int64)[campaign[rows]]
-        credited, reported = (np.asarray(table[name])[rows] // cells.window for name in ("credit_time_us", "reported_us"))
+        credited, reported = (
+            np.asarray(table[name])[rows] // cells.window for name in ("credit_time_us", "reported_us")
+        )
         lag = reported - credited
         kept = (lag < lags) & (credited >= 0)
         np.add.at(found, (owner[kept], credited[kept], lag[kept]), 1.0)

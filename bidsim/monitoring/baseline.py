@@ -1,9 +1,9 @@
 """What is normal for every slice: its level, shrunk towards that of the slices it is part of and followed slowly, and how counts scatter.
 
-Counts of a window are negative binomial: a Poisson count whose mean varies from window to window (overdispersion), around a level that is itself
-only known from the windows seen so far. Levels of slices are spread around their parent's (Gamma-Poisson empirical Bayes; Robbins 1956,
-Morris 1983), and what was seen long ago counts less (West and Harrison, "Bayesian Forecasting", section 6.3), so that a slow drift becomes
-normal and a fault, which comes at once, does not.
+Counts of a window are negative binomial: a Poisson count whose mean varies from window to window (overdispersion),
+around a level that is itself only known from the windows seen so far. Levels of slices are spread around their parent's
+(Gamma-Poisson empirical Bayes; Robbins 1956, Morris 1983), and what was seen long ago counts less (West and Harrison,
+"Bayesian Forecasting", section 6.3), so that a slow drift becomes normal and a fault, which comes at once, does not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Family:
     """How slices hang together.
 
     Attributes:
-        parent: int64[slices], the slice that each is part of; itself where there is none. Parents come before their parts.
+        parent: int64[slices], the slice that each is part of; itself where there is none. Parents come before their
+            parts.
         kind: int64[slices]; slices of one kind are spread alike around their parents.
 
     """
@@ -107,9 +108,19 @@ class Scatter:
     def by_kind(self) -> NDArray[np.float64]:
         """float64[kinds]."""
         found = np.maximum(np.divide(self.excess, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0), 0.0)
-        return found if self.sure is None else found * self.known_from / (2.0 * float(gammaincinv(self.known_from / 2.0, 1.0 - self.sure)))
+        return (
+            found
+            if self.sure is None
+            else found * self.known_from / (2.0 * float(gammaincinv(self.known_from / 2.0, 1.0 - self.sure)))
+        )
 
-    def take(self, kind: NDArray[np.int64], mean: NDArray[np.float64], observed: NDArray[np.float64], left: NDArray[np.float64]) -> None:
+    def take(
+        self,
+        kind: NDArray[np.int64],
+        mean: NDArray[np.float64],
+        observed: NDArray[np.float64],
+        left: NDArray[np.float64],
+    ) -> None:
         """Take in a window; ``mean`` counts were expected at levels known with relative variance ``left``, float64[slices] each."""
         over = (observed - mean) ** 2 - mean - left * mean**2
         kinds = len(self.scale)
@@ -162,13 +173,15 @@ class Baseline:
         place = np.full(len(self.spread), -1)
         place[slices] = np.arange(len(slices))
         family = Family(place[self.family.parent[slices]], self.family.kind[slices])
-        return Baseline(family, self.spread[slices], self.scatter, self.recent.part(slices), self.past.part(slices), self.gap)
+        return Baseline(
+            family, self.spread[slices], self.scatter, self.recent.part(slices), self.past.part(slices), self.gap
+        )
 
     def level(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Level of each slice, observed over expected, and the relative variance with which it is known; float64[slices] each.
 
-        What was long ago tells how a slice differs from its parent, with the parent's own level as a prior; that, times the parent's level now, is
-        the prior for what came lately, which may have drifted from it.
+        What was long ago tells how a slice differs from its parent, with the parent's own level as a prior; that, times
+        the parent's level now, is the prior for what came lately, which may have drifted from it.
         """
         if self._now is None:
             self._now = self._level()
@@ -202,7 +215,9 @@ class Baseline:
         for memory in (self.recent, self.past):
             memory.take(then.expected, then.observed, open_now)
         kept = np.flatnonzero(open_now)
-        self.scatter.take(self.family.kind[kept], (then.level * then.expected)[kept], then.observed[kept], then.left[kept])
+        self.scatter.take(
+            self.family.kind[kept], (then.level * then.expected)[kept], then.observed[kept], then.left[kept]
+        )
 
     def begin_anew(self, s: int, expected: float, observed: float) -> None:
         """Know of a slice these counts only."""
@@ -217,10 +232,13 @@ class Baseline:
             window.frozen[slices] = True
 
 
-def shrunk_levels(family: Family, spread: NDArray[np.float64], told: NDArray[np.float64], came: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def shrunk_levels(
+    family: Family, spread: NDArray[np.float64], told: NDArray[np.float64], came: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Levels drawn to those of the parents, and the relative variance with which they are known, float64[slices] each.
 
-    Given its parent's level, a slice's is Gamma with relative variance ``spread`` and counts are Poisson, so that the posterior is Gamma, too.
+    Given its parent's level, a slice's is Gamma with relative variance ``spread`` and counts are Poisson, so that the
+    posterior is Gamma, too.
     """
     level, left = (came + _HINT) / (told + _HINT), 1.0 / (came + _WEAK)
     for mine in family.generations:
@@ -250,7 +268,8 @@ def fit_baseline(
         half_life: Windows after which a window counts half in what a drift is followed by.
         gap: Latest windows that are not learned from.
         past: Windows after which a window counts half in how a slice differs from its parent.
-        independent: Stretches of time that are independent of each other, from which the scatter is known; then its upper bound is taken,
+        independent: Stretches of time that are independent of each other, from which the scatter is known; then its
+            upper bound is taken,
         sure: at this level.
 
     Raises:
@@ -273,7 +292,9 @@ def fit_baseline(
     return Baseline(family, spread, scatter, recent, whole, gap)
 
 
-def _spread(expected: NDArray[np.float64], past: Memory, family: Family, overdispersion: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spread(
+    expected: NDArray[np.float64], past: Memory, family: Family, overdispersion: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """How levels of each kind are spread around those of their parents, by moments, float64[slices]."""
     spread = np.full(len(family.kind), _LEAST_SPREAD)
     age = past.keep ** np.arange(len(expected) - 1, -1, -1)[:, None]
@@ -282,7 +303,9 @@ def _spread(expected: NDArray[np.float64], past: Memory, family: Family, overdis
         mine = family.kind == kind
         mean = above[mine] * past.told[mine]
         noise = mean + overdispersion[kind] * above[mine] ** 2 * ((age * expected[:, mine]) ** 2).sum(axis=0)
-        spread[mine] = max(float(((past.came[mine] - mean) ** 2 - noise).sum() / max((mean**2).sum(), 1e-12)), _LEAST_SPREAD)
+        spread[mine] = max(
+            float(((past.came[mine] - mean) ** 2 - noise).sum() / max((mean**2).sum(), 1e-12)), _LEAST_SPREAD
+        )
     return spread
 
 

@@ -17,7 +17,17 @@ ALL = "all traffic"
 WHOLE, LEVEL, OWNER, PART = range(4)
 """Kinds of slices: all traffic, a level of a field (or of a pair), an advertiser or product, and its part of a level."""
 _OF_ALL_ROWS = ("offers", "offered_pcvr_sum")
-_COLUMNS = ("wins", "views", "clicks", "payment_nanos", "arrived", "converted", "pcvr_sum", "true_rate_sum", "log_likelihood_sum")
+_COLUMNS = (
+    "wins",
+    "views",
+    "clicks",
+    "payment_nanos",
+    "arrived",
+    "converted",
+    "pcvr_sum",
+    "true_rate_sum",
+    "log_likelihood_sum",
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,9 @@ def read_cells(result: Result) -> Cells:
     table, settings = result.tables["slices"], result.manifest["scenario"]
     if not len(table["start_us"]):
         uncounted = 'monitoring.rows is "none"' if settings["monitoring"]["rows"] == "none" else "nothing was won"
-        raise UsageError(f"the run has no slices to watch: {'its values are drawn and no user is simulated' if settings.get('values') else uncounted}")
+        raise UsageError(
+            f"the run has no slices to watch: {'its values are drawn and no user is simulated' if settings.get('values') else uncounted}"
+        )
     window, duration = int(settings["monitoring"]["window"]), int(settings["duration"])
     levels, level = _coded(table["field"], table["level"])
     groups, group = _coded(table["advertiser"], table["product"])

@@ -1,9 +1,10 @@
 """An alarm for every slice that can be left on: e-detectors of Shiryaev and Roberts' kind, one threshold for all.
 
-For a change to ``r`` times the expected count, the statistic R = (1 + R) L, with L the likelihood ratio of the window's count, has mean
-t after t quiet windows (Shiryaev 1963, Roberts 1966), so any weighted sum of such statistics over multipliers and slices alarms at
-most once in A windows on average when the threshold is A (Shin, Ramdas and Rinaldo, "E-detectors", 2022). Windows are not independent and
-levels not known exactly, so the threshold is calibrated by replaying quiet windows (`calibrate_threshold`).
+For a change to ``r`` times the expected count, the statistic R = (1 + R) L, with L the likelihood ratio of the window's
+count, has mean t after t quiet windows (Shiryaev 1963, Roberts 1966), so any weighted sum of such statistics over
+multipliers and slices alarms at most once in A windows on average when the threshold is A (Shin, Ramdas and Rinaldo,
+"E-detectors", 2022). Windows are not independent and levels not known exactly, so the threshold is calibrated by
+replaying quiet windows (`calibrate_threshold`).
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class Detector:
     def watch(self, expected: NDArray[np.float64], observed: NDArray[np.float64]) -> list[Alarm]:
         """Take in one window, float64[slices] each; return new alarms, the strongest first.
 
-        A slice in alarm does not alarm again, and what is normal for it is not learned anew, until its counts are what they were.
+        A slice in alarm does not alarm again, and what is normal for it is not learned anew, until its counts are what
+        they were.
         """
         level, left = self.baseline.level()
         mean, sizes = level * expected, self.baseline.sizes(left)
@@ -176,11 +178,16 @@ def deviance(mean: NDArray[np.float64], came: NDArray[np.float64]) -> NDArray[np
 
 @kernel(allocates=True)
 def advance(
-    statistics: NDArray[np.float64], mean: NDArray[np.float64], observed: NDArray[np.float64], size: NDArray[np.float64], multipliers: NDArray[np.float64]
+    statistics: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    size: NDArray[np.float64],
+    multipliers: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """One step of every slice's statistics, in place; return their means over multipliers.
 
-    The likelihood ratio of a negative binomial of mean r m against m, both of size k, at y: r^y ((k + m) / (k + r m))^(y + k).
+    The likelihood ratio of a negative binomial of mean r m against m, both of size k, at y: r^y ((k + m) / (k + r
+    m))^(y + k).
     """
     slices, kinds = statistics.shape
     total = np.zeros(slices)
@@ -198,7 +205,9 @@ def advance(
     return total
 
 
-def calibrate_threshold(largest: NDArray[np.float64], rate: float, stands_for: NDArray[np.float64] | None = None) -> float:
+def calibrate_threshold(
+    largest: NDArray[np.float64], rate: float, stands_for: NDArray[np.float64] | None = None
+) -> float:
     """Threshold that quiet windows pass ``rate`` times a window, over all slices together.
 
     Args:

@@ -56,13 +56,20 @@ class Watch:
         return [page for page in self.pages if page.until is None]
 
 
-def monitor(result: Result, quiet: int | None = None, *, replay: bool = True, progress: Callable[[str, int, int], None] = lambda stage, done, total: None) -> Watch:
+def monitor(
+    result: Result,
+    quiet: int | None = None,
+    *,
+    replay: bool = True,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Watch:
     """Watch a run, window after window, as if it were going on.
 
     Args:
         result: The run.
         quiet: Windows at its start that are known to be normal; by default what the scenario says, or a third.
-        replay: Whether the threshold for conversions is found by replaying quiet traffic; else it is the higher one that theory promises.
+        replay: Whether the threshold for conversions is found by replaying quiet traffic; else it is the higher one
+            that theory promises.
         progress: Called with (stage, done since the last call, total).
 
     Raises:
@@ -71,10 +78,14 @@ def monitor(result: Result, quiet: int | None = None, *, replay: bool = True, pr
     """
     cells = read_cells(result)
     if quiet is not None and not 2 <= quiet < cells.windows:  # noqa: PLR2004
-        raise UsageError(f"--quiet {quiet}: the run has {cells.windows} windows, so 2 to {cells.windows - 1} of them can be taken for normal")
+        raise UsageError(
+            f"--quiet {quiet}: the run has {cells.windows} windows, so 2 to {cells.windows - 1} of them can be taken for normal"
+        )
     quiet = _quiet_windows(result, cells) if quiet is None else quiet
     if cells.windows < FEWEST_WINDOWS or not 2 <= quiet < cells.windows:  # noqa: PLR2004
-        raise UsageError(f"{cells.windows} windows, {quiet} of them taken for normal, are too few to watch; shorten monitoring.window so that there are {FEWEST_WINDOWS} or more")
+        raise UsageError(
+            f"{cells.windows} windows, {quiet} of them taken for normal, are too few to watch; shorten monitoring.window so that there are {FEWEST_WINDOWS} or more"
+        )
     slicing = slicing_of(cells)
     signals = {signal.kind: signal for signal in signals_of(result, cells, slicing, quiet)}
     rate = float(result.manifest["scenario"]["monitoring"]["false_alarms"]) / 1000.0
@@ -99,7 +110,9 @@ def _sounded(signal: Signal, detector: Detector, quiet: int, planned: list[Plann
             else:
                 cause.followed.append((signal, shifted))
                 since = slice(max(shifted.since, cause.seen), k + 1)
-                detector.accept(alarm, float(signal.base[since, alarm.slice].sum()), float(signal.came[since, alarm.slice].sum()))
+                detector.accept(
+                    alarm, float(signal.base[since, alarm.slice].sum()), float(signal.came[since, alarm.slice].sum())
+                )
     over = {(alarm.slice, alarm.window): back + quiet for alarm, back in detector.ended}
     return [Sounded(signal, shifted, over.get((alarm.slice, alarm.window))) for alarm, shifted in found]
 
@@ -114,12 +127,28 @@ def _detector(signal: Signal, cells: Cells, slicing: Slicing, quiet: int, rate: 
     conversions = signal.kind == CONVERSIONS
     apart = quiet - 1 if conversions else max(round(quiet * cells.window / max(DAY, cells.window)), 2) - 1
     baseline = fit_baseline(
-        signal.base[:quiet], signal.came[:quiet], signal.family, half_life=signal.half_life, gap=signal.gap, independent=apart, sure=SURE if conversions else 0.95
+        signal.base[:quiet],
+        signal.came[:quiet],
+        signal.family,
+        half_life=signal.half_life,
+        gap=signal.gap,
+        independent=apart,
+        sure=SURE if conversions else 0.95,
     )
-    known = Signal(signal.kind, signal.slices, signal.base[:quiet], signal.came[:quiet], signal.family, signal.half_life, signal.gap)
+    known = Signal(
+        signal.kind,
+        signal.slices,
+        signal.base[:quiet],
+        signal.came[:quiet],
+        signal.family,
+        signal.half_life,
+        signal.gap,
+    )
     threshold = 1.0 / rate
     if replay and conversions and signal.came[:quiet].any():
-        fields = [np.flatnonzero([f == name for f, _ in cells.levels]) for name in dict.fromkeys(f for f, _ in cells.levels)]
+        fields = [
+            np.flatnonzero([f == name for f, _ in cells.levels]) for name in dict.fromkeys(f for f, _ in cells.levels)
+        ]
         mean = cells.columns["pcvr_sum"][:quiet].mean(axis=0)
         threshold = replay_threshold(baseline, known.weight, mean, fields, slicing, rate, seed=0)
     return Detector(baseline, known.weight, threshold)

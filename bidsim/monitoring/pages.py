@@ -8,14 +8,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bidsim.monitoring.detector import Alarm, Detector, deviance
-from bidsim.monitoring.signals import AT_ONCE, CLICKS, CONVERSIONS, DELAY, FULLEST, MISSING, PRICE, TRAFFIC, WINS, Signal
+from bidsim.monitoring.signals import (
+    AT_ONCE,
+    CLICKS,
+    CONVERSIONS,
+    DELAY,
+    FULLEST,
+    MISSING,
+    PRICE,
+    TRAFFIC,
+    WINS,
+    Signal,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bidsim.monitoring.cells import Slice
 
-OUTAGE, STUCK, SHIFT, LATE, SOON, FEWER, MORE, BOTS = "outage", "stuck", "shift", "late", "soon", "fewer", "more", "bots"
+OUTAGE, STUCK, SHIFT, LATE, SOON, FEWER, MORE, BOTS = (
+    "outage",
+    "stuck",
+    "shift",
+    "late",
+    "soon",
+    "fewer",
+    "more",
+    "bots",
+)
 """What an incident is: a feature that is missing, or hardly varies; levels that change their share; reports that come later, or sooner; counts that fall or rise; bots."""
 _NEAR = 2
 _FAILED = 0.98
@@ -61,7 +81,8 @@ class Page:
         low: See there.
         high: See there.
         evidence: Log-likelihood ratio of this change against none.
-        level: What was normal, as a part of what was expected beforehand (of conversions: of those that the model predicts).
+        level: What was normal, as a part of what was expected beforehand (of conversions: of those that the model
+            predicts).
 
     """
 
@@ -138,13 +159,18 @@ def _belongs(one: Sounded, page: Page, known: _Known) -> bool:
         return False
     if any(a.signal.kind == DELAY for a in still) and one.signal.kind in (DELAY, CONVERSIONS):
         return True
-    if one.signal.kind in (WINS, PRICE, CLICKS) and any(a.signal.kind == CONVERSIONS and _is_about(one.slice, a.slice) for a in still):
+    if one.signal.kind in (WINS, PRICE, CLICKS) and any(
+        a.signal.kind == CONVERSIONS and _is_about(one.slice, a.slice) for a in still
+    ):
         return True  # bids follow predictions
     return any(_is_part(one, other) for other in still) or (one.alarm.since < begun and _fits(one, begun, known))
 
 
 def _fits(one: Sounded, begun: int, known: _Known) -> bool:
-    own, other = (deviance(*known.counted(one.signal.kind, since, one.alarm.window + 1))[one.alarm.slice] for since in (one.alarm.since, begun))
+    own, other = (
+        deviance(*known.counted(one.signal.kind, since, one.alarm.window + 1))[one.alarm.slice]
+        for since in (one.alarm.since, begun)
+    )
     return bool(other >= _SAME * own)
 
 
@@ -174,7 +200,9 @@ def _explained(page: Page, known: _Known, windows: int) -> Page:
         return _told(page, known, windows, clicks, BOTS)
     market = any(a.alarm.window <= page.noticed + 1 for kind in (WINS, PRICE) for a in page.of(kind))
     leads = soon and (not market or _conversions_lead(page, known, soon, windows))
-    mine = soon if leads else next(page.of(kind) for kind in (WINS, PRICE, CONVERSIONS, CLICKS, TRAFFIC) if page.of(kind))
+    mine = (
+        soon if leads else next(page.of(kind) for kind in (WINS, PRICE, CONVERSIONS, CLICKS, TRAFFIC) if page.of(kind))
+    )
     return _told(page, known, windows, mine, "")
 
 
@@ -223,7 +251,9 @@ def _told(page: Page, known: _Known, windows: int, mine: list[Sounded], what: st
     end = max(a.until or windows for a in mine)
     mean, came = known.counted(signal.kind, since, end)
     evidence = deviance(mean, came)
-    named = sorted({a.alarm.slice for a in mine if (a.alarm.multiplier > 1.0) or what not in (SHIFT, BOTS)}) or [a.alarm.slice for a in mine]
+    named = sorted({a.alarm.slice for a in mine if (a.alarm.multiplier > 1.0) or what not in (SHIFT, BOTS)}) or [
+        a.alarm.slice for a in mine
+    ]
     # where counts have parents the one that fits best may not have sounded itself
     chosen = int(np.argmax(evidence)) if signal.kind == CONVERSIONS else max(named, key=lambda s: float(evidence[s]))
     overdispersion = float(known.detectors[signal.kind].baseline.overdispersion[chosen])
@@ -247,4 +277,8 @@ def _told(page: Page, known: _Known, windows: int, mine: list[Sounded], what: st
 
 def _begun(first: Sounded, page: Page) -> int:
     """When it began: as the alarm says, but what was noticed earlier by another alarm of the page counts, too."""
-    return max(first.alarm.since, min(a.alarm.since for a in page.alarms)) if first.alarm.since <= page.noticed else min(first.alarm.since, page.noticed)
+    return (
+        max(first.alarm.since, min(a.alarm.since for a in page.alarms))
+        if first.alarm.since <= page.noticed
+        else min(first.alarm.since, page.noticed)
+    )

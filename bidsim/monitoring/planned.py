@@ -26,7 +26,8 @@ class Planned:
         campaign: Whose.
         begins: Whether it begins, else it ends.
         window: Window in which it does.
-        seen: Window in which that can be seen first: of a flight just before the watch begins, the first that is watched.
+        seen: Window in which that can be seen first: of a flight just before the watch begins, the first that is
+            watched.
         owners: Its advertiser and its product.
         followed: What changed with it: signal, and alarm with windows of the run.
 

@@ -29,11 +29,18 @@ _MOST_SLICES = 1_500
 
 
 def quiet_windows(
-    mean: NDArray[np.float64], fields: list[NDArray[np.int64]], slicing: Slicing, common: float, own: float, windows: int, dice: np.random.Generator
+    mean: NDArray[np.float64],
+    fields: list[NDArray[np.int64]],
+    slicing: Slicing,
+    common: float,
+    own: float,
+    windows: int,
+    dice: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Counts of every slice in windows in which nothing is wrong, float64[windows, slices].
 
-    The conversions of a group scatter from window to window, and each falls into one level of every field: so slices that overlap move together.
+    The conversions of a group scatter from window to window, and each falls into one level of every field: so slices
+    that overlap move together.
 
     Args:
         mean: float64[levels, groups], conversions that come in a window.
@@ -60,7 +67,12 @@ def quiet_windows(
     return slicing.total(cells)
 
 
-def replayed(baseline: Baseline, weight: NDArray[np.float64], windows: Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]], settled: int = 0) -> NDArray[np.float64]:
+def replayed(
+    baseline: Baseline,
+    weight: NDArray[np.float64],
+    windows: Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    settled: int = 0,
+) -> NDArray[np.float64]:
     """Weighted statistics of quiet windows that nothing sets back, float64[windows, slices], the first ``settled`` left out; the baseline stays as it is."""
     learning = deepcopy(baseline)
     statistics, found = np.zeros((len(weight), len(MULTIPLIERS))), []
@@ -75,7 +87,13 @@ def replayed(baseline: Baseline, weight: NDArray[np.float64], windows: Iterator[
 
 
 def replay_threshold(
-    baseline: Baseline, weight: NDArray[np.float64], mean: NDArray[np.float64], fields: list[NDArray[np.int64]], slicing: Slicing, rate: float, seed: int
+    baseline: Baseline,
+    weight: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    fields: list[NDArray[np.int64]],
+    slicing: Slicing,
+    rate: float,
+    seed: int,
 ) -> float:
     """Threshold at which quiet traffic like this raises ``rate`` false alarms a window, all slices together.
 

@@ -42,7 +42,8 @@ class Signal:
         family: How the slices hang together.
         half_life: Windows after which a window counts half in what is normal.
         gap: Latest windows that are not learned from.
-        seen: float64[windows, slices]: what was counted, where ``came`` is what of it is judged; None where both are the same.
+        seen: float64[windows, slices]: what was counted, where ``came`` is what of it is judged; None where both are
+            the same.
         whole: float64[windows, slices]: what shares are told of, where it is not ``base``.
 
     """
@@ -97,18 +98,28 @@ def conversions_signal(cells: Cells, slicing: Slicing, curve: NDArray[np.float64
     expected = slicing.total(expected_arrivals(cells.columns["pcvr_sum"], curve))
     came = slicing.total(cells.columns["arrived"])
     rhythm = daily_rhythm(expected[:quiet, 0], came[:quiet, 0], max(round(DAY / cells.window), 1))
-    return Signal(CONVERSIONS, slicing.slices, expected * rhythm[np.arange(len(expected)) % len(rhythm)][:, None], came, family_of(slicing), *_SLOW)
+    return Signal(
+        CONVERSIONS,
+        slicing.slices,
+        expected * rhythm[np.arange(len(expected)) % len(rhythm)][:, None],
+        came,
+        family_of(slicing),
+        *_SLOW,
+    )
 
 
 def daily_rhythm(expected: NDArray[np.float64], came: NDArray[np.float64], phases: int) -> NDArray[np.float64]:
     """How counts of each window of the day differ from what is expected then, float64[phases], drawn to 1.
 
-    Delays are known by the window and traffic rises and falls within it, so in the morning reports are still to come and at night they are in.
+    Delays are known by the window and traffic rises and falls within it, so in the morning reports are still to come
+    and at night they are in.
     """
     phase = np.arange(len(expected)) % phases
     level = came.sum() / max(float(expected.sum()), 1e-12)
     told, seen = (np.bincount(phase, x, phases) for x in (level * expected, came))
-    return np.asarray((_CALM + seen) / (_CALM + told)) if level > 0.0 and len(expected) >= 2 * phases else np.ones(phases)
+    return (
+        np.asarray((_CALM + seen) / (_CALM + told)) if level > 0.0 and len(expected) >= 2 * phases else np.ones(phases)
+    )
 
 
 def _alone(kind: list[int]) -> Family:
@@ -122,7 +133,9 @@ def _traffic(result: Result, cells: Cells) -> list[Signal]:
         return []
     bins = len(table["start_us"]) // len(np.unique(table["start_us"]))
     features, levels = table["feature"][:bins], table["level"][:bins]
-    asked, won = (np.asarray(table[name], np.float64).reshape(-1, bins)[: cells.windows] for name in ("requests", "wins"))
+    asked, won = (
+        np.asarray(table[name], np.float64).reshape(-1, bins)[: cells.windows] for name in ("requests", "wins")
+    )
     kinds = {name: k for k, name in enumerate(dict.fromkeys(features))}
     kind = np.array([kinds[name] for name in features])
     came = np.empty_like(asked)
@@ -140,17 +153,21 @@ def _traffic(result: Result, cells: Cells) -> list[Signal]:
     slices = [Slice(feature, level) for feature, level in zip(features, names, strict=True)]
     chosen = np.flatnonzero(watched)
     base, seen = base[:, chosen], came[:, chosen]
-    # which impressions are won sways the features of user and campaign; that nearly all are missing, or the same, is a fault all the same
+    # which impressions are won sways the features of user and campaign; that nearly all are missing, or the same, is a
+    # fault all the same
     swayed = np.isin(kind[chosen], kind[[k for k in range(bins) if names[k] == FULLEST]])
     nearly_all = _NEARLY_ALL * base + _SURE * np.sqrt(_NEARLY_ALL * (1.0 - _NEARLY_ALL) * base)
     judged = np.where(swayed, np.maximum(seen - nearly_all, 0.0) / (1.0 - _NEARLY_ALL), seen)
-    return [Signal(TRAFFIC, [slices[s] for s in chosen], base, judged, _alone(kind[chosen].tolist()), *_FAST, seen=seen)]
+    return [
+        Signal(TRAFFIC, [slices[s] for s in chosen], base, judged, _alone(kind[chosen].tolist()), *_FAST, seen=seen)
+    ]
 
 
 def _delays(cells: Cells, curve: NDArray[np.float64], reported: NDArray[np.float64]) -> list[Signal]:
     """Of the reports of a window, how many come how late; float64[groups, windows, lags] by window of the impression.
 
-    What is expected knows when impressions were: of those who have just begun no late report can be there yet, and of those who ended only late ones come.
+    What is expected knows when impressions were: of those who have just begun no late report can be there yet, and of
+    those who ended only late ones come.
     """
     groups, windows, lags = reported.shape
     predicted = cells.columns["pcvr_sum"][:, cells.first_field()].sum(axis=1)
@@ -164,7 +181,17 @@ def _delays(cells: Cells, curve: NDArray[np.float64], reported: NDArray[np.float
     owners = [Slice(), *(Slice(advertiser=a, product=p) for a, p in cells.groups)]
     slices = [Slice("reported", name, o.advertiser, o.product) for o in owners for name in _LAG_CLASSES]
     kind = [0] * len(_LAG_CLASSES) + [1] * (len(cells.groups) * len(_LAG_CLASSES))
-    return [Signal(DELAY, slices, base.reshape(windows, -1), came.reshape(windows, -1), _alone(kind), *_SLOW, whole=whole.reshape(windows, -1))]
+    return [
+        Signal(
+            DELAY,
+            slices,
+            base.reshape(windows, -1),
+            came.reshape(windows, -1),
+            _alone(kind),
+            *_SLOW,
+            whole=whole.reshape(windows, -1),
+        )
+    ]
 
 
 def _by_class(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -198,4 +225,6 @@ def _requests(result: Result, cells: Cells, slices: list[Slice]) -> NDArray[np.f
     asked = np.asarray(table["requests"], np.float64).reshape(-1, bins)[: cells.windows]
     first = [k for (feature, _), k in place.items() if feature == cells.levels[0][0]]
     everything = asked[:, first].sum(axis=1)
-    return np.column_stack([asked[:, place[s.field, s.level]] if (s.field, s.level) in place else everything for s in slices])
+    return np.column_stack(
+        [asked[:, place[s.field, s.level]] if (s.field, s.level) in place else everything for s in slices]
+    )

@@ -31,13 +31,14 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
     """Figures of every slice over windows ``first`` to before ``last``, by window of the impression.
 
     Returns:
-        Columns of equal length: ``slice``; ``kind``, as `bidsim.monitoring.cells` counts them; ``impressions``, ``share`` of all impressions;
-        ``win_rate``, of its requests (NaN where requests are not counted by it); ``cpm``, paid for 1,000; ``ctr``;
-        ``predicted``, conversions; ``due``, those whose report should have come by the
-        end; ``converted``; ``ratio`` of converted to due, drawn to what is normal as far as chance may explain it, with ``low`` and ``high`` (95%);
-        ``normal``, what the ratio of reports to those due is in windows without alarm; ``ripe``, due over predicted;
-        ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing; ``true_rate``, mean, which only a simulation knows;
-        where all rows were counted ``offers``, campaigns that were eligible, ``offered_rate``, what was predicted for them, and ``won_rate``, for
+        Columns of equal length: ``slice``; ``kind``, as `bidsim.monitoring.cells` counts them; ``impressions``,
+        ``share`` of all impressions; ``win_rate``, of its requests (NaN where requests are not counted by it); ``cpm``,
+        paid for 1,000; ``ctr``; ``predicted``, conversions; ``due``, those whose report should have come by the end;
+        ``converted``; ``ratio`` of converted to due, drawn to what is normal as far as chance may explain it, with
+        ``low`` and ``high`` (95%); ``normal``, what the ratio of reports to those due is in windows without alarm;
+        ``ripe``, due over predicted; ``normalised_entropy`` (He et al. 2014) and ``auc``, NaN where they mean nothing;
+        ``true_rate``, mean, which only a simulation knows; where all rows were counted ``offers``, campaigns that were
+        eligible, ``offered_rate``, what was predicted for them, and ``won_rate``, for
         impressions: what is won is what was predicted high.
 
     """
@@ -75,13 +76,19 @@ def slice_table(result: Result, watch: Watch, first: int, last: int) -> dict[str
 def _selection(columns: dict[str, NDArray[np.float64]], wins: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     if "offers" not in columns:
         return {}
-    return {"offers": columns["offers"].astype(np.int64), "offered_rate": columns["offered_pcvr_sum"] / columns["offers"], "won_rate": columns["pcvr_sum"] / wins}
+    return {
+        "offers": columns["offers"].astype(np.int64),
+        "offered_rate": columns["offered_pcvr_sum"] / columns["offers"],
+        "won_rate": columns["pcvr_sum"] / wins,
+    }
 
 
 def missing_rates(result: Result, watch: Watch, first: int, last: int) -> dict[str, dict[str, float | None]]:
     """Share of missing values by feature over windows ``first`` to before ``last``, of requests and of impressions; None where none is counted."""
     table = result.tables["population"]
-    rows = (np.asarray(table["start_us"]) // watch.cells.window >= first) & (np.asarray(table["start_us"]) // watch.cells.window < last)
+    rows = (np.asarray(table["start_us"]) // watch.cells.window >= first) & (
+        np.asarray(table["start_us"]) // watch.cells.window < last
+    )
     features, feature = result.coded("population", "feature")
     levels, level = result.coded("population", "level")
     missing = level == levels.index(MISSING) if MISSING in levels else np.zeros(len(level), np.bool_)
@@ -89,7 +96,10 @@ def missing_rates(result: Result, watch: Watch, first: int, last: int) -> dict[s
     for f, name in enumerate(features):
         mine = rows & (feature == f)
         whole = {of: float(np.asarray(table[of])[mine].sum()) for of in ("requests", "wins")}
-        found[name] = {of: float(np.asarray(table[of])[mine & missing].sum()) / total if total else None for of, total in whole.items()}
+        found[name] = {
+            of: float(np.asarray(table[of])[mine & missing].sum()) / total if total else None
+            for of, total in whole.items()
+        }
     return found
 
 
@@ -100,12 +110,16 @@ def _ripeness(curve: NDArray[np.float64], windows: int) -> NDArray[np.float64]:
     return np.asarray(known[:, lag].T)
 
 
-def _shrunk(watch: Watch, due: NDArray[np.float64], converted: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _shrunk(
+    watch: Watch, due: NDArray[np.float64], converted: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Posterior mean and 95% interval of converted over due: before it, a slice is what is normal for it, give or take its kind's spread, or broken."""
     baseline = watch.detectors["conversions"].baseline
     normal, left = baseline.level()
     parent = baseline.family.parent
-    left = left + np.where(parent == np.arange(len(parent)), 0.0, left[parent])  # a part is known no better than what it is part of
+    left = left + np.where(
+        parent == np.arange(len(parent)), 0.0, left[parent]
+    )  # a part is known no better than what it is part of
     sound, broken = (_Gamma(shape, shape / normal) for shape in (1.0 / (baseline.spread + left), np.ones_like(normal)))
     odds = np.log(_BROKEN / (1.0 - _BROKEN)) + broken.evidence(due, converted) - sound.evidence(due, converted)
     weight, sound, broken = expit(odds), sound.after(due, converted), broken.after(due, converted)
@@ -181,7 +195,9 @@ def _auc(result: Result, watch: Watch, first: int, last: int) -> NDArray[np.floa
     return found
 
 
-def score_bins(result: Result, watch: Watch, first: int, last: int) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def score_bins(
+    result: Result, watch: Watch, first: int, last: int
+) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Impressions and conversions by bin of the predicted rate, for levels of single fields and, under ("", ""), all traffic."""
     table = result.tables["scores"]
     window = np.asarray(table["start_us"]) // watch.cells.window
@@ -193,7 +209,10 @@ def score_bins(result: Result, watch: Watch, first: int, last: int) -> dict[tupl
     found: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for f, v in sorted(set(zip(field[chosen].tolist(), level[chosen].tolist(), strict=True))):
         rows = chosen & (field == f) & (level == v)
-        found[fields[f], levels[v]] = (np.bincount(box[rows], wins[rows], bins).astype(np.float64), np.bincount(box[rows], converted[rows], bins).astype(np.float64))
+        found[fields[f], levels[v]] = (
+            np.bincount(box[rows], wins[rows], bins).astype(np.float64),
+            np.bincount(box[rows], converted[rows], bins).astype(np.float64),
+        )
     first_field = [pair for key, pair in found.items() if key[0] == (fields[0] if fields else "")]
     if first_field:
         found["", ""] = (np.sum([w for w, _ in first_field], axis=0), np.sum([c for _, c in first_field], axis=0))

@@ -32,7 +32,9 @@ def moment(window: int, length: int) -> str:
 
 def headline(page: Page, watch: Watch) -> str:
     """One sentence: what, where, since when, how big."""
-    when = f"since {moment(page.since, watch.cells.window)}" + (f" until {moment(page.until, watch.cells.window)}" if page.until is not None else "")
+    when = f"since {moment(page.since, watch.cells.window)}" + (
+        f" until {moment(page.until, watch.cells.window)}" if page.until is not None else ""
+    )
     return _TOLD.get(page.what, _counts)(page, when, *_shares(page, watch))
 
 
@@ -73,7 +75,9 @@ def _counts(page: Page, when: str, before: float, now: float) -> str:
 
 
 _TOLD = {OUTAGE: _outage, STUCK: _stuck, SHIFT: _shift, LATE: _late, SOON: _late, BOTS: _bots}
-_BROKEN = "Look at what delivers {field}: predictions rest on a value that is not there, so bids are off wherever it matters."
+_BROKEN = (
+    "Look at what delivers {field}: predictions rest on a value that is not there, so bids are off wherever it matters."
+)
 _ADVICE = {
     OUTAGE: _BROKEN,
     STUCK: _BROKEN,
@@ -94,7 +98,11 @@ def advice(page: Page) -> str:
         return _ADVICE[page.what].format(field=page.about.field)
     if page.signal.kind == CONVERSIONS:
         return _advice_on_conversions(page)
-    return _ON_CLICKS if page.signal.kind == CLICKS else "Budgets, rivals' prices or bids changed; the model's calibration did not, or follows from it."
+    return (
+        _ON_CLICKS
+        if page.signal.kind == CLICKS
+        else "Budgets, rivals' prices or bids changed; the model's calibration did not, or follows from it."
+    )
 
 
 def _advice_on_conversions(page: Page) -> str:
@@ -122,7 +130,9 @@ def others(page: Page, watch: Watch) -> list[str]:
     for one in rest:
         seen[one.signal.kind] = seen.get(one.signal.kind, 0) + 1
         if seen[one.signal.kind] <= _OTHERS:
-            told.append(f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {noticed(one, watch)}")
+            told.append(
+                f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {noticed(one, watch)}"
+            )
     told += [f"{_LABELS[kind]}: {count - _OTHERS:,} more slices" for kind, count in seen.items() if count > _OTHERS]
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
         told.append("No feature failed, and no level's share of the traffic changed.")
@@ -140,7 +150,14 @@ def as_planned(change: Planned, watch: Watch) -> str:
     return f"{told}; with it {', '.join(first.values())}." if first else f"{told}."
 
 
-_LABELS = {CONVERSIONS: "Conversions", TRAFFIC: "Features and traffic", DELAY: "Delays", PRICE: "Prices paid", WINS: "Auctions won", CLICKS: "Clicks"}
+_LABELS = {
+    CONVERSIONS: "Conversions",
+    TRAFFIC: "Features and traffic",
+    DELAY: "Delays",
+    PRICE: "Prices paid",
+    WINS: "Auctions won",
+    CLICKS: "Clicks",
+}
 
 
 def label(kind: str) -> str:
@@ -154,7 +171,11 @@ def noticed(one: Sounded, watch: Watch) -> str:
 
 
 def _rows(page: Page) -> str:
-    return "impressions" if page.about.field in ("price", "frequency", "hours_since_seen", "days_since_purchase") else "requests"
+    return (
+        "impressions"
+        if page.about.field in ("price", "frequency", "hours_since_seen", "days_since_purchase")
+        else "requests"
+    )
 
 
 def _shares(page: Page, watch: Watch) -> tuple[float, float]:

@@ -1,7 +1,9 @@
 """The worst slices of a run, found afterwards: conjunctions of up to three levels in which predictions are furthest off.
 
-Residuals and not losses are searched, for a raw log-loss is label noise. Candidates are chosen on one half of the users and tested on the other,
-so that the false-discovery rate among those that are told is the one promised (Benjamini and Hochberg 1995; sample splitting: Cox 1975).
+Residuals and not losses are searched, for a raw log-loss is label noise. Candidates are chosen on one half of the users
+and tested on the other, so that the false-discovery rate among those that are told is the one promised (Benjamini and
+Hochberg 1995; sample
+splitting: Cox 1975).
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ def worst_slices(result: Result, *, rate: float = 0.1, until: int | None = None)
     Args:
         result: The run; impressions whose conversion may still come are left out.
         rate: False discoveries that are allowed among those told.
-        until: Impressions before this time only, microseconds; by default those a whole attribution window before the end.
+        until: Impressions before this time only, microseconds; by default those a whole attribution window before the
+            end.
 
     Returns:
         Slices, the surest first; a slice that is nearly the same as one before is left out.
@@ -75,11 +78,28 @@ def worst_slices(result: Result, *, rate: float = 0.1, until: int | None = None)
     fields = {field: (names, codes[rows]) for field, (names, codes) in coded.items()}
     campaigns, campaign = result.coded("auctions", "campaign")
     owners = sorted({owner[name] for name in campaigns})
-    fields["advertiser"] = (owners, np.array([owners.index(owner[name]) for name in campaigns], np.int64)[campaign[rows]] if campaigns else campaign[rows])
-    return search(fields, np.asarray(table["pcvr"])[rows], np.asarray(table["converted"], np.float64)[rows], np.asarray(table["user"])[rows], rate)
+    fields["advertiser"] = (
+        owners,
+        np.array([owners.index(owner[name]) for name in campaigns], np.int64)[campaign[rows]]
+        if campaigns
+        else campaign[rows],
+    )
+    return search(
+        fields,
+        np.asarray(table["pcvr"])[rows],
+        np.asarray(table["converted"], np.float64)[rows],
+        np.asarray(table["user"])[rows],
+        rate,
+    )
 
 
-def search(fields: dict[str, tuple[list[str], NDArray[np.int64]]], pcvr: NDArray[np.float64], label: NDArray[np.float64], user: NDArray[np.int64], rate: float) -> list[WorstSlice]:
+def search(
+    fields: dict[str, tuple[list[str], NDArray[np.int64]]],
+    pcvr: NDArray[np.float64],
+    label: NDArray[np.float64],
+    user: NDArray[np.int64],
+    rate: float,
+) -> list[WorstSlice]:
     """Search conjunctions.
 
     Args:
@@ -101,7 +121,9 @@ def search(fields: dict[str, tuple[list[str], NDArray[np.int64]]], pcvr: NDArray
             found += _scored(fields, chosen, predicted, label, half)
     found.sort(key=lambda c: -abs(c[0]))
     tested = found[:_KEPT]
-    p_values = _benjamini_hochberg(np.array([2.0 * float(ndtr(-abs(z))) if z * first > 0 else 1.0 for first, _, _, z in tested]))
+    p_values = _benjamini_hochberg(
+        np.array([2.0 * float(ndtr(-abs(z))) if z * first > 0 else 1.0 for first, _, _, z in tested])
+    )
     told: list[tuple[WorstSlice, NDArray[np.bool_]]] = []
     for (_, chosen, levels, _), p in zip(tested, p_values, strict=True):
         if p > rate:
@@ -127,18 +149,28 @@ def search(fields: dict[str, tuple[list[str], NDArray[np.int64]]], pcvr: NDArray
 
 
 def _scored(
-    fields: dict[str, tuple[list[str], NDArray[np.int64]]], chosen: tuple[str, ...], predicted: NDArray[np.float64], label: NDArray[np.float64], half: NDArray[np.bool_]
+    fields: dict[str, tuple[list[str], NDArray[np.int64]]],
+    chosen: tuple[str, ...],
+    predicted: NDArray[np.float64],
+    label: NDArray[np.float64],
+    half: NDArray[np.bool_],
 ) -> list[tuple[float, tuple[str, ...], tuple[int, ...], float]]:
     """(score on the first half, fields, levels, score on the other half) of every conjunction with rows enough."""
     sizes = [len(fields[f][0]) for f in chosen]
     cell = np.ravel_multi_index([fields[f][1] for f in chosen], sizes)
     total = int(np.prod(sizes))
     by_half = cell + np.where(half, 0, total)
-    count, excess, scatter = (np.bincount(by_half, weight, 2 * total).reshape(2, total) for weight in (None, label - predicted, predicted * (1.0 - np.minimum(predicted, 1.0))))
+    count, excess, scatter = (
+        np.bincount(by_half, weight, 2 * total).reshape(2, total)
+        for weight in (None, label - predicted, predicted * (1.0 - np.minimum(predicted, 1.0)))
+    )
     enough = (count >= _FEWEST).all(axis=0) & (scatter > 0).all(axis=0)
     score = excess[:, enough] / np.sqrt(scatter[:, enough])
     levels = np.unravel_index(np.flatnonzero(enough), sizes)
-    return [(float(score[0, k]), chosen, tuple(int(v[k]) for v in levels), float(score[1, k])) for k in range(score.shape[1])]
+    return [
+        (float(score[0, k]), chosen, tuple(int(v[k]) for v in levels), float(score[1, k]))
+        for k in range(score.shape[1])
+    ]
 
 
 def _benjamini_hochberg(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """What the model saw: by window of time, how often each feature took a level, fell into a range, or was missing.
 
-Levels of fields are counted for every request, ranges of numbers for every fourth; features of user and campaign for the won impressions of every
-fourth request.
+Levels of fields are counted for every request, ranges of numbers for every fourth; features of user and campaign for
+the won impressions of every fourth request.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _FOURTH = 3
 class Seen(NamedTuple):
     """What is counted.
 
-    Fields: ``counts`` int64[windows, bins, counts]; ``first`` [features], bin of missing values; ``column`` [features] of a feature row; ``own``
-    [features], 1 where it belongs to user and campaign; ``edges`` float32[features, bounds];
+    Fields: ``counts`` int64[windows, bins, counts]; ``first`` [features], bin of missing values; ``column`` [features]
+    of a feature row; ``own`` [features], 1 where it belongs to user and campaign; ``edges`` float32[features, bounds];
     ``now`` int64[2], the window that requests come in and when it ends.
     """
 
@@ -63,7 +63,11 @@ def bin_names(vocabulary: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     for name in WATCHED:
         if name in EDGES:
             bounds = EDGES[name]
-            ranges = [f"< {bounds[0]:g}", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(bounds)), f">= {bounds[-1]:g}"]
+            ranges = [
+                f"< {bounds[0]:g}",
+                *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(bounds)),
+                f">= {bounds[-1]:g}",
+            ]
             named += [(name, level) for level in ("missing", *ranges)]
         else:
             named += [(name, level) for level in ("missing", *vocabulary[name])]
@@ -85,9 +89,16 @@ def empty_seen(levels: list[int], windows: int, features: Sequence[str], first_o
     edges = np.array([EDGES.get(name, (math.inf,) * _N_EDGES) for name in WATCHED], np.float32)
     column = np.array([features.index(name) for name in WATCHED], np.int64)
     if list(column[:_N_LEVELS]) != list(range(_FIRST_LEVEL, _FIRST_LEVEL + _N_LEVELS)):
-        raise ValueError(f"fields stand in columns {column[:_N_LEVELS]} of a feature row, and not behind hour and weekday")
+        raise ValueError(
+            f"fields stand in columns {column[:_N_LEVELS]} of a feature row, and not behind hour and weekday"
+        )
     return Seen(
-        first[:-1].astype(np.int64), column, (column >= first_own).astype(np.int64), edges, np.zeros(2, np.int64), np.zeros((windows, int(first[-1]), len(COUNTS)), np.int64)
+        first[:-1].astype(np.int64),
+        column,
+        (column >= first_own).astype(np.int64),
+        edges,
+        np.zeros(2, np.int64),
+        np.zeros((windows, int(first[-1]), len(COUNTS)), np.int64),
     )
 
 

@@ -1,7 +1,8 @@
 """Impressions by window of time, level of a field (or pair of fields), and product line: what was paid, predicted and came of it.
 
-Every slice that is looked at later is a sum of these cells: a field over all lines, an advertiser, an advertiser's part of a level. A conversion
-is counted twice: in the window in which its report arrived, and in the window of the impression that it is credited to.
+Every slice that is looked at later is a sum of these cells: a field over all lines, an advertiser, an advertiser's part
+of a level. A conversion is counted twice: in the window in which its report arrived, and in the window of the
+impression that it is credited to.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ UNIT = 2.0**-40
 class Slices(NamedTuple):
     """Counters.
 
-    Fields: ``keys`` int64[keys, 4]; ``radix`` int64[fields], levels of each; ``group`` int64[campaigns], product line, or product, or 0;
-    ``cells`` int64[windows, levels, groups, 8], counts, then sums in `UNIT`; ``arrived`` int64[windows, levels, groups], conversions reported; ``offers``
-    int64[windows, levels, groups, 2], eligible campaigns and their predicted rates in `UNIT`, empty where only won rows are counted; ``asked``
-    int64[campaigns, 2], group and rate of the campaigns of the request that is counted;
-    ``scores`` int32[windows, levels of single fields, bins, 2], impressions by predicted rate, and those that were credited; ``edges``
-    float64[bins - 1], predicted rates at which bins begin.
+    Fields: ``keys`` int64[keys, 4]; ``radix`` int64[fields], levels of each; ``group`` int64[campaigns], product line,
+    or product, or 0; ``cells`` int64[windows, levels, groups, 8], counts, then sums in `UNIT`; ``arrived``
+    int64[windows, levels, groups], conversions reported; ``offers`` int64[windows, levels, groups, 2], eligible
+    campaigns and their predicted rates in `UNIT`, empty where only won rows are counted; ``asked`` int64[campaigns, 2],
+    group and rate of the campaigns of the request that is counted; ``scores`` int32[windows, levels of single fields,
+    bins, 2], impressions by predicted rate, and those that were credited; ``edges`` float64[bins - 1], predicted rates
+    at which bins begin.
     """
 
     keys: NDArray[np.int64]
@@ -53,7 +55,9 @@ class Slices(NamedTuple):
     edges: NDArray[np.float64]
 
 
-def empty_slices(levels: list[int], pairs: list[tuple[int, int]], group: NDArray[np.int64], windows: int, *, offers: bool) -> Slices:
+def empty_slices(
+    levels: list[int], pairs: list[tuple[int, int]], group: NDArray[np.int64], windows: int, *, offers: bool
+) -> Slices:
     """Allocate counters.
 
     Args:
@@ -110,7 +114,17 @@ def score_bin(edges: NDArray[np.float64], pcvr: float) -> int:
 
 
 @kernel(inner=True)
-def count_win(slices: Slices, categories: NDArray[np.int32], campaign: int, window: int, viewed: int, clicked: int, payment: int, pcvr: float, true_rate: float) -> None:
+def count_win(
+    slices: Slices,
+    categories: NDArray[np.int32],
+    campaign: int,
+    window: int,
+    viewed: int,
+    clicked: int,
+    payment: int,
+    pcvr: float,
+    true_rate: float,
+) -> None:
     """Count one won impression in every key."""
     group, chance = slices.group[campaign], min(max(pcvr, _LEAST), 1.0 - _LEAST)
     predicted, true, likelihood = int(pcvr / UNIT), int(true_rate / UNIT), int(math.log1p(-chance) / UNIT)
@@ -131,7 +145,14 @@ def count_win(slices: Slices, categories: NDArray[np.int32], campaign: int, wind
 
 
 @kernel(inner=True)
-def count_offer(slices: Slices, categories: NDArray[np.int32], campaigns: NDArray[np.int64], pcvr: NDArray[np.float64], count: int, window: int) -> None:
+def count_offer(
+    slices: Slices,
+    categories: NDArray[np.int32],
+    campaigns: NDArray[np.int64],
+    pcvr: NDArray[np.float64],
+    count: int,
+    window: int,
+) -> None:
     """Count the first ``count`` eligible campaigns of a request, won or not."""
     asked = slices.asked
     for k in range(count):

@@ -2,9 +2,9 @@
 
 A multiplier mu is the price of the budget: bids are v / (1 + mu), and after each opportunity
 mu <- max(0, mu - step (1 - payment / rho)), rho being what may be spent per opportunity. With ``target = "remaining"``
-rho is what is left of the budget over the opportunities still to come, reckoned from those that came, so errors in the forecast mend
-themselves; with ``"fixed"`` it is the whole budget over all that were expected, as in the paper. No step raises 1 + mu by more
-than half, or the first win of a small budget would silence it.
+rho is what is left of the budget over the opportunities still to come, reckoned from those that came, so errors in the
+forecast mend themselves; with ``"fixed"`` it is the whole budget over all that were expected, as in the paper. No step
+raises 1 + mu by more than half, or the first win of a small budget would silence it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ def settle(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
             ratio = offers.payment[k] * state[_OPPORTUNITIES] / offers.budget[k]
         else:
             left = max(offers.budget[k] - offers.spent[k], 1)
-            ratio = expected_payment(offers, k) * chances_left(state[_COUNTED:], state[_OPPORTUNITIES], offers.passed[k]) / left
+            ratio = (
+                expected_payment(offers, k)
+                * chances_left(state[_COUNTED:], state[_OPPORTUNITIES], offers.passed[k])
+                / left
+            )
         change = min(state[_STEP] * (ratio - 1.0), _MOST_AT_ONCE * (1.0 + state[_MU]))
         state[_MU] = min(max(state[_MU] + change, 0.0), state[_HIGHEST])
 

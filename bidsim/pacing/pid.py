@@ -71,4 +71,9 @@ class Pid(Pacer):
     @staticmethod
     def start(params: PidParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Start at the full value."""
-        return {"proportional": float(params.proportional), "integral": float(params.integral), "derivative": float(params.derivative), "every": params.every}
+        return {
+            "proportional": float(params.proportional),
+            "integral": float(params.integral),
+            "derivative": float(params.derivative),
+            "every": params.every,
+        }

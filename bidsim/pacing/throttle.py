@@ -46,7 +46,9 @@ def settle(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
         state[_COUNT] += 1.0
         if state[_RATE] > 0.0 and state[_COUNT] % _EVERY == 0.0:
             behind = offers.spent[k] < offers.budget[k] * offers.passed[k]
-            state[_CHANCE] = min(max(state[_CHANCE] * (1.0 + state[_RATE] if behind else 1.0 - state[_RATE]), _LOWEST), 1.0)
+            state[_CHANCE] = min(
+                max(state[_CHANCE] * (1.0 + state[_RATE] if behind else 1.0 - state[_RATE]), _LOWEST), 1.0
+            )
 
 
 class Throttle(Pacer):

@@ -113,7 +113,16 @@ class Bandit(Policy):
     """Assumes that the best factor depends on the value's size only; learns online rather than in AuctionGym's batches."""
 
     Params = BanditParams
-    floats = (("count", _CELLS), ("sum", _CELLS), ("correction", _CELLS), ("seen", _CONTEXTS), ("chance", ARMS), "typical", "sharpness", "explore")
+    floats = (
+        ("count", _CELLS),
+        ("sum", _CELLS),
+        ("correction", _CELLS),
+        ("seen", _CONTEXTS),
+        ("chance", ARMS),
+        "typical",
+        "sharpness",
+        "explore",
+    )
     ints = ("estimator", "arm", "context")
     bid = bid
     notice = notice
@@ -122,4 +131,9 @@ class Bandit(Policy):
     def start(params: BanditParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Know the mean value only."""
         typical = max(brief.mean_value, 1.0)
-        return {"typical": typical, "sharpness": float(params.sharpness), "explore": float(params.explore), "estimator": _ESTIMATORS[params.estimator]}
+        return {
+            "typical": typical,
+            "sharpness": float(params.sharpness),
+            "explore": float(params.explore),
+            "estimator": _ESTIMATORS[params.estimator],
+        }

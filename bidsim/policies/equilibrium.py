@@ -75,7 +75,10 @@ class Equilibrium(Policy):
         """Compute the table of bids, nanos by value."""
         code, a, b = coded(params.values)
         reserve = params.reserve_cpm * NANOS_PER_CPM / NANOS_PER_UNIT
-        low, high = max(reserve, max(quantile(code, a, b, _TAIL), 0.0) if code else 0.0), quantile(code, a, b, 1.0 - _TAIL)
+        low, high = (
+            max(reserve, max(quantile(code, a, b, _TAIL), 0.0) if code else 0.0),
+            quantile(code, a, b, 1.0 - _TAIL),
+        )
         if params.rival_high is not None:
             high = b if code else high
             values = high * np.linspace(0.0, 1.0, _POINTS) ** 3
@@ -84,10 +87,17 @@ class Equilibrium(Policy):
         else:
             values, bids = symmetric_bids(code, a, b, params.bidders, low, max(high, low + _TAIL))
         soft = params.soft_floor_cpm * NANOS_PER_CPM
-        return {"low": low * NANOS_PER_UNIT, "high": float(values[-1]) * NANOS_PER_UNIT, "soft_floor": soft, "table": bids * NANOS_PER_UNIT}
+        return {
+            "low": low * NANOS_PER_UNIT,
+            "high": float(values[-1]) * NANOS_PER_UNIT,
+            "soft_floor": soft,
+            "table": bids * NANOS_PER_UNIT,
+        }
 
 
-def symmetric_bids(code: int, a: float, b: float, bidders: int, low: float, high: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def symmetric_bids(
+    code: int, a: float, b: float, bidders: int, low: float, high: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values on a cubic grid and the equilibrium bids of n alike bidders, by Simpson's rule on each interval."""
     edges = low + (high - low) * np.linspace(0.0, 1.0, _POINTS) ** 3
     share = np.linspace(0.0, 1.0, _STEPS + 1)

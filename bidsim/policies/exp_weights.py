@@ -1,7 +1,7 @@
 """Exponential weights over shading factors: no regret even against rivals who change (Auer et al. 2002; Han, Zhou and Weissman 2020).
 
-Where the notice tells the minimum bid to win, and what the winner pays follows from it, every arm's reward is known after each auction
-(Hedge); where not, the arm played is weighted by its propensity (EXP3).
+Where the notice tells the minimum bid to win, and what the winner pays follows from it, every arm's reward is known
+after each auction (Hedge); where not, the arm played is weighted by its propensity (EXP3).
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
             total += math.exp(state[_RATE] * (state[_SUM + arm] - top))
         left, chosen = unit(offers.dice[k]), ARMS - 1
         for arm in range(ARMS):
-            chance = (1.0 - state[_EXPLORE]) * math.exp(state[_RATE] * (state[_SUM + arm] - top)) / total + state[_EXPLORE] / ARMS
+            chance = (1.0 - state[_EXPLORE]) * math.exp(state[_RATE] * (state[_SUM + arm] - top)) / total + state[
+                _EXPLORE
+            ] / ARMS
             state[_CHANCE + arm] = chance
             left -= chance
             if left < 0.0:

@@ -2,8 +2,8 @@
 
 What a notice reveals decides the estimator. Where it tells the minimum bid to win, every auction shows its price.
 Where only winners learn a price (second price), lost auctions are censored and Kaplan and Meier's estimator is used.
-Where what they pay is not that price (first price, soft floors), wins and losses by bid give an isotonic win rate. Every
-``refresh`` notices the best bid for every value is computed anew; a small share of bids is random, so that the
+Where what they pay is not that price (first price, soft floors), wins and losses by bid give an isotonic win rate.
+Every ``refresh`` notices the best bid for every value is computed anew; a small share of bids is random, so that the
 estimate never starves.
 """
 

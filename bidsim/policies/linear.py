@@ -52,4 +52,9 @@ class Linear(Policy):
     def start(params: LinearParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Keep the base price and the mean rate."""
         mean = params.mean_rate if params.mean_rate is not None else max(brief.mean_pcvr, 1e-9)
-        return {"base_cpm": float(params.base_cpm), "mean_rate": float(mean), "highest_cpm": float(params.highest_cpm), "whole": 1 if params.whole_cpm else 0}
+        return {
+            "base_cpm": float(params.base_cpm),
+            "mean_rate": float(mean),
+            "highest_cpm": float(params.highest_cpm),
+            "whole": 1 if params.whole_cpm else 0,
+        }

@@ -1,7 +1,8 @@
 """Shading by a logistic win rate in the log of the bid with covariates, learned online (Karlsson and Sang, ACC 2021; Zhou et al., KDD 2021).
 
-P(win | b) = sigmoid(w0 + w1 ln b + w2 ln(1 + floor) + w3 ln value), money in units of half the mean value, fitted by stochastic gradient steps on wins and
-losses alone; the bid solves (v - b) w1 (1 - P) = b, the first-order condition of (v - b) P(win | b).
+P(win | b) = sigmoid(w0 + w1 ln b + w2 ln(1 + floor) + w3 ln value), money in units of half the mean value, fitted by
+stochastic gradient steps on wins and losses alone; the bid solves (v - b) w1 (1 - P) = b, the first-order condition of
+(v - b) P(win | b).
 """
 
 from __future__ import annotations
@@ -40,7 +41,12 @@ class LogisticShadingParams(Settings):
 @kernel()
 def _log_odds(state: NDArray[np.float64], nanos: float, floor: float, value: float) -> float:
     unit_of_money = state[_UNIT]
-    return state[_W0] + state[_W1] * math.log(nanos / unit_of_money) + state[_W2] * math.log1p(floor / unit_of_money) + state[_W3] * math.log(value / unit_of_money)
+    return (
+        state[_W0]
+        + state[_W1] * math.log(nanos / unit_of_money)
+        + state[_W2] * math.log1p(floor / unit_of_money)
+        + state[_W3] * math.log(value / unit_of_money)
+    )
 
 
 @kernel(OFFERS_SIGNATURE)
@@ -95,4 +101,9 @@ class LogisticShading(Policy):
     @staticmethod
     def start(params: LogisticShadingParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Guess that a bid of half the mean value wins half of the auctions."""
-        return {"unit": max(brief.mean_value / 2.0, 1.0), "w1": float(params.steepness), "rate": float(params.rate), "explore": float(params.explore)}
+        return {
+            "unit": max(brief.mean_value / 2.0, 1.0),
+            "w1": float(params.steepness),
+            "rate": float(params.rate),
+            "explore": float(params.explore),
+        }

@@ -48,4 +48,8 @@ class MaxEcpc(Policy):
     def start(params: MaxEcpcParams, brief: CampaignBrief) -> Mapping[str, float]:
         """Turn the price of an event into a CPM."""
         units = params.max_ecpc if params.max_ecpc is not None else brief.value_nanos / NANOS_PER_UNIT
-        return {"cpm_for_certain": units * (NANOS_PER_UNIT / NANOS_PER_CPM), "highest_cpm": float(params.highest_cpm), "whole": 1 if params.whole_cpm else 0}
+        return {
+            "cpm_for_certain": units * (NANOS_PER_UNIT / NANOS_PER_CPM),
+            "highest_cpm": float(params.highest_cpm),
+            "whole": 1 if params.whole_cpm else 0,
+        }

@@ -76,10 +76,16 @@ class Rlb(Policy):
         mean = max(brief.mean_value, 1e-9)
         values = brief.values[brief.values > 0] if len(brief.values) else np.full(1, mean)
         table = marginal_values(prices, values, auctions, params.steps, float(brief.budget_nanos))
-        return {"money": np.pad(table, ((0, _TIMES - params.steps), (0, 0))).ravel(), "highest": float(prices[-1]) * 1.0001 + 1.0, "steps": params.steps}
+        return {
+            "money": np.pad(table, ((0, _TIMES - params.steps), (0, 0))).ravel(),
+            "highest": float(prices[-1]) * 1.0001 + 1.0,
+            "steps": params.steps,
+        }
 
 
-def marginal_values(prices: NDArray[np.float64], values: NDArray[np.float64], auctions: float, steps: int, budget: float) -> NDArray[np.float64]:
+def marginal_values(
+    prices: NDArray[np.float64], values: NDArray[np.float64], auctions: float, steps: int, budget: float
+) -> NDArray[np.float64]:
     """Value of one more nano, float64[steps, levels], by backward induction.
 
     Args:
@@ -92,7 +98,9 @@ def marginal_values(prices: NDArray[np.float64], values: NDArray[np.float64], au
     """
     sample = np.quantile(values, (np.arange(32) + 0.5) / 32)
     # what a step buys at each price of money: expected spend and value of bidding v / price
-    price_of_money = np.concatenate([[0.0], np.geomspace(1e-3, 1e3, 200) * float(sample.mean()) / float(np.median(prices))])
+    price_of_money = np.concatenate(
+        [[0.0], np.geomspace(1e-3, 1e3, 200) * float(sample.mean()) / float(np.median(prices))]
+    )
     spend, gain = np.zeros(len(price_of_money)), np.zeros(len(price_of_money))
     below = np.concatenate([[0.0], np.cumsum(prices)]) / len(prices)
     for j, money in enumerate(price_of_money):
@@ -106,7 +114,11 @@ def marginal_values(prices: NDArray[np.float64], values: NDArray[np.float64], au
     for t in range(steps - 1, -1, -1):
         # a step cannot spend more than there is: the last step buys what it can
         affordable = spend[None, :] <= level[:, None]
-        worth = np.where(affordable, gain[None, :] + np.interp(np.maximum(level[:, None] - spend[None, :], 0.0), level, ahead), -np.inf)
+        worth = np.where(
+            affordable,
+            gain[None, :] + np.interp(np.maximum(level[:, None] - spend[None, :], 0.0), level, ahead),
+            -np.inf,
+        )
         now = worth.max(axis=1)
         partial = np.interp(level, spend[::-1], gain[::-1])
         now = np.maximum.accumulate(np.maximum(now, np.where(level < spend[0], partial, -np.inf)))

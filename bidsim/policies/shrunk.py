@@ -38,7 +38,9 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid the posterior mean of the value times the multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        offers.bid[k] = int(max(posterior_mean(offers.value[k], state[0], state[1], state[2]) * offers.multiplier[k], 0.0))
+        offers.bid[k] = int(
+            max(posterior_mean(offers.value[k], state[0], state[1], state[2]) * offers.multiplier[k], 0.0)
+        )
 
 
 class Shrunk(Policy):

@@ -34,7 +34,16 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid the learned multiple of target x predicted rate, times the multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        offers.bid[k] = int(max(math.exp(state[_LOG_MULTIPLE]) * state[_CPA] * offers.pcvr[k] / offers.quality[k] * offers.multiplier[k], 0.0))
+        offers.bid[k] = int(
+            max(
+                math.exp(state[_LOG_MULTIPLE])
+                * state[_CPA]
+                * offers.pcvr[k]
+                / offers.quality[k]
+                * offers.multiplier[k],
+                0.0,
+            )
+        )
 
 
 @kernel(OFFERS_SIGNATURE)
@@ -44,7 +53,9 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
         if offers.won[k]:
             state = floats[offers.campaign[k]]
             state[_WINS] += 1.0
-            slack = (state[_CPA] * offers.pcvr[k] - offers.price[k] * offers.quality[k]) * offers.effect[k] / state[_SCALE]
+            slack = (
+                (state[_CPA] * offers.pcvr[k] - offers.price[k] * offers.quality[k]) * offers.effect[k] / state[_SCALE]
+            )
             state[_LOG_MULTIPLE] = moved(state[_LOG_MULTIPLE], state[_STEP], state[_WINS], slack)
 
 

@@ -43,7 +43,12 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
         if offers.won[k]:
             state = floats[offers.campaign[k]]
             state[_WINS] += 1.0
-            slack = (state[_COST] * offers.value[k] - offers.price[k]) * offers.quality[k] * offers.effect[k] / state[_SCALE]
+            slack = (
+                (state[_COST] * offers.value[k] - offers.price[k])
+                * offers.quality[k]
+                * offers.effect[k]
+                / state[_SCALE]
+            )
             state[_LOG_MULTIPLE] = moved(state[_LOG_MULTIPLE], state[_STEP], state[_WINS], slack)
 
 

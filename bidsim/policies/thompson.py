@@ -1,7 +1,7 @@
 """Thompson sampling over shading factors (Thompson 1933; Chapelle and Li, NeurIPS 2011): bid what a draw from the posterior likes best.
 
-The reward of an arm is the part of the value that is kept: (value - price) / value on a win, by the view rate of the position won, else 0. Posteriors are
-normal with the arm's own mean and standard error.
+The reward of an arm is the part of the value that is kept: (value - price) / value on a win, by the view rate of the
+position won, else 0. Posteriors are normal with the arm's own mean and standard error.
 """
 
 from __future__ import annotations

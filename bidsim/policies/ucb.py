@@ -36,7 +36,9 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         log_total = math.log(state[_TOTAL] + 1.0)
         for arm in range(ARMS - 1, -1, -1):
             count = state[_COUNT + arm]
-            bound = state[_SUM + arm] / count + state[_WIDTH] * math.sqrt(2.0 * log_total / count) if count > 0.0 else 1e300
+            bound = (
+                state[_SUM + arm] / count + state[_WIDTH] * math.sqrt(2.0 * log_total / count) if count > 0.0 else 1e300
+            )
             if bound > best:
                 best, chosen = bound, arm
         ints[c, 0] = chosen

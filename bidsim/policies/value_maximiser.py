@@ -49,8 +49,12 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
         left = max(offers.budget[k] - offers.spent[k], 1)
-        ratio = expected_payment(offers, k) * chances_left(state[_COUNTED:], state[_OPPORTUNITIES], offers.passed[k]) / left
-        state[_LOG_MU] = min(max(state[_LOG_MU] + min(state[_STEP] * (ratio - 1.0), _MOST_AT_ONCE), state[_LOWEST]), _RANGE)
+        ratio = (
+            expected_payment(offers, k) * chances_left(state[_COUNTED:], state[_OPPORTUNITIES], offers.passed[k]) / left
+        )
+        state[_LOG_MU] = min(
+            max(state[_LOG_MU] + min(state[_STEP] * (ratio - 1.0), _MOST_AT_ONCE), state[_LOWEST]), _RANGE
+        )
 
 
 class ValueMaximiser(Policy):
@@ -66,4 +70,10 @@ class ValueMaximiser(Policy):
         """Scale the step by the number of opportunities."""
         count = max(brief.opportunities, 1.0)
         lowest = -math.log(params.most)
-        return {"log_mu": max(math.log(params.start), lowest), "step": float(params.step) / math.sqrt(count), "opportunities": count, "lowest": lowest, "prior": 1.0}
+        return {
+            "log_mu": max(math.log(params.start), lowest),
+            "step": float(params.step) / math.sqrt(count),
+            "opportunities": count,
+            "lowest": lowest,
+            "prior": 1.0,
+        }

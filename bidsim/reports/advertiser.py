@@ -59,7 +59,11 @@ def write_advertisers(result: Result, folder: Path, progress: Callable[[int], No
             _write(content, folder / file)
             rows.append({"file": file, "content": content})
             progress(1)
-    facts = {"scenario": result.manifest["scenario"]["name"], "seed": result.manifest["scenario"]["seed"], "hash": result.manifest["scenario_hash"]}
+    facts = {
+        "scenario": result.manifest["scenario"]["name"],
+        "seed": result.manifest["scenario"]["seed"],
+        "hash": result.manifest["scenario_hash"],
+    }
     write_page(folder / INDEX, environment(**_FILTERS).get_template("advertisers.html").render(rows=rows, **facts))
     return folder / INDEX
 
@@ -85,7 +89,12 @@ def render_advertiser(content: dict[str, Any]) -> str:
     pictures = {
         "funnel": _loss_picture(content),
         "use": {
-            seat: charts.bars([feature(r["feature"]) for r in rows], [100 * r["share"] for r in rows], "% of all shares", "What the model uses")
+            seat: charts.bars(
+                [feature(r["feature"]) for r in rows],
+                [100 * r["share"] for r in rows],
+                "% of all shares",
+                "What the model uses",
+            )
             for seat, rows in content["model"].items()
         },
         "effects": _effect_picture(content),
@@ -93,7 +102,11 @@ def render_advertiser(content: dict[str, Any]) -> str:
         "trust": _trust_picture(content),
     }
     sentences = {"headline": headline_words(content), "effects": effect_words(content), "trust": trust_words(content)}
-    return environment(**_FILTERS).get_template("advertiser.html").render(pictures=pictures, sentences=sentences, funnel_rows=_funnel_rows(content), **content)
+    return (
+        environment(**_FILTERS)
+        .get_template("advertiser.html")
+        .render(pictures=pictures, sentences=sentences, funnel_rows=_funnel_rows(content), **content)
+    )
 
 
 def _write(content: dict[str, Any], path: Path) -> None:
@@ -113,7 +126,12 @@ def _funnel_rows(content: dict[str, Any]) -> list[dict[str, Any]]:
 def _loss_picture(content: dict[str, Any]) -> str:
     losses = content["funnel"]["losses"]
     won = content["funnel"]["steps"]["wins"] / max(content["funnel"]["steps"]["matched"], 1)
-    return charts.bars(["won", *(REASONS[r["reason"]] for r in losses)], [100 * won, *(100 * r["share"] for r in losses)], "% of matching requests", "Where opportunities went")
+    return charts.bars(
+        ["won", *(REASONS[r["reason"]] for r in losses)],
+        [100 * won, *(100 * r["share"] for r in losses)],
+        "% of matching requests",
+        "Where opportunities went",
+    )
 
 
 def _effect_picture(content: dict[str, Any]) -> str:
@@ -121,7 +139,9 @@ def _effect_picture(content: dict[str, Any]) -> str:
     if not rows:
         return ""
     parts = [tuple(100 * row["uplift"][key] for key in ("value", "low", "high")) for row in rows]
-    return charts.intervals([action(r["lever"], r["change"]) for r in rows], parts, "% more conversions", "What changes conversions")
+    return charts.intervals(
+        [action(r["lever"], r["change"]) for r in rows], parts, "% more conversions", "What changes conversions"
+    )
 
 
 def _bid_picture(content: dict[str, Any]) -> str:
@@ -129,7 +149,14 @@ def _bid_picture(content: dict[str, Any]) -> str:
     if len(curve) < 2 or not any(r["wins"] for r in curve):  # noqa: PLR2004
         return ""
     labels = [f"{figure(r['factor'], 'short')} x" for r in curve]
-    return charts.labelled_line([r["spend"] for r in curve], [r["conversions"] for r in curve], labels, "spend", "expected conversions", "What other bids would have bought")
+    return charts.labelled_line(
+        [r["spend"] for r in curve],
+        [r["conversions"] for r in curve],
+        labels,
+        "spend",
+        "expected conversions",
+        "What other bids would have bought",
+    )
 
 
 def _trust_picture(content: dict[str, Any]) -> str:
@@ -137,7 +164,13 @@ def _trust_picture(content: dict[str, Any]) -> str:
     if not groups:
         return ""
     observed = [(g["observed"]["value"], g["observed"]["low"], g["observed"]["high"]) for g in groups]
-    return charts.points_with_errors([g["predicted"] for g in groups], observed, "predicted conversions", "observed conversions", "Predicted and observed conversions")
+    return charts.points_with_errors(
+        [g["predicted"] for g in groups],
+        observed,
+        "predicted conversions",
+        "observed conversions",
+        "Predicted and observed conversions",
+    )
 
 
 _FILTERS: dict[str, Callable[..., str]] = {

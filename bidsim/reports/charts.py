@@ -19,7 +19,15 @@ def figure(width: float, height: float) -> tuple[Any, Any]:
     import matplotlib as mpl  # noqa: PLC0415  (0.5 s: only when something is drawn)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    mpl.rcParams.update({"svg.hashsalt": "bidsim", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif", "text.parse_math": False})
+    mpl.rcParams.update(
+        {
+            "svg.hashsalt": "bidsim",
+            "svg.fonttype": "none",
+            "font.size": 9,
+            "font.family": "sans-serif",
+            "text.parse_math": False,
+        }
+    )
     drawn = Figure(figsize=(width, height), layout="constrained")
     axes = drawn.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -44,7 +52,12 @@ def svg(drawn: Any, title: str) -> str:
     with warnings.catch_warnings():
         # text stays text, so what matplotlib's own font lacks does not matter
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, transparent=True)
+        drawn.savefig(
+            buffer,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+            transparent=True,
+        )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -85,7 +98,9 @@ def stacked_shares(names: Sequence[str], shares: Mapping[str, Sequence[float]], 
     return svg(drawn, title)
 
 
-def points_with_line(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str) -> str:
+def points_with_line(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, title: str
+) -> str:
     """Draw each series of x and y beside the line on which both agree."""
     drawn, axes = figure(4.4, 3.4)
     most = max([1e-12, *(value for pair in series.values() for values in pair for value in values)]) * 1.05
@@ -126,7 +141,9 @@ def intervals(names: Sequence[str], values: Sequence[tuple[float, ...]], label: 
     return svg(drawn, title)
 
 
-def labelled_line(x: Sequence[float], y: Sequence[float], labels: Sequence[str], xlabel: str, ylabel: str, title: str) -> str:
+def labelled_line(
+    x: Sequence[float], y: Sequence[float], labels: Sequence[str], xlabel: str, ylabel: str, title: str
+) -> str:
     """Draw a line through points that have names."""
     drawn, axes = figure(5.2, 3.0)
     axes.plot(x, y, "o-", color=ACCENT, ms=5, lw=1.2)
@@ -139,7 +156,9 @@ def labelled_line(x: Sequence[float], y: Sequence[float], labels: Sequence[str],
     return svg(drawn, title)
 
 
-def points_with_errors(x: Sequence[float], y: Sequence[tuple[float, float, float]], xlabel: str, ylabel: str, title: str) -> str:
+def points_with_errors(
+    x: Sequence[float], y: Sequence[tuple[float, float, float]], xlabel: str, ylabel: str, title: str
+) -> str:
     """Draw points with intervals (value, low, high) beside the line on which both agree."""
     drawn, axes = figure(4.4, 3.2)
     most = max([*x, *(high for _, _, high in y), 1e-12]) * 1.05
@@ -157,7 +176,13 @@ def grouped_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], la
     drawn, axes = figure(6.6, 0.9 + 0.55 * len(names))
     height = 0.8 / len(series)
     for j, ((name, values), colour) in enumerate(zip(series.items(), ("#7b8794", ACCENT, SECOND), strict=False)):
-        axes.barh([k + (j - (len(series) - 1) / 2) * height for k in range(len(names))], values, height=height, color=colour, label=name)
+        axes.barh(
+            [k + (j - (len(series) - 1) / 2) * height for k in range(len(names))],
+            values,
+            height=height,
+            color=colour,
+            label=name,
+        )
     axes.set_yticks(range(len(names)), [short(n) for n in names])
     axes.invert_yaxis()
     axes.set_xlabel(label)
@@ -166,14 +191,28 @@ def grouped_bars(names: Sequence[str], series: Mapping[str, Sequence[float]], la
 
 
 def band_over_days(
-    days: Sequence[float], came: Sequence[float], expected: Sequence[float], half: Sequence[float], since: Sequence[float], name: str, title: str, unit: str = "conversions"
+    days: Sequence[float],
+    came: Sequence[float],
+    expected: Sequence[float],
+    half: Sequence[float],
+    since: Sequence[float],
+    name: str,
+    title: str,
+    unit: str = "conversions",
 ) -> str:
     """Draw counts or shares beside what was expected with its band, and a line where each incident began."""
     drawn, axes = figure(8.2, 2.1)
     low, high = ([max(m + sign * h, 0.0) for m, h in zip(expected, half, strict=True)] for sign in (-1, 1))
     axes.fill_between(days, low, high, color=SOFT, alpha=0.6, lw=0, label="95% of quiet windows")
     axes.plot(days, expected, color=INK, lw=1, ls="--", label="expected")
-    axes.plot(days, came, color=ACCENT, lw=1.3, marker="o" if len(days) == 1 else None, label="reported" if unit == "conversions" else "came")
+    axes.plot(
+        days,
+        came,
+        color=ACCENT,
+        lw=1.3,
+        marker="o" if len(days) == 1 else None,
+        label="reported" if unit == "conversions" else "came",
+    )
     for n, x in enumerate(since):
         axes.axvline(x, color=SECOND, lw=1, label="an incident begins" if n == 0 else None)
     axes.set_title(name, loc="left", fontsize=9)
@@ -189,7 +228,15 @@ def heat_map(names: Sequence[str], days: Sequence[float], values: Any, title: st
     drawn, axes = figure(8.2, 0.9 + 0.145 * max(len(names), 4))
     half = (days[-1] - days[0]) / (2 * (len(days) - 1)) if len(days) > 1 else 0.5
     edges = [days[0] - half, days[-1] + half] if days else [0.0, 1.0]
-    shown = axes.imshow(values, aspect="auto", cmap="RdBu", vmin=-5, vmax=5, interpolation="nearest", extent=(edges[0], edges[1], len(names) - 0.5, -0.5))
+    shown = axes.imshow(
+        values,
+        aspect="auto",
+        cmap="RdBu",
+        vmin=-5,
+        vmax=5,
+        interpolation="nearest",
+        extent=(edges[0], edges[1], len(names) - 0.5, -0.5),
+    )
     axes.set_yticks(range(len(names)), names, fontsize=6)
     axes.set_xlabel("day, the first is 1")
     drawn.colorbar(shown, ax=axes, shrink=0.6, label="standard deviations")
@@ -202,7 +249,16 @@ def rates_by_bin(lines: Mapping[str, Sequence[tuple[float, float, float]]], titl
     seen = [v for points in lines.values() for x, y, _ in points for v in (x, y) if v > 0] or [1e-3, 1e-1]
     axes.plot([min(seen), max(seen)], [min(seen), max(seen)], color=SOFT, lw=1)
     for (name, points), colour in zip(lines.items(), ("#7b8794", ACCENT), strict=False):
-        axes.errorbar([x for x, _, _ in points], [y for _, y, _ in points], yerr=[1.96 * e for _, _, e in points], fmt="o-", ms=4, lw=1, color=colour, label=name)
+        axes.errorbar(
+            [x for x, _, _ in points],
+            [y for _, y, _ in points],
+            yerr=[1.96 * e for _, _, e in points],
+            fmt="o-",
+            ms=4,
+            lw=1,
+            color=colour,
+            label=name,
+        )
     for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         scale("log")
         axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")

@@ -22,12 +22,17 @@ _SVG = '<?xml version="1.0" encoding="utf-8"?>\n'
 NOT_SHOWN = "no difference shown"
 
 
-def print_comparison(base: str, differences: Sequence[Any], replications: int, paired: bool, campaign: str | None = None) -> None:
+def print_comparison(
+    base: str, differences: Sequence[Any], replications: int, paired: bool, campaign: str | None = None
+) -> None:
     """Print one row a metric and scenario: means, the difference with its interval, and what it says."""
     screen = console(_PIPE_WIDTH)
     how = "the same seeds" if paired else "seeds of their own"
     whose = f" of campaign {printable(campaign)}" if campaign else ""
-    screen.print(f"{replications} worlds each, {how}; differences{whose} from {printable(base)} with 95% intervals\n", markup=False)
+    screen.print(
+        f"{replications} worlds each, {how}; differences{whose} from {printable(base)} with 95% intervals\n",
+        markup=False,
+    )
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("scenario", "metric", "first", "this", "difference", "95% interval", "", "pairing saves"):
         table.add_column(heading, justify="left" if heading in ("scenario", "metric", "") else "right", no_wrap=True)
@@ -38,7 +43,16 @@ def print_comparison(base: str, differences: Sequence[Any], replications: int, p
         told = Text(_words(one), "bold" if one.shown else "dim")
         saves = "-" if one.pairing is None else f"{one.pairing:,.1f}x"
         low, high = one.interval.low, one.interval.high
-        table.add_row(Text(short(name, 40)), one.metric, f"{one.base:,.2f}", f"{one.other:,.2f}", f"{one.interval.value:+,.3f}", f"{low:+,.3f} .. {high:+,.3f}", told, saves)
+        table.add_row(
+            Text(short(name, 40)),
+            one.metric,
+            f"{one.base:,.2f}",
+            f"{one.other:,.2f}",
+            f"{one.interval.value:+,.3f}",
+            f"{low:+,.3f} .. {high:+,.3f}",
+            told,
+            saves,
+        )
     print_fitting(screen, table, "pairing saves", "first", "this")
 
 
@@ -69,11 +83,19 @@ def draw_comparison(base: str, differences: Sequence[Any], campaign: str | None 
     for row, one in enumerate(reversed(differences)):
         scale = 100.0 / abs(one.base) if one.base else 0.0
         colour = (ACCENT if one.interval.value > 0 else SECOND) if one.shown else SOFT
-        axes.plot([one.interval.low * scale, one.interval.high * scale], [row, row], color=colour, lw=2.2, solid_capstyle="round")
+        axes.plot(
+            [one.interval.low * scale, one.interval.high * scale],
+            [row, row],
+            color=colour,
+            lw=2.2,
+            solid_capstyle="round",
+        )
         axes.plot([one.interval.value * scale], [row], "o", color=colour, ms=5)
     axes.axvline(0.0, color=INK, lw=0.8)
     axes.set_yticks(range(len(differences)), [f"{short(d.scenario, 24)}: {d.metric}" for d in reversed(differences)])
-    axes.set_xlabel(f"difference from {short(base, 40)}, %" + (f", campaign {short(campaign, 40)} alone" if campaign else ""))
+    axes.set_xlabel(
+        f"difference from {short(base, 40)}, %" + (f", campaign {short(campaign, 40)} alone" if campaign else "")
+    )
     return svg(drawn, f"Differences from {base}")
 
 

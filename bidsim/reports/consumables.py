@@ -37,10 +37,17 @@ def render_consumables(content: dict[str, Any]) -> str:
     series = {name: [line[name] for line in lines] for name in ("predicted", "credited", "caused")}
     picture = (
         charts.grouped_bars(
-            [charts.short(f"{line['product']} ({line['advertiser']})", 34) for line in lines], series, "per 1,000 impressions", "Predicted, credited and caused, by product"
+            [charts.short(f"{line['product']} ({line['advertiser']})", 34) for line in lines],
+            series,
+            "per 1,000 impressions",
+            "Predicted, credited and caused, by product",
         )
         if lines
         else ""
     )
     shown = len(lines)
-    return str(environment(figure=figure, clip=charts.short).get_template("consumables.html").render(picture=picture, shown=shown, days=CONSUMABLE_DAYS, **content))
+    return str(
+        environment(figure=figure, clip=charts.short)
+        .get_template("consumables.html")
+        .render(picture=picture, shown=shown, days=CONSUMABLE_DAYS, **content)
+    )

@@ -51,7 +51,9 @@ def write_text(path: Path, text: str) -> None:
     except (OSError, ValueError) as error:
         with suppress(OSError, ValueError):
             temporary.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose another place") from None
+        raise UsageError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose another place"
+        ) from None
 
 
 def write_marked(path: Path, text: str, option: str, mark: str) -> None:
@@ -64,7 +66,9 @@ def write_marked(path: Path, text: str, option: str, mark: str) -> None:
     try:
         other = path.is_file() and path.stat().st_size > 0 and not _beginning(path).startswith(mark.encode())
     except (OSError, ValueError) as error:
-        raise UsageError(f"{option} {path}: {getattr(error, 'strerror', None) or error}; choose another place") from None
+        raise UsageError(
+            f"{option} {path}: {getattr(error, 'strerror', None) or error}; choose another place"
+        ) from None
     if other:
         raise UsageError(f"{option} {path}: there is a file that bidsim did not write; choose another place")
     write_text(path, text)

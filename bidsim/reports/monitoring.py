@@ -32,17 +32,23 @@ _ROWS, _HEAT, _SERIES, _LOG, _WORST, _FEATURES = 400, 48, 6, 200, 12, 8
 _FEWEST = 20.0
 """Conversions below which a bin of the calibration plot is joined with the next."""
 
-_DRAWN = {TRAFFIC: "share of the traffic", DELAY: "share of reports", PRICE: "price, of usual", WINS: "wins for a request", CLICKS: "clicks / impression"}
+_DRAWN = {
+    TRAFFIC: "share of the traffic",
+    DELAY: "share of reports",
+    PRICE: "price, of usual",
+    WINS: "wins for a request",
+    CLICKS: "clicks / impression",
+}
 
 
 def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
     """All that the page says, JSON-ready.
 
     Returns:
-        ``run``; ``open``, how many incidents are; ``incidents``; ``planned``, a sentence for each flight that begins or ends;
-        ``signals``; ``worst`` slices of the whole run; ``missing`` values by feature;
-        ``attributions``, what the model leans on before and after the first incident (else before and since the watch began); ``slices``, columns over the
-        watched windows; ``alarms``.
+        ``run``; ``open``, how many incidents are; ``incidents``; ``planned``, a sentence for each flight that begins or
+        ends; ``signals``; ``worst`` slices of the whole run; ``missing`` values by feature; ``attributions``, what the
+        model leans on before and after the first incident (else before and since the watch began); ``slices``, columns
+        over the watched windows; ``alarms``.
 
     """
     first, last = watch.quiet, watch.cells.windows
@@ -53,13 +59,23 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
         "planned": [as_planned(change, watch) for change in watch.planned],
         "signals": [_signal(kind, watch) for kind in watch.signals],
         "worst": [
-            {"slice": w.name, "impressions": w.impressions, "predicted": w.predicted, "converted": w.converted, "ratio": w.ratio, "p_value": w.p_value}
+            {
+                "slice": w.name,
+                "impressions": w.impressions,
+                "predicted": w.predicted,
+                "converted": w.converted,
+                "ratio": w.ratio,
+                "p_value": w.p_value,
+            }
             for w in worst_slices(result)[:_WORST]
         ],
         "missing": _missing(result, watch),
         "attributions": attribution_shift(result, _moment(watch))[:_FEATURES],
         "slices": {
-            name: [_told(v) if isinstance(v, float) else v for v in (column if isinstance(column, list) else column.tolist())]
+            name: [
+                _told(v) if isinstance(v, float) else v
+                for v in (column if isinstance(column, list) else column.tolist())
+            ]
             for name, column in slice_table(result, watch, first, last).items()
         },
         "alarms": [_alarm(sounded, n + 1, watch) for n, page in enumerate(watch.pages) for sounded in page.alarms],
@@ -105,7 +121,11 @@ def _incident(page: Page, watch: Watch) -> dict[str, Any]:
 
 def _likelier(evidence: float) -> str:
     """How much likelier, in words, from the logarithm."""
-    return "more than a million times likelier" if evidence > math.log(1e6) else f"{math.exp(evidence):,.0f} times likelier"
+    return (
+        "more than a million times likelier"
+        if evidence > math.log(1e6)
+        else f"{math.exp(evidence):,.0f} times likelier"
+    )
 
 
 def _signal(kind: str, watch: Watch) -> dict[str, Any]:
@@ -124,7 +144,10 @@ def _signal(kind: str, watch: Watch) -> dict[str, Any]:
 
 def _missing(result: Result, watch: Watch) -> list[dict[str, Any]]:
     before = missing_rates(result, watch, 0, watch.quiet)
-    return [{"feature": name, "quiet": _either(before[name]), "watched": _either(now)} for name, now in missing_rates(result, watch, watch.quiet, watch.cells.windows).items()]
+    return [
+        {"feature": name, "quiet": _either(before[name]), "watched": _either(now)}
+        for name, now in missing_rates(result, watch, watch.quiet, watch.cells.windows).items()
+    ]
 
 
 def _alarm(sounded: Sounded, incident: int, watch: Watch) -> dict[str, Any]:
@@ -223,7 +246,15 @@ def _series(watch: Watch, s: int) -> str:
     half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
     name = watch.slicing.slices[s].name
     since = [1.0 + p.since * watch.cells.window / DAY for p in watch.pages]
-    return charts.band_over_days(days.tolist(), came.tolist(), mean.tolist(), half.tolist(), since, charts.short(name, 50), f"Conversions reported in each window: {name}")
+    return charts.band_over_days(
+        days.tolist(),
+        came.tolist(),
+        mean.tolist(),
+        half.tolist(),
+        since,
+        charts.short(name, 50),
+        f"Conversions reported in each window: {name}",
+    )
 
 
 def _of_incident(page: Page, watch: Watch) -> str | None:
@@ -235,12 +266,22 @@ def _of_incident(page: Page, watch: Watch) -> str | None:
     came, mean = np.array(detector.came)[:, s], np.array(detector.means)[:, s]
     half = 1.96 * np.sqrt(mean + detector.baseline.overdispersion[s] * mean**2)
     if signal.seen is not None and not np.array_equal(signal.seen[:, s], signal.came[:, s]):
-        # what is judged of features of user and campaign begins where nearly all are alike, so the share itself is shown
+        # what is judged of features of user and campaign begins where nearly all are alike, so the share itself is
+        # shown
         came, mean = signal.seen[watch.quiet :, s], signal.share(s, 0, watch.quiet) * whole
         half = 1.96 * np.sqrt(mean)
     begun, unit = [1.0 + page.since * watch.cells.window / DAY], _DRAWN[signal.kind]
     part, expected, band = ((counts / whole).tolist() for counts in (came, mean, half))
-    return charts.band_over_days(_days(watch).tolist(), part, expected, band, begun, charts.short(page.about.name, 40), f"{unit}: {page.about.name}", unit)
+    return charts.band_over_days(
+        _days(watch).tolist(),
+        part,
+        expected,
+        band,
+        begun,
+        charts.short(page.about.name, 40),
+        f"{unit}: {page.about.name}",
+        unit,
+    )
 
 
 def _heat(watch: Watch) -> str:
@@ -251,7 +292,12 @@ def _heat(watch: Watch) -> str:
     plain = np.flatnonzero((kind < 3) & (mean.sum(axis=0) > 0))  # noqa: PLR2004
     chosen = np.sort(plain[np.argsort(-mean[:, plain].sum(axis=0), kind="stable")][:_HEAT])
     names = [charts.short(watch.slicing.slices[s].name, 34) for s in chosen]
-    return charts.heat_map(names, _days(watch).tolist(), np.clip(score[:, chosen].T, -5, 5), "Standard deviations from normal, by slice and window")
+    return charts.heat_map(
+        names,
+        _days(watch).tolist(),
+        np.clip(score[:, chosen].T, -5, 5),
+        "Standard deviations from normal, by slice and window",
+    )
 
 
 def _calibration(result: Result, watch: Watch) -> str:
@@ -297,7 +343,9 @@ def prometheus(content: dict[str, Any]) -> str:
         ({**run, "incident": n + 1, "kind": p["kind"], "slice": p["slice"], "open": str(p["until"] is None).lower()}, p["multiplier"]) for n, p in enumerate(content["incidents"])
     ])  # fmt: skip
     metric(
-        "incident_since_seconds", "When it began, in seconds since the run's start.", [({**run, "incident": n + 1}, p["since_seconds"]) for n, p in enumerate(content["incidents"])]
+        "incident_since_seconds",
+        "When it began, in seconds since the run's start.",
+        [({**run, "incident": n + 1}, p["since_seconds"]) for n, p in enumerate(content["incidents"])],
     )
     metric("alarms_open", "Slices in alarm.", [({**run, "signal": s["signal"]}, s["open"]) for s in content["signals"]])
     table = content["slices"]

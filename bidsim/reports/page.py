@@ -62,7 +62,11 @@ def _content(result: Result) -> dict[str, Any]:
     summary = result.summary
     pictures = [
         ("Spend over time", f"What all campaigns together paid in each {_bucket(result)}.", _spend_chart(result)),
-        ("Where opportunities went", "Each bar is all requests that matched the campaign's targeting.", _loss_chart(summary["campaigns"])),
+        (
+            "Where opportunities went",
+            "Each bar is all requests that matched the campaign's targeting.",
+            _loss_chart(summary["campaigns"]),
+        ),
         _calibration(result),
     ]
     return {
@@ -91,17 +95,23 @@ def _spend_chart(result: Result) -> str:
     timeline = result.tables["timeline"]
     starts = np.unique(timeline["start_us"])
     spend = timeline["payment_nanos"].reshape(-1, len(starts)).sum(axis=0) / NANOS_PER_UNIT
-    return charts.lines_over_days((1.0 + starts / DAY).tolist(), {"spend": spend.tolist()}, "spend", "Spend of all campaigns over time")
+    return charts.lines_over_days(
+        (1.0 + starts / DAY).tolist(), {"spend": spend.tolist()}, "spend", "Spend of all campaigns over time"
+    )
 
 
 def _loss_chart(campaigns: dict[str, Any]) -> str:
-    targeted = {n: row["wins"] + sum(c for r, c in row["lost"].items() if r != "not_targeted") for n, row in campaigns.items()}
+    targeted = {
+        n: row["wins"] + sum(c for r, c in row["lost"].items() if r != "not_targeted") for n, row in campaigns.items()
+    }
     shares = {}
     for reason, label in _LABELS.items():
         counts = [row["wins"] if reason == "won" else row["lost"][reason] for row in campaigns.values()]
         if any(counts):
             shares[label] = [100 * c / max(t, 1) for c, t in zip(counts, targeted.values(), strict=True)]
-    return charts.stacked_shares(list(campaigns), shares, "Share of targeted requests won and lost, by campaign and reason")
+    return charts.stacked_shares(
+        list(campaigns), shares, "Share of targeted requests won and lost, by campaign and reason"
+    )
 
 
 def _values_are_drawn(result: Result) -> bool:
@@ -120,13 +130,25 @@ def _calibration(result: Result) -> tuple[str, str, str]:
     parts = {"won": won, "not won": ~won}
     if min(int(part.sum()) for part in parts.values()) < _BINS:
         parts = {"all": np.ones(len(won), np.bool_)}
-    groups = {name: np.array_split(np.flatnonzero(part)[np.argsort(predicted[part], kind="stable")], _BINS) for name, part in parts.items()}
-    series = {name: ([float(predicted[g].mean()) for g in drawn], [float(true[g].mean()) for g in drawn]) for name, drawn in groups.items()}
+    groups = {
+        name: np.array_split(np.flatnonzero(part)[np.argsort(predicted[part], kind="stable")], _BINS)
+        for name, part in parts.items()
+    }
+    series = {
+        name: ([float(predicted[g].mean()) for g in drawn], [float(true[g].mean()) for g in drawn])
+        for name, drawn in groups.items()
+    }
     picture = charts.points_with_line(series, f"predicted {unit}", f"true {unit}", "Predicted against true")
-    return f"Predicted against true {what}", f"Sampled decisions in groups of equal size; on the line, {who} is right.{_by_outcome(predicted, true, parts, who)}", picture
+    return (
+        f"Predicted against true {what}",
+        f"Sampled decisions in groups of equal size; on the line, {who} is right.{_by_outcome(predicted, true, parts, who)}",
+        picture,
+    )
 
 
-def _by_outcome(predicted: NDArray[np.float64], true: NDArray[np.float64], parts: dict[str, NDArray[np.bool_]], who: str) -> str:
+def _by_outcome(
+    predicted: NDArray[np.float64], true: NDArray[np.float64], parts: dict[str, NDArray[np.bool_]], who: str
+) -> str:
     """Predictions over truth where the bid won and where it did not, and why they differ."""
     if len(parts) == 1 or not all(true[part].sum() > 0 for part in parts.values()):
         return ""
@@ -156,12 +178,21 @@ def _landscape_rows(result: Result) -> list[dict[str, Any]]:
     """What 0.8 and 1.2 times each campaign's bids would have bought, against its own, in percent."""
     table = result.tables["landscape"]
     rows: dict[str, dict[float, tuple[int, float]]] = {}
-    for name, factor, wins, paid in zip(table["campaign"], table["bid_factor"].tolist(), table["wins"].tolist(), table["payment_nanos"].tolist(), strict=True):
+    for name, factor, wins, paid in zip(
+        table["campaign"],
+        table["bid_factor"].tolist(),
+        table["wins"].tolist(),
+        table["payment_nanos"].tolist(),
+        strict=True,
+    ):
         rows.setdefault(name, {})[factor] = (wins, paid / NANOS_PER_UNIT)
     found = []
     for name, by_factor in rows.items():
         own_wins, own_paid = by_factor[1.0]
         if own_wins:
-            changes = {f: (by_factor[f][0] / own_wins - 1, by_factor[f][1] / own_paid - 1 if own_paid else 0.0) for f in (0.8, 1.2)}
+            changes = {
+                f: (by_factor[f][0] / own_wins - 1, by_factor[f][1] / own_paid - 1 if own_paid else 0.0)
+                for f in (0.8, 1.2)
+            }
             found.append({"campaign": name, "lower": changes[0.8], "higher": changes[1.2], "auctions": own_wins})
     return found

@@ -41,7 +41,9 @@ def promise(row: dict[str, Any]) -> str:
         told.append(f"CPA {figure(row['cpa']['value'], 'money')} ({between(row['cpa'], 'money')})")
     if row["lever"] == "price":
         why = "each sale earns more: " if row["uplift"]["value"] < 0 < row["earnings"]["value"] else ""
-        told.append(f"{why}what sales earn before media cost: {figure(row['earnings']['value'], 'change')} ({between(row['earnings'], 'change')})")
+        told.append(
+            f"{why}what sales earn before media cost: {figure(row['earnings']['value'], 'change')} ({between(row['earnings'], 'change')})"
+        )
     return "; ".join(told) + "."
 
 
@@ -65,10 +67,14 @@ def headline_words(content: dict[str, Any]) -> list[str]:
     if late > 0 and not content["run"]["incidents"]:
         whole = facts["conversions_eventual"]
         cpa = figure(facts["spend"] / whole, "money")
-        told.append(f"Conversions are those reported by the end of the run. {late:,} more come later from the same ads, {whole:,} in all: a CPA of {cpa}.")
+        told.append(
+            f"Conversions are those reported by the end of the run. {late:,} more come later from the same ads, {whole:,} in all: a CPA of {cpa}."
+        )
     before, after = facts["preceding"]["cpa"], facts["latest"]["cpa"]
     if before and after:
-        first, second = ((round(half["conversions"]["value"]), half["spend"]) for half in (facts["preceding"], facts["latest"]))
+        first, second = (
+            (round(half["conversions"]["value"]), half["spend"]) for half in (facts["preceding"], facts["latest"])
+        )
         apart = rates_differ(first, second)
         direction = "more" if after["value"] > before["value"] else "less"
         if apart:
@@ -81,8 +87,16 @@ def headline_words(content: dict[str, Any]) -> list[str]:
         told.append("How many purchases the ads caused is unknown: no users were held out (holdout.share), or too few.")
     else:
         found = facts["incremental"]["estimate"]
-        sure = "" if found["low"] > 0 else " It may be that they caused none." if found["high"] >= 0 else " By chance, most likely: users held out bought more."
-        told.append(f"Compared with users held out, the ads caused {figure(found['value'], 'whole')} purchases ({between(found, 'whole')}).{sure}")
+        sure = (
+            ""
+            if found["low"] > 0
+            else " It may be that they caused none."
+            if found["high"] >= 0
+            else " By chance, most likely: users held out bought more."
+        )
+        told.append(
+            f"Compared with users held out, the ads caused {figure(found['value'], 'whole')} purchases ({between(found, 'whole')}).{sure}"
+        )
         if facts["incremental"]["truth"] is not None:
             told.append(f"This world is simulated, so the truth is known: it was {facts['incremental']['truth']:,}.")
     return told
@@ -105,6 +119,14 @@ def trust_words(content: dict[str, Any]) -> list[str]:
     if trust["over_observed"] is None:
         return [f"Too few conversions to say: {seen}."]
     ratio = trust["over_observed"]
-    verdict = "no more than chance explains" if ratio["low"] <= 1 <= ratio["high"] else "too many" if ratio["value"] > 1 else "too few"
+    verdict = (
+        "no more than chance explains"
+        if ratio["low"] <= 1 <= ratio["high"]
+        else "too many"
+        if ratio["value"] > 1
+        else "too few"
+    )
     times = f"{figure(ratio['value'], 'short')} times as many ({between(ratio, 'short')})"
-    return [f"{seen[0].upper()}{seen[1:]}; the model predicted {figure(trust['predicted'], 'short')}, {times}: {verdict}."]
+    return [
+        f"{seen[0].upper()}{seen[1:]}; the model predicted {figure(trust['predicted'], 'short')}, {times}: {verdict}."
+    ]

@@ -44,7 +44,9 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         row = [
             printable(one.value),
             _both(f["surplus"]),
-            "-" if one is points[0] else f"{one.against['surplus'].value:+,.1f} +- {_half(one.against['surplus']):,.1f}",
+            "-"
+            if one is points[0]
+            else f"{one.against['surplus'].value:+,.1f} +- {_half(one.against['surplus']):,.1f}",
             f"{f['wins'].value:,.0f}",
             f"{f['conversions'].value:,.0f}",
             _both(f["revenue"]),
@@ -56,7 +58,10 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
         table.add_row(*(Text(cell) for cell in row))
     print_fitting(screen, table, "AUC", "too late", "wins lost", "wins", "revenue")
     best = max(points, key=lambda p: p.figures["surplus"].value)
-    screen.print(f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}", markup=False)
+    screen.print(
+        f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}",
+        markup=False,
+    )
     if best.beside:
         free = max(points, key=lambda p: p.beside["surplus"].value)
         screen.print(f"With {beside}: {printable(free.value)}, {_both(free.beside['surplus'])}", markup=False)
@@ -91,12 +96,23 @@ def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
     places = range(len(points))
     if beside:
         free = [p.beside["surplus"].value for p in points]
-        above.fill_between(places, [p.figures["surplus"].value for p in points], free, color=SOFT, alpha=0.5, lw=0, label="lost to lateness")
+        above.fill_between(
+            places,
+            [p.figures["surplus"].value for p in points],
+            free,
+            color=SOFT,
+            alpha=0.5,
+            lw=0,
+            label="lost to lateness",
+        )
         above.plot(places, free, "o--", color=SECOND, lw=1.4, ms=4, label=f"with {beside}")
     above.errorbar(
         places,
         [p.figures["surplus"].value for p in points],
-        yerr=[[p.figures["surplus"].value - p.figures["surplus"].low for p in points], [p.figures["surplus"].high - p.figures["surplus"].value for p in points]],
+        yerr=[
+            [p.figures["surplus"].value - p.figures["surplus"].low for p in points],
+            [p.figures["surplus"].high - p.figures["surplus"].value for p in points],
+        ],
         fmt="o-",
         color=ACCENT,
         lw=1.8,

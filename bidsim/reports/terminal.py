@@ -46,7 +46,9 @@ def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest
     table = Table(title="Campaigns", title_justify="left", box=None, header_style="bold", pad_edge=False)
     table.add_column("campaign", overflow="ellipsis", max_width=widest, no_wrap=True)
     for heading, _ in columns:
-        table.add_column(heading, justify="left" if heading == _LOSS_HEADING else "right", no_wrap=True, overflow="ellipsis")
+        table.add_column(
+            heading, justify="left" if heading == _LOSS_HEADING else "right", no_wrap=True, overflow="ellipsis"
+        )
     for name, row in campaigns.items():
         table.add_row(Text(printable(name)), *(show(row) for _, show in columns))
     return table
@@ -82,7 +84,13 @@ def _without(table: Table, heading: str) -> Table:
     kept = [column for column in table.columns if column.header != heading]
     found = Table(box=table.box, header_style=table.header_style, pad_edge=table.pad_edge)
     for column in kept:
-        found.add_column(column.header, justify=column.justify, no_wrap=column.no_wrap, overflow=column.overflow, max_width=column.max_width)
+        found.add_column(
+            column.header,
+            justify=column.justify,
+            no_wrap=column.no_wrap,
+            overflow=column.overflow,
+            max_width=column.max_width,
+        )
     for row in zip(*(column.cells for column in kept), strict=True):
         found.add_row(*row)
     return found
@@ -95,8 +103,14 @@ def printable(name: str) -> str:
 
 def _main_losses(lost: dict[str, int], wins: int) -> str:
     targeted = wins + sum(count for reason, count in lost.items() if reason != "not_targeted")
-    found = sorted(((count, reason) for reason, count in lost.items() if reason != "not_targeted" and count), reverse=True)[:2]
-    return ", ".join(f"{_LOSS_LABELS[reason]} {100 * count / targeted:.0f}%" for count, reason in found) if targeted else "no request matched"
+    found = sorted(
+        ((count, reason) for reason, count in lost.items() if reason != "not_targeted" and count), reverse=True
+    )[:2]
+    return (
+        ", ".join(f"{_LOSS_LABELS[reason]} {100 * count / targeted:.0f}%" for count, reason in found)
+        if targeted
+        else "no request matched"
+    )
 
 
 def _spend_picture(result: Result) -> Text:
@@ -161,7 +175,9 @@ def _closing(result: Result) -> list[str]:
         f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training{loaded}"
     )
     if times := manifest.get("stage_nanoseconds", {}).get("decision"):
-        lines.append(f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine")
+        lines.append(
+            f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine"
+        )
     if result.folder is not None:
         command, place = _own_command(), shlex.quote(str(result.folder))
         lines += ["", f"Run directory    {result.folder}", f"Next             {command} report {place} --open"]
@@ -175,7 +191,11 @@ def _answers(seat: str, figures: dict[str, Any]) -> str:
         return f"Answers {seat[:8]:<8} none"
     share, shed = 100 * figures["late"] / figures["decisions"], figures["shed"]
     dropped = f", {shed:,} of them dropped unworked" if shed else ""
-    times = f"; response median {figures['p50_ms']:.1f} ms, p99 {figures['p99_ms']:.1f} ms" if figures["p50_ms"] is not None else ""
+    times = (
+        f"; response median {figures['p50_ms']:.1f} ms, p99 {figures['p99_ms']:.1f} ms"
+        if figures["p50_ms"] is not None
+        else ""
+    )
     return f"Answers {seat[:8]:<8} {figures['late']:,} of {figures['decisions']:,} came too late ({share:.1f}%{dropped}){times}"
 
 

@@ -23,21 +23,39 @@ def print_verdicts(verdicts: Sequence[Any]) -> None:
     screen = console(_PIPE_WIDTH)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("case", "component", "metric", "expected", "simulated", "z", "verdict"):
-        table.add_column(heading, justify="right" if heading in ("expected", "simulated", "z") else "left", no_wrap=heading != "component")
+        table.add_column(
+            heading,
+            justify="right" if heading in ("expected", "simulated", "z") else "left",
+            no_wrap=heading != "component",
+        )
     before = ""
     for one in verdicts:
         name = printable(one.case) if one.case != before else ""
         z = "" if one.z is None else f"{one.z:+.1f}"
         verdict = Text("holds", "green") if one.holds else Text(one.note or "FAILS", "bold red")
-        table.add_row(Text(name), one.component if name else "", Text(printable(one.metric)), _number(one.expected), _number(one.simulated), z, verdict)
+        table.add_row(
+            Text(name),
+            one.component if name else "",
+            Text(printable(one.metric)),
+            _number(one.expected),
+            _number(one.simulated),
+            z,
+            verdict,
+        )
         before = one.case
     screen.print(table)
     cases = {v.case for v in verdicts}
     failed = sorted({v.case for v in verdicts if not v.holds})
-    screen.print(f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of {len(verdicts)} metrics.", markup=False)
+    screen.print(
+        f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of {len(verdicts)} metrics.",
+        markup=False,
+    )
     if failed:
         screen.print(f"Not: {', '.join(printable(name) for name in failed)}", markup=False)
-        screen.print("With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try another --seed.", markup=False)
+        screen.print(
+            "With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try another --seed.",
+            markup=False,
+        )
 
 
 def _number(value: float | None) -> str:
@@ -54,7 +72,10 @@ def verdict_rows(verdicts: Sequence[Any]) -> dict[str, Any]:
         for v in verdicts
     ]  # fmt: skip
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
-    versions = {"python": platform.python_version(), **{p: metadata.version(p) for p in ("bidsim", "numpy", "numba") if _installed(p)}}
+    versions = {
+        "python": platform.python_version(),
+        **{p: metadata.version(p) for p in ("bidsim", "numpy", "numba") if _installed(p)},
+    }
     return {"name": "validate", "machine": machine, "versions": versions, "figures": figures}
 
 

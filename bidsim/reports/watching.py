@@ -35,7 +35,11 @@ def print_watch(content: dict[str, Any]) -> None:
         state = Text("OPEN", style="bold red") if page["until"] is None else Text("over", style="dim")
         screen.print()
         screen.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
-        screen.print(Text(f"   Noticed {page['noticed']}; {page['alarms']:,} alarm{'' if page['alarms'] == 1 else 's'}. {printable(page['advice'])}"))
+        screen.print(
+            Text(
+                f"   Noticed {page['noticed']}; {page['alarms']:,} alarm{'' if page['alarms'] == 1 else 's'}. {printable(page['advice'])}"
+            )
+        )
         for told in page["others"][:5]:
             screen.print(Text(f"   - {printable(told)}", style="dim"))
     if content["planned"]:
@@ -56,7 +60,13 @@ def signal_table(content: dict[str, Any]) -> Table:
     for name in ("slices", "alarms", "open", "scatter beyond Poisson's"):
         table.add_column(name, justify="right")
     for row in content["signals"]:
-        table.add_row(row["signal"], f"{row['slices']:,}", f"{row['alarms']:,}", f"{row['open']:,}", f"{100 * (row['overdispersion'] or 0) ** 0.5:.0f}%")
+        table.add_row(
+            row["signal"],
+            f"{row['slices']:,}",
+            f"{row['alarms']:,}",
+            f"{row['open']:,}",
+            f"{100 * (row['overdispersion'] or 0) ** 0.5:.0f}%",
+        )
     return table
 
 
@@ -93,7 +103,13 @@ def _or_dash(value: float | None) -> str:
 
 def live_view(done: int, total: int, rows: list[dict[str, Any]], incidents: list[str], when: str) -> RenderableType:
     """One frame of the live view: how far the run is, advertisers so far, incidents."""
-    table = Table(title=f"{when}, {done:,} of {total:,} requests", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        title=f"{when}, {done:,} of {total:,} requests",
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+    )
     table.add_column("advertiser", no_wrap=True, overflow="ellipsis", max_width=28)
     for name in ("wins", "paid", "clicks", "predicted", "reported", "reported by window"):
         table.add_column(name, justify="right" if name != "reported by window" else "left", no_wrap=True)

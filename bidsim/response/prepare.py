@@ -64,8 +64,15 @@ def prepare_truth(
     truth = Truth(
         view_rate=np.array(view_rates, dtype=np.float64),
         line=np.array([lines.index(o.line) for o in offered], dtype=np.int64),
-        click_logit=np.array([logit(p.click_rate) + moved_by(response, "creative", o.levers.creative).click for o, p in zip(offered, of_campaign, strict=True)]),
-        buy_logit=np.array([logit(p.conversion_rate) + _bought(response, o.levers) for o, p in zip(offered, of_campaign, strict=True)]),
+        click_logit=np.array(
+            [
+                logit(p.click_rate) + moved_by(response, "creative", o.levers.creative).click
+                for o, p in zip(offered, of_campaign, strict=True)
+            ]
+        ),
+        buy_logit=np.array(
+            [logit(p.conversion_rate) + _bought(response, o.levers) for o, p in zip(offered, of_campaign, strict=True)]
+        ),
         log_price=np.array([math.log(price / p.price) for price, p in zip(prices, of_campaign, strict=True)]),
         price_nanos=np.array([to_nanos(price) for price in prices], dtype=np.int64),
         line_id=np.array([name_id(line.name) for line in lines], dtype=np.int64),
@@ -114,9 +121,16 @@ def moved_by(response: ResponseSettings, lever: str, change: float) -> Moved:
         return Moved(0.0, 0.0, change)
     if lever == "creative":
         return Moved(float(response.creative_effect * change), 0.0, 0.0)
-    return Moved(0.0, float({"landing": response.landing_effect, "shipping_days": -response.shipping_effect}[lever] * change), 0.0)
+    return Moved(
+        0.0,
+        float({"landing": response.landing_effect, "shipping_days": -response.shipping_effect}[lever] * change),
+        0.0,
+    )
 
 
 def _bought(response: ResponseSettings, levers: LeverSettings) -> float:
     """What landing page and delivery add to the log-odds of a purchase."""
-    return moved_by(response, "landing", levers.landing).buy + moved_by(response, "shipping_days", levers.shipping_days - _TYPICAL_SHIPPING).buy
+    return (
+        moved_by(response, "landing", levers.landing).buy
+        + moved_by(response, "shipping_days", levers.shipping_days - _TYPICAL_SHIPPING).buy
+    )

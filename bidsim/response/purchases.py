@@ -56,7 +56,9 @@ def _interval(truth: Truth, key: np.uint64, user: int, line: int, count: int, sc
 
 
 @kernel()
-def start_clock(clock: NDArray[np.int64], truth: Truth, key: np.uint64, user: int, line: int, buyer: bool, scale: float, start: int) -> None:
+def start_clock(
+    clock: NDArray[np.int64], truth: Truth, key: np.uint64, user: int, line: int, buyer: bool, scale: float, start: int
+) -> None:
     """Set a clock at time ``start``: a buyer is somewhere inside a length-biased interval."""
     clock[:] = 0
     clock[USER] = user

@@ -136,14 +136,21 @@ def response_rates(
         buyer: Whether the user buys this line without ads.
         age: Microseconds since the last purchase; negative where there was none.
         scale: The user's Weibull scale for this line, microseconds.
-        coming: Microseconds until an ad-driven purchase that is on its way, which blocks another; negative where none is.
+        coming: Microseconds until an ad-driven purchase that is on its way, which blocks another; negative where none
+            is.
         moved: What the exploration slice changes; `UNMOVED` elsewhere.
 
     """
     line = truth.line[campaign]
     match = 1.0 if truth.interest[line] == interest else 0.0
     view = truth.view_rate[placement]
-    click = sigmoid(truth.click_logit[campaign] + moved.click + truth.click_intent * intent + truth.click_match * match - truth.fatigue * math.log1p(frequency))
+    click = sigmoid(
+        truth.click_logit[campaign]
+        + moved.click
+        + truth.click_intent * intent
+        + truth.click_match * match
+        - truth.fatigue * math.log1p(frequency)
+    )
     price = truth.log_price[campaign] + offer + moved.price
     buy_logit = truth.buy_logit[campaign] + moved.buy + truth.buy_intent * intent + truth.buy_match * match
     buy_logit -= truth.elasticity * (1.0 + truth.sensitivity * sensitivity) * price
@@ -157,7 +164,9 @@ def response_rates(
         organic = 1.0 if coming <= truth.window else 0.0
     elif buyer:
         shape = truth.shape[line]
-        organic = 1.0 - math.exp(cumulative_hazard(age, scale, shape) - cumulative_hazard(age + truth.window, scale, shape))
+        organic = 1.0 - math.exp(
+            cumulative_hazard(age, scale, shape) - cumulative_hazard(age + truth.window, scale, shape)
+        )
     timely = 1.0 - math.exp(-truth.window / truth.delay[line])
     earned, bought = (view * click, buy) if truth.by_click else (view, click * buy)
     attributed = earned * (1.0 - (1.0 - bought * timely) * (1.0 - organic))
@@ -165,7 +174,9 @@ def response_rates(
 
 
 @kernel()
-def credited_rate(truth: Truth, campaign: int, rates: Rates, buyer: bool, age: float, scale: float, coming: float, displaced: float) -> float:
+def credited_rate(
+    truth: Truth, campaign: int, rates: Rates, buyer: bool, age: float, scale: float, coming: float, displaced: float
+) -> float:
     """Return the chance that an impression is credited where later clicks (or views) of the line take the credit away.
 
     The purchase comes at the earlier of an ad-driven time, exponential, and an organic one, Weibull; until then

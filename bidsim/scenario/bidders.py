@@ -30,12 +30,15 @@ class Bidders:
     Attributes:
         policies: Policies in the order that groups count them.
         pacers: Pacers in the order that groups count them.
-        groups: int64[groups, 8]: policy, pacer, first campaign, end, seat, and whether pacer, notice and settler do anything.
+        groups: int64[groups, 8]: policy, pacer, first campaign, end, seat, and whether pacer, notice and settler do
+            anything.
         state: The state slabs by their names in `Simulated`.
 
     """
 
-    def __init__(self, scenario: Scenario, campaigns: Sequence[tuple[CampaignSettings, int]], briefs: Sequence[CampaignBrief]) -> None:
+    def __init__(
+        self, scenario: Scenario, campaigns: Sequence[tuple[CampaignSettings, int]], briefs: Sequence[CampaignBrief]
+    ) -> None:
         found: dict[str, list[Any]] = {"policy": [], "pacing": []}
         codes: dict[str, list[int]] = {"policy": [], "pacing": []}
         starts: dict[str, list[tuple[Any, Any]]] = {"policy": [], "pacing": []}
@@ -48,7 +51,11 @@ class Bidders:
                 starts[family].append((plugin, _first_state(plugin, params, brief)))
         self.policies, self.pacers = found["policy"], found["pacing"]
         self.groups = _groups(codes, [seat for _, seat in campaigns])
-        acts = [[p.pace is not do_nothing for p in self.pacers], [p.notice is not do_nothing for p in self.policies], [p.settle is not do_nothing for p in self.pacers]]
+        acts = [
+            [p.pace is not do_nothing for p in self.pacers],
+            [p.notice is not do_nothing for p in self.policies],
+            [p.settle is not do_nothing for p in self.pacers],
+        ]
         flags = [[acts[0][pacer], acts[1][policy], acts[2][pacer]] for policy, pacer in self.groups[:, :2]]
         self.groups = np.ascontiguousarray(np.column_stack([self.groups, np.array(flags, np.int64)]))
         self.state: dict[str, NDArray[Any]] = {}
@@ -71,7 +78,9 @@ def _first_state(plugin: Any, params: Any, brief: CampaignBrief) -> dict[str, An
         raise UsageError(f"{where} failed: {type(error).__name__}: {error}") from error
     unknown = sorted(set(first) - set(known))
     if unknown:
-        raise UsageError(f"{where} sets {unknown[0]!r}, which is no column of floats or ints{did_you_mean(unknown[0], known)}")
+        raise UsageError(
+            f"{where} sets {unknown[0]!r}, which is no column of floats or ints{did_you_mean(unknown[0], known)}"
+        )
     return first
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bidsim.core.calls import addresses
-from bidsim.core.contracts import CLEAR_SIGNATURE, DRAW_SIGNATURE, OFFERS_SIGNATURE, CampaignBrief, Rivals, draw_nothing, learn_nothing
+from bidsim.core.contracts import (
+    CLEAR_SIGNATURE,
+    DRAW_SIGNATURE,
+    OFFERS_SIGNATURE,
+    CampaignBrief,
+    Rivals,
+    draw_nothing,
+    learn_nothing,
+)
 from bidsim.core.random import campaign_id, name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.scoring import SCORE_SIGNATURE, TASK_WORDS, ScorerTables, aligned_tables
@@ -86,7 +94,9 @@ class Order:
     seats: list[int]
 
 
-def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lambda stage, done, total: None) -> tuple[Simulation, SeatModels]:
+def build(
+    scenario: Scenario, *, progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+) -> tuple[Simulation, SeatModels]:
     """Make the world of a scenario and train its models.
 
     Args:
@@ -110,12 +120,20 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
     )
     campaigns = _campaigns(settings, order, arrivals)
     values = prepare_values(scenario, order.names, campaigns.value.tolist())
-    models = prepare_models(scenario, order.names, order.seats, campaigns, truth, keys_of(settings.seed, "history/"), progress)
+    models = prepare_models(
+        scenario, order.names, order.seats, campaigns, truth, keys_of(settings.seed, "history/"), progress
+    )
     campaigns = campaigns._replace(static=_static(order, models))
     auction, format_numbers = _format(scenario)
-    bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), _briefs(scenario, order, campaigns, rivals, values, models, auction))
+    bidders = Bidders(
+        scenario,
+        list(zip(order.campaigns, order.seats, strict=True)),
+        _briefs(scenario, order, campaigns, rivals, values, models, auction),
+    )
     seats, tables = _seats(settings, models, campaigns.static)
-    draw, value_floats, value_ints = values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
+    draw, value_floats, value_ints = (
+        values if values is not None else (draw_nothing, np.zeros(1), np.zeros(1, np.int64))
+    )
     vocabulary = run_vocabulary(settings)
     grouped, groups = group_campaigns(settings, order.campaigns, vocabulary)
     sim = Simulated(
@@ -129,7 +147,9 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         ledger=empty_ledger(len(order.names)),
         counters=_counters(settings, grouped, vocabulary),
         logs=_logs(values is None),
-        scratch=empty_scratch(len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions),
+        scratch=empty_scratch(
+            len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions
+        ),
         keys=keys_of(settings.seed, ""),
         rules=_rules(settings, models.needs_truth, max(arrivals.total, 1), auction, rivals, bidders.groups),
         tables=tables,
@@ -143,7 +163,12 @@ def build(scenario: Scenario, *, progress: Callable[[str, int, int], None] = lam
         clock=Clock(np.zeros((_STAMPED, len(STAGES) + 1), np.int64), np.zeros(1, np.int64)),
         **bidders.state,
     )
-    simulation = Simulation(sim, Traffic(settings.traffic, settings.seed, "run", arrivals), rivals, _names(settings, order, lines, groups, models))
+    simulation = Simulation(
+        sim,
+        Traffic(settings.traffic, settings.seed, "run", arrivals),
+        rivals,
+        _names(settings, order, lines, groups, models),
+    )
     simulation.seconds["build"] = time.perf_counter() - begun
     return simulation, models
 
@@ -155,21 +180,46 @@ def _rivals_and_arrivals(scenario: Scenario) -> tuple[Rivals, Arrivals]:
     rivals: Rivals = market.prepare(params, market_brief(settings, scenario.folder))
     requests = settings.requests or (len(rivals.logged) if rivals.logged is not None else 0)
     exact = settings.count == "exact" or rivals.logged is not None
-    return rivals, Arrivals(settings.seed, "run", requests=requests, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=exact)
+    return rivals, Arrivals(
+        settings.seed,
+        "run",
+        requests=requests,
+        start=0,
+        duration=settings.duration,
+        hours=settings.traffic.hours,
+        exact=exact,
+    )
 
 
-def _briefs(scenario: Scenario, order: Order, campaigns: Campaigns, rivals: Rivals, values: Any, models: SeatModels, auction: Any) -> list[CampaignBrief]:
+def _briefs(
+    scenario: Scenario,
+    order: Order,
+    campaigns: Campaigns,
+    rivals: Rivals,
+    values: Any,
+    models: SeatModels,
+    auction: Any,
+) -> list[CampaignBrief]:
     """What policies and pacers are told of their campaigns before the run."""
     charged, pays = Charged(_by_click(scenario.settings, auction), auction.joint), _pays(scenario.settings, auction)
-    expected = forecast(scenario, list(zip(order.names, order.campaigns, order.seats, strict=True)), campaigns, rivals, values, charged)
+    expected = forecast(
+        scenario, list(zip(order.names, order.campaigns, order.seats, strict=True)), campaigns, rivals, values, charged
+    )
     found = []
     for k, (name, c, f) in enumerate(zip(order.names, order.campaigns, expected, strict=True)):
         rate = f.mean_rate if values is not None else models.mean_pcvr(order.seats[k], name)
         quality = f.quality if charged.by_click else 1.0
         budget, opportunities = to_nanos(c.budget), f.opportunities
         if campaigns.by_day[k]:
-            budget, opportunities = int(campaigns.daily[k]), opportunities * DAY / max(int(campaigns.end[k] - campaigns.start[k]), DAY)
-        found.append(CampaignBrief(name, budget, int(campaigns.value[k]), opportunities, rate, f.values / quality, f.prices, pays, quality))
+            budget, opportunities = (
+                int(campaigns.daily[k]),
+                opportunities * DAY / max(int(campaigns.end[k] - campaigns.start[k]), DAY),
+            )
+        found.append(
+            CampaignBrief(
+                name, budget, int(campaigns.value[k]), opportunities, rate, f.values / quality, f.prices, pays, quality
+            )
+        )
     return found
 
 
@@ -198,7 +248,13 @@ def _calls(auction: Any, models: SeatModels, draw: Any, bidders: Bidders) -> Cal
     )
 
 
-def _names(settings: ScenarioSettings, order: Order, lines: Sequence[Line], groups: Sequence[tuple[str, str]], models: SeatModels) -> Names:
+def _names(
+    settings: ScenarioSettings,
+    order: Order,
+    lines: Sequence[Line],
+    groups: Sequence[tuple[str, str]],
+    models: SeatModels,
+) -> Names:
     return Names(
         campaigns=order.names,
         advertisers=[c.advertiser for c in order.campaigns],
@@ -245,9 +301,21 @@ def _campaigns(settings: ScenarioSettings, order: Order, arrivals: Arrivals) -> 
         by_name=np.array(sorted(range(len(order.names)), key=order.names.__getitem__), np.int64),
         holder=np.array([name_id(f"advertiser/{c.advertiser}") for c in listed], np.int64),
         seat=np.array(order.seats, np.int64),
-        value=np.array([to_nanos(c.value if c.value is not None else price * p.margin) for c, p, price in zip(listed, products, prices, strict=True)], np.int64),
+        value=np.array(
+            [
+                to_nanos(c.value if c.value is not None else price * p.margin)
+                for c, p, price in zip(listed, products, prices, strict=True)
+            ],
+            np.int64,
+        ),
         budget=np.array([NO_LIMIT if episodes else to_nanos(c.budget) for c in listed], np.int64),
-        daily=np.array([to_nanos(c.budget) if episodes else to_nanos(c.daily_budget) if c.daily_budget is not None else NO_LIMIT for c in listed], np.int64),
+        daily=np.array(
+            [
+                to_nanos(c.budget) if episodes else to_nanos(c.daily_budget) if c.daily_budget is not None else NO_LIMIT
+                for c in listed
+            ],
+            np.int64,
+        ),
         start=start,
         end=end,
         cap_count=np.array([c.frequency_cap.count if c.frequency_cap else 0 for c in listed], np.int64),
@@ -270,7 +338,10 @@ def _by_day(campaign: CampaignSettings, start: int, end: int) -> bool:
 
 def _quality(settings: ScenarioSettings, campaign: CampaignSettings) -> float:
     """Expected clicks of one impression in the first position, as an exchange estimates it: for a typical user, by creative."""
-    return settings.traffic.mean_view_rate * sigmoid(logit(settings.products[campaign.product].click_rate) + settings.response.creative_effect * campaign.levers.creative)
+    return settings.traffic.mean_view_rate * sigmoid(
+        logit(settings.products[campaign.product].click_rate)
+        + settings.response.creative_effect * campaign.levers.creative
+    )
 
 
 def _static(order: Order, models: SeatModels) -> NDArray[np.float32]:
@@ -293,7 +364,9 @@ def _targeting(order: Order, vocabulary: dict[str, tuple[str, ...]], seats: int)
             rows.append(bitset(np.array(allowed)))
     member = np.array([bitset(np.array(order.seats) == s) for s in range(seats)])
     first = np.cumsum([0] + [len(vocabulary[f]) for f in CATEGORIES[:-1]]).astype(np.int64)
-    return Targeting(first, np.array(rows), np.zeros(member.shape[1], np.uint64), member, np.full(1, -(2**62), np.int64))
+    return Targeting(
+        first, np.array(rows), np.zeros(member.shape[1], np.uint64), member, np.full(1, -(2**62), np.int64)
+    )
 
 
 def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.float32]) -> tuple[Seats, ScorerTables]:
@@ -315,11 +388,15 @@ def _seats(settings: ScenarioSettings, models: SeatModels, static: NDArray[np.fl
 
 
 def _format(scenario: Scenario) -> tuple[Any, NDArray[np.float64]]:
-    auction, params = chosen_params("auction", scenario.settings.auction.format, scenario.settings.auction.params, scenario.beside)
+    auction, params = chosen_params(
+        "auction", scenario.settings.auction.format, scenario.settings.auction.params, scenario.beside
+    )
     return auction, np.array([*auction.numbers(params), 0.0], np.float64)
 
 
-def _counters(settings: ScenarioSettings, grouped: NDArray[np.int64], vocabulary: dict[str, tuple[str, ...]]) -> Counters:
+def _counters(
+    settings: ScenarioSettings, grouped: NDArray[np.int64], vocabulary: dict[str, tuple[str, ...]]
+) -> Counters:
     campaigns, windows = len(grouped), windows_of(settings) if settings.monitoring.rows != "none" else 0
     levels = [len(vocabulary[f]) for f in CATEGORIES]
     pairs = [(CATEGORIES.index(a), CATEGORIES.index(b)) for a, b in settings.monitoring.pairs]
@@ -380,7 +457,9 @@ def _logs(users: bool) -> Logs:
     )
 
 
-def _rules(settings: ScenarioSettings, needs_truth: bool, total: int, auction: Any, rivals: Rivals, groups: NDArray[np.int64]) -> Rules:
+def _rules(
+    settings: ScenarioSettings, needs_truth: bool, total: int, auction: Any, rivals: Rivals, groups: NDArray[np.int64]
+) -> Rules:
     campaigns = len(settings.campaigns)
     return Rules(
         duration=settings.duration,

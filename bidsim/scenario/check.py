@@ -60,7 +60,9 @@ def _plugins(settings: ScenarioSettings, source: Source, beside: Path | None) ->
         yield from _model_path(settings, source, seat.model, path)
         for feature in seat.model.params.get("ignore", []) if isinstance(seat.model.params.get("ignore"), list) else []:
             if feature not in FEATURES:
-                yield source.problem((*path, "ignore"), f"unknown feature {feature!r}{did_you_mean(str(feature), FEATURES)}")
+                yield source.problem(
+                    (*path, "ignore"), f"unknown feature {feature!r}{did_you_mean(str(feature), FEATURES)}"
+                )
 
 
 def _market(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -68,7 +70,9 @@ def _market(settings: ScenarioSettings, source: Source, beside: Path | None) -> 
     logged = None
     try:
         market, params = chosen_params("market", settings.market.name, settings.market.params, beside)
-        logged = answer_of(settings.market.name, beside, lambda: market.prepare(params, market_brief(settings, source.folder))).logged
+        logged = answer_of(
+            settings.market.name, beside, lambda: market.prepare(params, market_brief(settings, source.folder))
+        ).logged
     except (PluginNotFoundError, ValidationError):
         return  # told already
     except ValueError as error:
@@ -89,13 +93,21 @@ def market_brief(settings: ScenarioSettings, folder: Path) -> MarketBrief:
 def _values(settings: ScenarioSettings, source: Source, beside: Path | None, logged: bool) -> Iterator[Problem]:
     if settings.values is None:
         if settings.episode:
-            yield source.problem(("episode",), "budgets by episode are for worlds without users; give campaigns a daily_budget")
+            yield source.problem(
+                ("episode",), "budgets by episode are for worlds without users; give campaigns a daily_budget"
+            )
         return
     try:
         model, params = chosen_params("values", settings.values.name, settings.values.params, beside)
         if model.told and not logged:
-            yield source.problem(("values",), f"{settings.values.name!r} reads a log; use it with market.kind = 'replay'")
-        answer_of(settings.values.name, beside, lambda: model.prepare(params, ValueBrief(list(settings.campaigns), [1] * len(settings.campaigns))))
+            yield source.problem(
+                ("values",), f"{settings.values.name!r} reads a log; use it with market.kind = 'replay'"
+            )
+        answer_of(
+            settings.values.name,
+            beside,
+            lambda: model.prepare(params, ValueBrief(list(settings.campaigns), [1] * len(settings.campaigns))),
+        )
     except (PluginNotFoundError, ValidationError):
         return  # told already
     except ValueError as error:
@@ -112,9 +124,15 @@ def _without_users(settings: ScenarioSettings, source: Source) -> Iterator[Probl
     for name, campaign in settings.campaigns.items():
         for key in ("targeting", "frequency_cap", "levers"):
             if key in campaign.model_fields_set:
-                yield source.problem(("campaigns", name, key), "has no meaning where values are drawn and there are no users; leave it out")
+                yield source.problem(
+                    ("campaigns", name, key),
+                    "has no meaning where values are drawn and there are no users; leave it out",
+                )
         if settings.episode and campaign.daily_budget is not None:
-            yield source.problem(("campaigns", name, "daily_budget"), "does not go with episode, which gives each episode the whole budget")
+            yield source.problem(
+                ("campaigns", name, "daily_budget"),
+                "does not go with episode, which gives each episode the whole budget",
+            )
 
 
 def _auction(settings: ScenarioSettings, source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -123,13 +141,17 @@ def _auction(settings: ScenarioSettings, source: Source, beside: Path | None) ->
         yield source.problem(("auction", "positions"), "must fall from the best position to the worst")
     for name in auction.reserves:
         if name not in settings.campaigns:
-            yield source.problem(("auction", "reserves", name), f"unknown campaign {name!r}{did_you_mean(name, settings.campaigns)}")
+            yield source.problem(
+                ("auction", "reserves", name), f"unknown campaign {name!r}{did_you_mean(name, settings.campaigns)}"
+            )
     try:
         plugin = find("auction", auction.format, beside)
     except PluginNotFoundError:
         return  # told already
     if auction.charge is not None and auction.charge not in plugin.charges:
-        yield source.problem(("auction", "charge"), f"{auction.format!r} charges {' or '.join(plugin.charges)}, not {auction.charge!r}")
+        yield source.problem(
+            ("auction", "charge"), f"{auction.format!r} charges {' or '.join(plugin.charges)}, not {auction.charge!r}"
+        )
 
 
 def _model_path(settings: ScenarioSettings, source: Source, choice: Choice, path: KeyPath) -> Iterator[Problem]:
@@ -153,7 +175,9 @@ def _seats(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     used = {c.seat for c in settings.campaigns.values()}
     for name, seat in settings.seats.items():
         if seat.users[0] >= seat.users[1]:
-            yield source.problem(("seats", name, "users"), f"{seat.users} is empty: the first number must be below the second")
+            yield source.problem(
+                ("seats", name, "users"), f"{seat.users} is empty: the first number must be below the second"
+            )
         if len(settings.seats) > 1 and name not in used:
             yield source.problem(("seats", name), "no campaign bids through this seat; give it one or leave it out")
 
@@ -165,13 +189,18 @@ def _deadline(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
         yield source.problem(("deadline", "slowdown"), "has an effect only with deadline.clock = 'measured'")
     queues = any(s.decision.workers for s in settings.seats.values())
     if deadline is not None and "volume" in deadline.model_fields_set and not queues:
-        yield source.problem(("deadline", "volume"), "has an effect only where a seat has decision.workers, so that requests wait")
+        yield source.problem(
+            ("deadline", "volume"), "has an effect only where a seat has decision.workers, so that requests wait"
+        )
     for name, seat in settings.seats.items():
         path: KeyPath = ("seats", name, "decision")
         if "decision" in seat.model_fields_set and deadline is None:
             yield source.problem(path, "has no effect without a [deadline]; add one with tmax, or leave it out")
         if seat.decision.shed and not seat.decision.workers:
-            yield source.problem((*path, "shed"), "drops what has waited too long, but without workers nothing waits; set decision.workers")
+            yield source.problem(
+                (*path, "shed"),
+                "drops what has waited too long, but without workers nothing waits; set decision.workers",
+            )
         if measured:
             for key in ("fixed", "per_tree", "spread"):
                 if key in seat.decision.model_fields_set:
@@ -183,7 +212,10 @@ def _products(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     interests = settings.traffic.interests
     for name, product in settings.products.items():
         if product.interest is not None and product.interest not in interests:
-            yield source.problem(("products", name, "interest"), f"unknown interest {product.interest!r}{did_you_mean(product.interest, interests)}")
+            yield source.problem(
+                ("products", name, "interest"),
+                f"unknown interest {product.interest!r}{did_you_mean(product.interest, interests)}",
+            )
         if name not in sold:
             yield source.problem(("products", name), "no campaign sells this product; give it one or leave it out")
 
@@ -193,12 +225,18 @@ def _traffic(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     if len(set(traffic.interests)) < len(traffic.interests):
         yield source.problem(("traffic", "interests"), "an interest is named twice")
     if "unknown" in traffic.interests:
-        yield source.problem(("traffic", "interests"), "'unknown' is the name of the segment of users nobody knows; call the interest otherwise")
+        yield source.problem(
+            ("traffic", "interests"),
+            "'unknown' is the name of the segment of users nobody knows; call the interest otherwise",
+        )
     published = load_dataset("ipinyou")["exchanges"]
     if traffic.floors == "ipinyou":
         for name in traffic.exchanges:
             if name not in published:
-                yield source.problem(("traffic", "exchanges", name), f"floors 'ipinyou' are known for {', '.join(published)}{did_you_mean(name, published)}")
+                yield source.problem(
+                    ("traffic", "exchanges", name),
+                    f"floors 'ipinyou' are known for {', '.join(published)}{did_you_mean(name, published)}",
+                )
 
 
 def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
@@ -208,34 +246,57 @@ def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
             ("history", "duration"),
             f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",
         )
-    for path, cells in ((("log", "bucket"), len(settings.campaigns) * (settings.duration // settings.log.bucket + 1)), (("monitoring", "window"), cells_of(settings))):
+    for path, cells in (
+        (("log", "bucket"), len(settings.campaigns) * (settings.duration // settings.log.bucket + 1)),
+        (("monitoring", "window"), cells_of(settings)),
+    ):
         if cells > _MOST_CELLS:
             yield source.problem(path, f"makes a table of {cells:,} rows; make it longer")
     if settings.monitoring.baseline is not None and settings.monitoring.baseline >= settings.duration:
-        yield source.problem(("monitoring", "baseline"), f"is not shorter than the run of {format_duration(settings.duration)}, so nothing is left to watch")
+        yield source.problem(
+            ("monitoring", "baseline"),
+            f"is not shorter than the run of {format_duration(settings.duration)}, so nothing is left to watch",
+        )
     for n, (a, b) in enumerate(settings.monitoring.pairs):
         if a == b or [a, b] in settings.monitoring.pairs[:n]:
             yield source.problem(("monitoring", "pairs"), f"{[a, b]} names one field twice, or comes twice")
 
 
-def _campaign(settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings, vocabulary: dict[str, tuple[str, ...]]) -> Iterator[Problem]:
+def _campaign(
+    settings: ScenarioSettings,
+    source: Source,
+    name: str,
+    campaign: CampaignSettings,
+    vocabulary: dict[str, tuple[str, ...]],
+) -> Iterator[Problem]:
     path: KeyPath = ("campaigns", name)
     if campaign.seat is None and len(settings.seats) > 1:
         yield source.problem((*path, "seat"), f"is missing: there are several seats ({', '.join(settings.seats)})")
     if campaign.daily_budget is not None and campaign.daily_budget > campaign.budget:
-        yield source.problem((*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}")
+        yield source.problem(
+            (*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}"
+        )
     yield from _flight(settings, source, path, campaign)
     for field in CATEGORIES:
         for level in getattr(campaign.targeting, field) or ():
             if level not in vocabulary[field]:
-                yield source.problem((*path, "targeting", field), f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}")
+                yield source.problem(
+                    (*path, "targeting", field),
+                    f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}",
+                )
 
 
 def _flight(settings: ScenarioSettings, source: Source, path: KeyPath, campaign: CampaignSettings) -> Iterator[Problem]:
     start, end = campaign.start or 0, campaign.end or settings.duration
     if start >= settings.duration:
-        yield source.problem((*path, "start"), f"the flight starts after the scenario's end of {format_duration(settings.duration)}")
+        yield source.problem(
+            (*path, "start"), f"the flight starts after the scenario's end of {format_duration(settings.duration)}"
+        )
     elif campaign.end is not None and end > settings.duration:
-        yield source.problem((*path, "end"), f"the flight ends after the scenario's end of {format_duration(settings.duration)}")
+        yield source.problem(
+            (*path, "end"), f"the flight ends after the scenario's end of {format_duration(settings.duration)}"
+        )
     elif start >= end:
-        yield source.problem((*path, "end"), f"the flight ends at {format_duration(end)}, before it starts at {format_duration(start)}")
+        yield source.problem(
+            (*path, "end"), f"the flight ends at {format_duration(end)}, before it starts at {format_duration(start)}"
+        )

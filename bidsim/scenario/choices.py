@@ -33,11 +33,19 @@ def _choice(key: str) -> Any:
     return split
 
 
-PolicyChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "policy", "$key": "name"})]
-PacingChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "pacing", "$key": "name"})]
+PolicyChoice = Annotated[
+    Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "policy", "$key": "name"})
+]
+PacingChoice = Annotated[
+    Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "pacing", "$key": "name"})
+]
 ModelChoice = Annotated[Choice, BeforeValidator(_choice("name")), WithJsonSchema({"$plugin": "model", "$key": "name"})]
-MarketChoice = Annotated[Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "market", "$key": "kind"})]
-ValuesChoice = Annotated[Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "values", "$key": "kind"})]
+MarketChoice = Annotated[
+    Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "market", "$key": "kind"})
+]
+ValuesChoice = Annotated[
+    Choice, BeforeValidator(_choice("kind")), WithJsonSchema({"$plugin": "values", "$key": "kind"})
+]
 
 
 class AuctionSettings(Settings):
@@ -69,7 +77,9 @@ def _auction(value: Any) -> Any:
     return value
 
 
-AuctionChoice = Annotated[AuctionSettings, BeforeValidator(_auction), WithJsonSchema({"$plugin": "auction", "$key": "format"})]
+AuctionChoice = Annotated[
+    AuctionSettings, BeforeValidator(_auction), WithJsonSchema({"$plugin": "auction", "$key": "format"})
+]
 
 
 def split_choice(family: str, key: str, typed: Any) -> tuple[Any, dict[str, Any]]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.calls import addresses
-from bidsim.core.contracts import DRAW_SIGNATURE, NOTHING, OUT_OF_REACH, Rivals, ValueBrief, call_draw, empty_drawn, empty_offers
+from bidsim.core.contracts import (
+    DRAW_SIGNATURE,
+    NOTHING,
+    OUT_OF_REACH,
+    Rivals,
+    ValueBrief,
+    call_draw,
+    empty_drawn,
+    empty_offers,
+)
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key
 from bidsim.core.reference import ref
@@ -39,8 +48,8 @@ class Forecast:
 
     Attributes:
         opportunities: Expected requests in which it can take part, of the run or of one episode.
-        prices: Quantiles of the bid that it takes in those requests to beat the highest rival, or to reach the floor, nanos; infinite where no
-            bid is enough.
+        prices: Quantiles of the bid that it takes in those requests to beat the highest rival, or to reach the floor,
+            nanos; infinite where no bid is enough.
         values: Values of impressions as the bidder would see them, nanos, where values are drawn.
         mean_rate: Mean predicted rate, where values are drawn.
         quality: Mean of the expected clicks of an impression where clicks are charged, else 1.
@@ -55,7 +64,12 @@ class Forecast:
 
 
 def forecast(
-    scenario: Scenario, order: Sequence[tuple[str, CampaignSettings, int]], campaigns: Campaigns, rivals: Rivals, drawn: tuple[Any, Any, Any] | None, charged: Charged
+    scenario: Scenario,
+    order: Sequence[tuple[str, CampaignSettings, int]],
+    campaigns: Campaigns,
+    rivals: Rivals,
+    drawn: tuple[Any, Any, Any] | None,
+    charged: Charged,
 ) -> list[Forecast]:
     """Forecast for each campaign.
 
@@ -69,7 +83,15 @@ def forecast(
 
     """
     settings = scenario.settings
-    arrivals = Arrivals(settings.seed, "forecast", requests=_REQUESTS, start=0, duration=settings.duration, hours=settings.traffic.hours, exact=True)
+    arrivals = Arrivals(
+        settings.seed,
+        "forecast",
+        requests=_REQUESTS,
+        start=0,
+        duration=settings.duration,
+        hours=settings.traffic.hours,
+        exact=True,
+    )
     traffic = Traffic(settings.traffic, settings.seed, "forecast", arrivals)
     requests, latent = traffic.chunk(0, _REQUESTS) if drawn is None else traffic.bare_chunk(0, _REQUESTS)
     top = np.zeros(_REQUESTS, np.int64)
@@ -81,7 +103,9 @@ def forecast(
     floor = np.maximum(requests.floor, cpm_to_nanos(settings.auction.reserve_cpm))
     if drawn is not None:
         total = settings.episode or settings.requests or (len(rivals.logged) if rivals.logged is not None else 0)
-        return _forecast_drawn(settings.seed, len(order), rivals, drawn, lambda quality: charged.to_win(top, floor, quality), total)
+        return _forecast_drawn(
+            settings.seed, len(order), rivals, drawn, lambda quality: charged.to_win(top, floor, quality), total
+        )
     vocabulary = settings.traffic.vocabulary()
     found = []
     for k, (_, campaign, seat) in enumerate(order):
@@ -93,7 +117,9 @@ def forecast(
         users = list(settings.seats.values())[seat].users
         quality = float(campaigns.quality[k]) if charged.by_click else 1.0
         prices = _quantiles(charged.to_win(top[matches], floor[matches], quality))
-        found.append(Forecast(float(matches.mean()) * settings.requests * (users[1] - users[0]), prices, quality=quality))
+        found.append(
+            Forecast(float(matches.mean()) * settings.requests * (users[1] - users[0]), prices, quality=quality)
+        )
     return found
 
 
@@ -103,7 +129,8 @@ class Charged:
 
     Attributes:
         by_click: Whether it is a click.
-        by_score: Whether bids are then compared by bid times expected clicks; rivals' bids are for impressions where they are.
+        by_score: Whether bids are then compared by bid times expected clicks; rivals' bids are for impressions where
+            they are.
 
     """
 
@@ -125,7 +152,14 @@ def _quantiles(prices: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(found)
 
 
-def _forecast_drawn(seed: int, campaigns: int, rivals: Rivals, drawn: tuple[Any, Any, Any], to_win: Callable[[float], NDArray[np.float64]], total: int) -> list[Forecast]:
+def _forecast_drawn(
+    seed: int,
+    campaigns: int,
+    rivals: Rivals,
+    drawn: tuple[Any, Any, Any],
+    to_win: Callable[[float], NDArray[np.float64]],
+    total: int,
+) -> list[Forecast]:
     draw, floats, ints = drawn
     told = rivals.logged is not None
     logged = rivals.logged if rivals.logged is not None else np.zeros((1, 3))
@@ -150,7 +184,15 @@ def _forecast_drawn(seed: int, campaigns: int, rivals: Rivals, drawn: tuple[Any,
         # whoever reads a log is told the mean rate over all of it, as if a training set had shown it
         mean = float(logged[:, 0].mean()) if told else mean
         quality = float(qualities[present, c].mean()) if present.any() else 1.0
-        found.append(Forecast(float(present.mean()) * total, NOTHING if told else _quantiles(to_win(quality)), NOTHING if told else np.sort(values[present, c]), mean, quality))
+        found.append(
+            Forecast(
+                float(present.mean()) * total,
+                NOTHING if told else _quantiles(to_win(quality)),
+                NOTHING if told else np.sort(values[present, c]),
+                mean,
+                quality,
+            )
+        )
     return found
 
 

@@ -74,7 +74,9 @@ def run_vocabulary(settings: ScenarioSettings) -> dict[str, tuple[str, ...]]:
     return known | {"site": tuple(dict.fromkeys((*known["site"], *new)))}
 
 
-def prepare_incidents(settings: ScenarioSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]]) -> Incidents:
+def prepare_incidents(
+    settings: ScenarioSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]]
+) -> Incidents:
     """Tables of all incidents, for campaigns in the engine's order."""
     touches, ids = [], []
     for n, incident in enumerate(settings.incidents):
@@ -83,9 +85,20 @@ def prepare_incidents(settings: ScenarioSettings, campaigns: Sequence[CampaignSe
             ids.append(_dice_of(incident, settings.incidents[:n], j))
     first = np.cumsum([0] + [len(vocabulary[f]) for f in CATEGORIES[:-1]]).astype(np.int64)
     return Incidents(
-        what=_array([[t.kind, i.start, NEVER if i.end is None else i.end, t.column, t.level, 0] for i, t in touches], 6, np.int64),
+        what=_array(
+            [[t.kind, i.start, NEVER if i.end is None else i.end, t.column, t.level, 0] for i, t in touches],
+            6,
+            np.int64,
+        ),
         size=_array([[t.size, t.second] for _, t in touches], 2, np.float64),
-        where=_array([[t.within.get(f) is None or level in t.within[f] for f in CATEGORIES for level in vocabulary[f]] for _, t in touches], 1, np.int64),  # type: ignore[operator]
+        where=_array(
+            [
+                [t.within.get(f) is None or level in t.within[f] for f in CATEGORIES for level in vocabulary[f]]
+                for _, t in touches
+            ],
+            1,
+            np.int64,
+        ),  # type: ignore[operator]
         who=_array([list(t.who) for _, t in touches], len(campaigns), np.int64),
         id=np.array(ids, np.int64),
         first=first,
@@ -102,7 +115,12 @@ def _array(rows: list[list[Any]], width: int, dtype: Any) -> NDArray[Any]:
     return np.array(rows, dtype) if rows else np.zeros((0, width), dtype)
 
 
-def _touches(incident: IncidentSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]], seats: list[str]) -> Iterator[_Touch]:
+def _touches(
+    incident: IncidentSettings,
+    campaigns: Sequence[CampaignSettings],
+    vocabulary: Mapping[str, Sequence[str]],
+    seats: list[str],
+) -> Iterator[_Touch]:
     within = incident.within.model_dump()
     mine = [incident.advertiser in (None, c.advertiser) for c in campaigns]
     factor, share = float(incident.factor or 1.0), float(incident.share if incident.share is not None else 1.0)
@@ -111,7 +129,13 @@ def _touches(incident: IncidentSettings, campaigns: Sequence[CampaignSettings], 
         name = str(incident.feature)
         nothing = -1.0 if name in CATEGORICAL else math.nan
         code = vocabulary[name].index(incident.value) if isinstance(incident.value, str) else incident.value
-        yield _Touch(FEATURE, nothing if incident.kind == "feature_outage" else float(code or 0.0), within, mine, FEATURES.index(name))
+        yield _Touch(
+            FEATURE,
+            nothing if incident.kind == "feature_outage" else float(code or 0.0),
+            within,
+            mine,
+            FEATURES.index(name),
+        )
     elif incident.kind == "traffic_shift":
         field, level = _target(incident)
         yield _Touch(MIX, share, within, mine, CATEGORIES.index(field), vocabulary[field].index(level))
@@ -133,14 +157,18 @@ def _touches(incident: IncidentSettings, campaigns: Sequence[CampaignSettings], 
 
 
 def _target(incident: IncidentSettings) -> tuple[str, str]:
-    (field, levels), *_ = [(f, given) for f, given in (incident.to.model_dump() if incident.to else {}).items() if given is not None]
+    (field, levels), *_ = [
+        (f, given) for f, given in (incident.to.model_dump() if incident.to else {}).items() if given is not None
+    ]
     return field, levels[0]
 
 
 def check_incidents(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     """Find all that is wrong with the incidents."""
     if settings.incidents and settings.values is not None:
-        yield source.problem(("incidents", 0), "happens to users, and with [values] there are none; leave one of them out")
+        yield source.problem(
+            ("incidents", 0), "happens to users, and with [values] there are none; leave one of them out"
+        )
     vocabulary = run_vocabulary(settings)
     for n, incident in enumerate(settings.incidents):
         yield from _keys(incident, source, n)
@@ -154,50 +182,87 @@ def _keys(incident: IncidentSettings, source: Source, n: int) -> Iterator[Proble
         yield source.problem(("incidents", n), f"{incident.kind} needs {key}; add it")
     takes = _ALWAYS | _NEEDED[incident.kind] | _OPTIONAL[incident.kind]
     for key in sorted(given - takes):
-        yield source.problem(("incidents", n, key), f"means nothing to a {incident.kind}, which takes {', '.join(sorted(takes - _ALWAYS))}")
+        yield source.problem(
+            ("incidents", n, key),
+            f"means nothing to a {incident.kind}, which takes {', '.join(sorted(takes - _ALWAYS))}",
+        )
 
 
-def _names(settings: ScenarioSettings, incident: IncidentSettings, source: Source, n: int, vocabulary: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+def _names(
+    settings: ScenarioSettings,
+    incident: IncidentSettings,
+    source: Source,
+    n: int,
+    vocabulary: Mapping[str, Sequence[str]],
+) -> Iterator[Problem]:
     advertisers = {c.advertiser for c in settings.campaigns.values()}
     if incident.advertiser is not None and incident.advertiser not in advertisers:
-        yield source.problem(("incidents", n, "advertiser"), f"unknown advertiser {incident.advertiser!r}{did_you_mean(incident.advertiser, advertisers)}")
+        yield source.problem(
+            ("incidents", n, "advertiser"),
+            f"unknown advertiser {incident.advertiser!r}{did_you_mean(incident.advertiser, advertisers)}",
+        )
     if incident.seat is not None and incident.seat not in settings.seats:
-        yield source.problem(("incidents", n, "seat"), f"unknown seat {incident.seat!r}{did_you_mean(incident.seat, settings.seats)}")
+        yield source.problem(
+            ("incidents", n, "seat"), f"unknown seat {incident.seat!r}{did_you_mean(incident.seat, settings.seats)}"
+        )
     if incident.kind == "faulty_model" and incident.seat is None and len(settings.seats) > 1:
-        yield source.problem(("incidents", n), f"faulty_model needs seat where there are several ({', '.join(settings.seats)}); add it")
+        yield source.problem(
+            ("incidents", n), f"faulty_model needs seat where there are several ({', '.join(settings.seats)}); add it"
+        )
     if incident.kind == "new_site" and incident.site in settings.traffic.vocabulary()["site"]:
         yield source.problem(("incidents", n, "site"), f"{incident.site!r} is not new; choose a name of no other site")
     yield from _levels(incident, source, n, vocabulary)
     yield from _feature(incident, source, n, vocabulary)
 
 
-def _levels(incident: IncidentSettings, source: Source, n: int, vocabulary: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+def _levels(
+    incident: IncidentSettings, source: Source, n: int, vocabulary: Mapping[str, Sequence[str]]
+) -> Iterator[Problem]:
     for key in ("to", "within"):
         for field, levels in ((getattr(incident, key) or incident.within).model_dump() or {}).items():
             for level in levels or ():
                 if level not in vocabulary[field]:
-                    yield source.problem(("incidents", n, key), f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}")
+                    yield source.problem(
+                        ("incidents", n, key),
+                        f"there is no {field} {level!r} in the traffic{did_you_mean(level, vocabulary[field])}",
+                    )
     if incident.to is not None:
         named = [levels for levels in incident.to.model_dump().values() if levels is not None]
         if len(named) != 1 or len(named[0]) != 1:
             yield source.problem(("incidents", n, "to"), 'names one level of one field, such as { geo = ["US"] }')
 
 
-def _feature(incident: IncidentSettings, source: Source, n: int, vocabulary: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+def _feature(
+    incident: IncidentSettings, source: Source, n: int, vocabulary: Mapping[str, Sequence[str]]
+) -> Iterator[Problem]:
     name, value = incident.feature, incident.value
     if name is None:
         return
     if name not in _VISIBLE:
         why = "belongs to the campaign, which a model knows before the run" if name in FEATURES else "is no feature"
-        yield source.problem(("incidents", n, "feature"), f"{name!r} {why}{did_you_mean(name, _VISIBLE)}; choose one of {', '.join(_VISIBLE)}")
+        yield source.problem(
+            ("incidents", n, "feature"),
+            f"{name!r} {why}{did_you_mean(name, _VISIBLE)}; choose one of {', '.join(_VISIBLE)}",
+        )
     elif value is not None and (name in CATEGORIES) != isinstance(value, str):
-        yield source.problem(("incidents", n, "value"), f"{name} reads {'the name of a level' if name in CATEGORIES else 'a number'}, not {value!r}")
+        yield source.problem(
+            ("incidents", n, "value"),
+            f"{name} reads {'the name of a level' if name in CATEGORIES else 'a number'}, not {value!r}",
+        )
     elif isinstance(value, str) and value not in vocabulary[name]:
-        yield source.problem(("incidents", n, "value"), f"there is no {name} {value!r} in the traffic{did_you_mean(value, vocabulary[name])}")
+        yield source.problem(
+            ("incidents", n, "value"),
+            f"there is no {name} {value!r} in the traffic{did_you_mean(value, vocabulary[name])}",
+        )
 
 
 def _time(settings: ScenarioSettings, incident: IncidentSettings, source: Source, n: int) -> Iterator[Problem]:
     if incident.start >= settings.duration:
-        yield source.problem(("incidents", n, "start"), f"begins after the scenario's end of {format_duration(settings.duration)}")
+        yield source.problem(
+            ("incidents", n, "start"), f"begins after the scenario's end of {format_duration(settings.duration)}"
+        )
     if incident.end is not None and incident.end <= incident.start:
-        yield source.problem(("incidents", n, "end"), f"ends at {format_duration(incident.end)}, before it starts at {format_duration(incident.start)}")
+        yield source.problem(
+            ("incidents", n, "end"),
+            f"ends at {format_duration(incident.end)}, before it starts at {format_duration(incident.start)}",
+        )

@@ -108,7 +108,9 @@ class _Scanner:
         self._take(len(quote))
         content = ""
         # a text in three quotes may end in one or two of its own
-        while self.at < len(self.text) and (self._peek(len(quote)) != quote or self._peek(len(quote) + 1) == quote + quote[0] != quote[0] * 2):
+        while self.at < len(self.text) and (
+            self._peek(len(quote)) != quote or self._peek(len(quote) + 1) == quote + quote[0] != quote[0] * 2
+        ):
             if self._peek() == "\\" and quote[0] == '"':
                 content += self._escape()
             else:

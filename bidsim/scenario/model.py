@@ -9,7 +9,16 @@ from pydantic import Field, model_validator
 from bidsim.core.settings import Duration, Money, Number, Settings, Share
 from bidsim.core.units import DAY, HOUR
 from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
-from bidsim.scenario.choices import AuctionChoice, AuctionSettings, Choice, MarketChoice, ModelChoice, PacingChoice, PolicyChoice, ValuesChoice
+from bidsim.scenario.choices import (
+    AuctionChoice,
+    AuctionSettings,
+    Choice,
+    MarketChoice,
+    ModelChoice,
+    PacingChoice,
+    PolicyChoice,
+    ValuesChoice,
+)
 from bidsim.traffic.settings import TrafficSettings
 
 
@@ -327,10 +336,18 @@ def whole_world(data: dict[str, Any]) -> dict[str, Any]:
     replays = market == "replay" or (isinstance(market, dict) and market.get("kind") == "replay")
     if "values" not in data and not replays:
         return data
-    made = {"values": {"kind": "logged"}, "products": {"impression": {"price": 1.0, "margin": 1.0}}, "seats": {"main": {"model": "oracle"}}, **data}
+    made = {
+        "values": {"kind": "logged"},
+        "products": {"impression": {"price": 1.0, "margin": 1.0}},
+        "seats": {"main": {"model": "oracle"}},
+        **data,
+    }
     if not replays:
         made.setdefault("market", {"kind": "none"})
     campaigns = data.get("campaigns")
     if isinstance(campaigns, dict):
-        made["campaigns"] = {name: {"advertiser": name, "product": "impression", **c} if isinstance(c, dict) else c for name, c in campaigns.items()}
+        made["campaigns"] = {
+            name: {"advertiser": name, "product": "impression", **c} if isinstance(c, dict) else c
+            for name, c in campaigns.items()
+        }
     return made

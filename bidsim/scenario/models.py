@@ -41,9 +41,11 @@ class SeatModels:
         fitted: Their models.
         scorers: Distinct scoring kernels.
         scorer_of: For each seat the index of its kernel.
-        evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows; of a model from a file, those of its training where this run trains none.
+        evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows; of a model from a
+            file, those of its training where this run trains none.
         typical: Mean true rate by campaign on logged traffic, for seats without a model of their own.
-        delays: int64[campaigns, quantiles], microseconds from an impression to its conversion, in logged traffic; no columns where there was none.
+        delays: int64[campaigns, quantiles], microseconds from an impression to its conversion, in logged traffic; no
+            columns where there was none.
 
     """
 
@@ -90,7 +92,13 @@ def prepare_models(
     settings = scenario.settings
     if settings.values is not None:
         none = np.zeros((len(names), 0), np.int64)
-        return SeatModels(list(settings.seats), [Oracle.ready()] * len(settings.seats), [Oracle.score], [0] * len(settings.seats), delays=none)
+        return SeatModels(
+            list(settings.seats),
+            [Oracle.ready()] * len(settings.seats),
+            [Oracle.score],
+            [0] * len(settings.seats),
+            delays=none,
+        )
     vocabulary = {**settings.traffic.vocabulary(), **_campaign_levels(scenario, names)}
     chosen = [chosen_params("model", s.model.name, s.model.params, scenario.beside) for s in settings.seats.values()]
     training = any(kind.trains and getattr(params, "path", None) is None for kind, params in chosen)
@@ -104,7 +112,9 @@ def prepare_models(
             cache[key] = _fit(scenario, kind, params, train, vocabulary)
         fitted.append(cache[key])
         progress("training", 1, len(chosen))
-    evaluation = _evaluate(list(settings.seats), fitted, train, later) if training else _as_trained(list(settings.seats), fitted)
+    evaluation = (
+        _evaluate(list(settings.seats), fitted, train, later) if training else _as_trained(list(settings.seats), fitted)
+    )
     fitted = [_with_figures(m, evaluation[s], later, names) for s, m in zip(settings.seats, fitted, strict=True)]
     kernels: list[Any] = []
     scorer_of = []
@@ -113,7 +123,9 @@ def prepare_models(
             kernels.append(model.kind.score)
         scorer_of.append(kernels.index(model.kind.score))
     typical = _by_campaign(later.true_rate, later, names)
-    return SeatModels(list(settings.seats), fitted, kernels, scorer_of, evaluation, typical, _delays([train, later], truth.line))
+    return SeatModels(
+        list(settings.seats), fitted, kernels, scorer_of, evaluation, typical, _delays([train, later], truth.line)
+    )
 
 
 def _campaign_levels(scenario: Scenario, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -129,16 +141,35 @@ def _history_static(scenario: Scenario, names: Sequence[str], vocabulary: dict[s
     rows = []
     for name in names:
         campaign = scenario.settings.campaigns[name]
-        codes = [vocabulary["campaign"].index(name), vocabulary["advertiser"].index(campaign.advertiser), vocabulary["product"].index(campaign.product)]
+        codes = [
+            vocabulary["campaign"].index(name),
+            vocabulary["advertiser"].index(campaign.advertiser),
+            vocabulary["product"].index(campaign.product),
+        ]
         rows.append([*codes, campaign.levers.creative, campaign.levers.landing, campaign.levers.shipping_days])
     return np.array(rows, np.float32)
 
 
-def _history(scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys, training: bool, progress: Callable[[str, int, int], None]) -> tuple[LoggedRows, LoggedRows]:
+def _history(
+    scenario: Scenario,
+    campaigns: Campaigns,
+    truth: Truth,
+    keys: Keys,
+    training: bool,
+    progress: Callable[[str, int, int], None],
+) -> tuple[LoggedRows, LoggedRows]:
     settings = scenario.settings
     history = settings.history
     requests = history.requests if training else min(_BRIEF_HISTORY, history.requests)
-    arrivals = Arrivals(settings.seed, "history", requests=requests, start=-history.duration, duration=history.duration, hours=settings.traffic.hours, exact=False)
+    arrivals = Arrivals(
+        settings.seed,
+        "history",
+        requests=requests,
+        start=-history.duration,
+        duration=history.duration,
+        hours=settings.traffic.hours,
+        exact=False,
+    )
     traffic = Traffic(settings.traffic, settings.seed, "history", arrivals)
     return log_history(
         traffic,
@@ -156,19 +187,25 @@ def _history(scenario: Scenario, campaigns: Campaigns, truth: Truth, keys: Keys,
     )
 
 
-def _fit(scenario: Scenario, kind: Any, params: Any, rows: LoggedRows, vocabulary: dict[str, tuple[str, ...]]) -> FittedModel:
+def _fit(
+    scenario: Scenario, kind: Any, params: Any, rows: LoggedRows, vocabulary: dict[str, tuple[str, ...]]
+) -> FittedModel:
     if not kind.trains:
         ready: FittedModel = kind.ready()
         return replace(ready, vocabulary=vocabulary)
     if params.path is not None:
         return load_model(model_folder(scenario.folder, params.path), scenario.settings.traffic.vocabulary())
     if rows.label.sum() < 1:
-        raise BidsimError(f"the history of {rows.logged} impressions holds no conversion to learn from; raise history.requests")
+        raise BidsimError(
+            f"the history of {rows.logged} impressions holds no conversion to learn from; raise history.requests"
+        )
     fitted: FittedModel = kind.fit(params, rows, vocabulary, scenario.settings.seed)
     return fitted
 
 
-def _evaluate(seats: list[str], fitted: list[FittedModel], train: LoggedRows, later: LoggedRows) -> dict[str, dict[str, Any]]:
+def _evaluate(
+    seats: list[str], fitted: list[FittedModel], train: LoggedRows, later: LoggedRows
+) -> dict[str, dict[str, Any]]:
     """Metrics on later logging-policy rows, each model beside the oracle and the base rate."""
     if later.label.sum() == 0 or later.label.min() == 1:
         return {seat: {} for seat in seats}
@@ -180,19 +217,29 @@ def _evaluate(seats: list[str], fitted: list[FittedModel], train: LoggedRows, la
     found = {}
     for seat, model in zip(seats, fitted, strict=True):
         predicted = model.predict(later.features, later.true_rate)
-        found[seat] = {"model": evaluate(predicted, later.label, weight, later.true_rate), "oracle": oracle, "base_rate": guess, **rows}
+        found[seat] = {
+            "model": evaluate(predicted, later.label, weight, later.true_rate),
+            "oracle": oracle,
+            "base_rate": guess,
+            **rows,
+        }
     return found
 
 
 def _as_trained(seats: list[str], fitted: list[FittedModel]) -> dict[str, dict[str, Any]]:
     """Metrics that models from files bring along, marked so: a brief history, in which users have seen few ads, would judge them by other traffic."""
-    return {seat: {**model.metrics, "as_trained": True} if model.metrics else {} for seat, model in zip(seats, fitted, strict=True)}
+    return {
+        seat: {**model.metrics, "as_trained": True} if model.metrics else {}
+        for seat, model in zip(seats, fitted, strict=True)
+    }
 
 
 def _with_figures(model: FittedModel, metrics: dict[str, Any], later: LoggedRows, names: Sequence[str]) -> FittedModel:
     if model.mean_pcvr:
         return replace(model, metrics=metrics)
-    return replace(model, metrics=metrics, mean_pcvr=_by_campaign(model.predict(later.features, later.true_rate), later, names))
+    return replace(
+        model, metrics=metrics, mean_pcvr=_by_campaign(model.predict(later.features, later.true_rate), later, names)
+    )
 
 
 def _delays(logs: Sequence[LoggedRows], line: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -203,7 +250,10 @@ def _delays(logs: Sequence[LoggedRows], line: NDArray[np.int64]) -> NDArray[np.i
         return np.zeros((len(line), 0), np.int64)
     at = (np.arange(_DELAY_QUANTILES) + 0.5) / _DELAY_QUANTILES
     everyone = np.quantile(delay[seen], at)
-    found = [np.quantile(own, at) if len(own := delay[seen & (of_line == one)]) >= _FEWEST_DELAYS else everyone for one in line]
+    found = [
+        np.quantile(own, at) if len(own := delay[seen & (of_line == one)]) >= _FEWEST_DELAYS else everyone
+        for one in line
+    ]
     return np.array(found).astype(np.int64)
 
 

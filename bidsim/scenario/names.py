@@ -57,7 +57,9 @@ def answer_of(name: str, beside: Path | None, ask: Callable[[], T]) -> T:
     except Exception as error:
         if beside is None or ":" not in name:
             raise
-        raise ValueError(f"{name!r} failed{line_in(error, beside)}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"{name!r} failed{line_in(error, beside)}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
@@ -77,9 +79,13 @@ def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
 def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
     """Every place where a plug-in is chosen: family, key of its name, path, what was typed."""
     yield from ((family, key, (family,), data[family]) for family, key in KEY_OF.items() if family in data)
-    yield from (("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat)
+    yield from (
+        ("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat
+    )
     for path, campaign in _tables(data, "campaigns"):
-        yield from ((family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign)
+        yield from (
+            (family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign
+        )
 
 
 def _tables(data: dict[str, Any], family: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
@@ -88,7 +94,9 @@ def _tables(data: dict[str, Any], family: str) -> Iterator[tuple[KeyPath, dict[s
         yield from (((family, name), table) for name, table in found.items() if isinstance(table, dict))
 
 
-def _plugin(family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str) -> Iterator[Problem]:
+def _plugin(
+    family: str, name: str, params: dict[str, Any], source: Source, beside: Path | None, path: KeyPath, key: str
+) -> Iterator[Problem]:
     try:
         chosen_params(family, name, params, beside)
     except PluginNotFoundError as error:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _MOST_COMPARED, _LONGEST = 200, 60
 
 
-def problems_of(error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = (), beside: Iterable[str] = ()) -> list[Problem]:
+def problems_of(
+    error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = (), beside: Iterable[str] = ()
+) -> list[Problem]:
     """Turn every error into a problem at the line of its key, unions told once; keys ``beside`` the model's may be meant, too."""
     found: dict[tuple[KeyPath, str], Problem] = {}
     for one in error.errors(include_url=False, include_context=True):
@@ -37,7 +39,9 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel], 
             text = "Input should be a table" if kind == "model_type" else one["msg"].removeprefix("Value error, ")
             text = text[0].lower() + text[1:]
             message = text if kind == "value_error" else f"{text}, not {shown(one['input'])}"
-        found.setdefault((path, "" if len(one["loc"]) > len(path) - len(prefix) else kind), source.problem(path, message))
+        found.setdefault(
+            (path, "" if len(one["loc"]) > len(path) - len(prefix) else kind), source.problem(path, message)
+        )
     return list(found.values())
 
 
@@ -62,7 +66,9 @@ def _typed_path(data: Any, prefix: KeyPath, loc: tuple[int | str, ...]) -> KeyPa
         here = here[part] if isinstance(here, dict) and part in here else {}
     path = list(prefix)
     for position, part in enumerate(loc):
-        if (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
             here = here[part]
         elif part == "[key]" or position < len(loc) - 1 or not isinstance(here, dict):
             continue

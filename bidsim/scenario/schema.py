@@ -14,7 +14,10 @@ def scenario_schema() -> dict[str, Any]:
     schema = ScenarioSettings.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "bidsim scenario"
-    schema["properties"]["extends"] = {"type": "string", "description": "Scenario file to start from; keys here are laid over it."}
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "Scenario file to start from; keys here are laid over it.",
+    }
     schema["required"] = []
     filled: dict[str, Any] = _fill(schema)
     return filled

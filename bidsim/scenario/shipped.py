@@ -19,7 +19,9 @@ def scenario_folder() -> Path:
 
     """
     if not _FOLDER.is_dir():
-        raise UsageError(f"the scenarios that come with bidsim are not in {_FOLDER}; install bidsim anew, or name a scenario file")
+        raise UsageError(
+            f"the scenarios that come with bidsim are not in {_FOLDER}; install bidsim anew, or name a scenario file"
+        )
     return _FOLDER
 
 

@@ -26,14 +26,18 @@ def windows_of(settings: ScenarioSettings) -> int:
 
 def levels_of(settings: ScenarioSettings, vocabulary: Mapping[str, Sequence[str]]) -> int:
     """Levels of all fields and pairs."""
-    return sum(len(names) for names in vocabulary.values()) + sum(math.prod(len(vocabulary[f]) for f in pair) for pair in settings.monitoring.pairs)
+    return sum(len(names) for names in vocabulary.values()) + sum(
+        math.prod(len(vocabulary[f]) for f in pair) for pair in settings.monitoring.pairs
+    )
 
 
-def group_campaigns(settings: ScenarioSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]]) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
+def group_campaigns(
+    settings: ScenarioSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]]
+) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
     """Group of each campaign, int64[campaigns], and the groups as (advertiser, product).
 
-    A group is a product line; a product, the advertiser left empty, where lines times levels are more slices than allowed; all
-    campaigns together where products are too many, too.
+    A group is a product line; a product, the advertiser left empty, where lines times levels are more slices than
+    allowed; all campaigns together where products are too many, too.
     """
     levels = levels_of(settings, vocabulary)
     for told in (lambda c: (c.advertiser, c.product), lambda c: ("", c.product), lambda c: ("", "")):

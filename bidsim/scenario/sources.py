@@ -111,7 +111,9 @@ def parse_override(text: str, option: str) -> tuple[OptionKey, Any]:
     """
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise ScenarioError([Problem(f"{option} {text}", 0, "", f"write key=value, such as {option} campaigns.my-campaign.budget=500")])
+        raise ScenarioError(
+            [Problem(f"{option} {text}", 0, "", f"write key=value, such as {option} campaigns.my-campaign.budget=500")]
+        )
     try:
         parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):
@@ -146,7 +148,9 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
-        raise _fail(name, line, "", f"is not UTF-8 text: byte 0x{content[error.start]:02x} at column {column}; save it as UTF-8") from None
+        raise _fail(
+            name, line, "", f"is not UTF-8 text: byte 0x{content[error.start]:02x} at column {column}; save it as UTF-8"
+        ) from None
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
@@ -157,7 +161,11 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         at_end = "end of document" in str(error)
         line = int(where[1]) if where else text.count("\n") + 1 if at_end else 1
-        message = re.sub(r"\s*\(at .*\)$", "", str(error)) if not isinstance(error, RecursionError) else "tables nested too deeply"
+        message = (
+            re.sub(r"\s*\(at .*\)$", "", str(error))
+            if not isinstance(error, RecursionError)
+            else "tables nested too deeply"
+        )
         raise _fail(str(path), line, "", f"not valid TOML: {message}{_duplicate(text, line, message)}") from None
     return data, locate_keys(text)
 
@@ -183,7 +191,9 @@ def _read_chain(path: Path, seen: tuple[Path, ...]) -> Source:
         target = target if target.is_file() else shipped(base) or target
         resolved, there = target.resolve(), target.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise _fail(str(path), line, "extends", f"{shown(base)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise _fail(
+            str(path), line, "extends", f"{shown(base)} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if resolved == path.resolve() or resolved in seen:
         raise _fail(str(path), line, "extends", f"{base!r} extends this file in turn: a loop")
     if not there:
@@ -204,7 +214,11 @@ def _merge(below: Source, table: dict[str, Any], places: dict[KeyPath, tuple[str
     for key, value in table.items():
         path = (*prefix, key)
         old = target.get(key)
-        chooses = isinstance(value, dict) and isinstance(old, dict) and any(k in value and k in old and value[k] != old[k] for k in _CHOICE_KEYS)
+        chooses = (
+            isinstance(value, dict)
+            and isinstance(old, dict)
+            and any(k in value and k in old and value[k] != old[k] for k in _CHOICE_KEYS)
+        )
         if isinstance(value, dict) and isinstance(old, dict) and not chooses:
             _merge(below, value, places, path)
         else:

@@ -58,7 +58,9 @@ class Arrivals:
 
     """
 
-    def __init__(self, seed: int, stream: str, *, requests: int, start: int, duration: int, hours: str | DailyWave, exact: bool) -> None:
+    def __init__(
+        self, seed: int, stream: str, *, requests: int, start: int, duration: int, hours: str | DailyWave, exact: bool
+    ) -> None:
         self.start = start
         self.duration = duration
         weights = minute_weights(start, duration, hours)
@@ -121,7 +123,9 @@ def _sorted_times(key: np.uint64, minute: int, begin: int, length: float, count:
 
 
 @kernel(allocates=True)
-def _fill_times(key: np.uint64, first: NDArray[np.int64], start: int, duration: int, lo: int, times: NDArray[np.int64]) -> None:
+def _fill_times(
+    key: np.uint64, first: NDArray[np.int64], start: int, duration: int, lo: int, times: NDArray[np.int64]
+) -> None:
     hi = lo + times.shape[0]
     minute = np.searchsorted(first, lo, side="right") - 1
     at = lo

@@ -63,12 +63,19 @@ class TrafficSettings(Settings):
     hours: Literal["ipinyou", "flat"] | DailyWave = "ipinyou"
     """Shape of the week: as published for iPinYou, the same rate at all hours, or a wave such as
     ``{ amplitude = 0.5, peak_hour = 18 }``."""
-    exchanges: Mix = Field(default_factory=lambda: {n: e["request_share"] for n, e in load_dataset("ipinyou")["exchanges"].items()})
+    exchanges: Mix = Field(
+        default_factory=lambda: {n: e["request_share"] for n, e in load_dataset("ipinyou")["exchanges"].items()}
+    )
     """Ad exchanges and their share of requests."""
     slots: Mix = Field(default_factory=lambda: dict(load_dataset("ipinyou")["slots"]))
     """Slot sizes and their share of requests."""
     floors: Literal["ipinyou"] | Annotated[list[Floor], Field(min_length=1)] = Field(
-        default_factory=lambda: [Floor(cpm=0.0, share=0.45), Floor(cpm=0.5, share=0.3), Floor(cpm=1.0, share=0.15), Floor(cpm=3.0, share=0.1)]
+        default_factory=lambda: [
+            Floor(cpm=0.0, share=0.45),
+            Floor(cpm=0.5, share=0.3),
+            Floor(cpm=1.0, share=0.15),
+            Floor(cpm=3.0, share=0.1),
+        ]
     )
     """Floor prices of requests: a list, or as published for each iPinYou exchange."""
     geo: Mix = Field(default_factory=lambda: {"US": 0.5, "CA": 0.12, "GB": 0.18, "DE": 0.2})
@@ -77,7 +84,14 @@ class TrafficSettings(Settings):
     """Devices of users."""
     placements: Annotated[dict[str, Placement], Field(min_length=1, max_length=32)] = Field(default_factory=_placements)
     """Placements, each with its share and view rate."""
-    interests: Annotated[list[str], Field(min_length=1, max_length=64)] = ["household", "beauty", "sports", "technology", "travel", "food"]
+    interests: Annotated[list[str], Field(min_length=1, max_length=64)] = [
+        "household",
+        "beauty",
+        "sports",
+        "technology",
+        "travel",
+        "food",
+    ]
     """What users may care about; products belong to one of these, and every user has one (hidden)."""
     sites: Annotated[int, Field(ge=1, le=5_000)] = 36
     """Number of sites; each belongs to one interest, popularity falls as 1 / rank."""
@@ -98,7 +112,9 @@ class TrafficSettings(Settings):
 
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
         """Level names of each categorical column, in code order."""
-        sites = [f"{self.interests[s % len(self.interests)]}-site-{s // len(self.interests) + 1}" for s in range(self.sites)]
+        sites = [
+            f"{self.interests[s % len(self.interests)]}-site-{s // len(self.interests) + 1}" for s in range(self.sites)
+        ]
         return {
             "exchange": tuple(self.exchanges),
             "site": tuple(sites),

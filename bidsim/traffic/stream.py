@@ -85,7 +85,9 @@ def _site_shares(sites: int, interests: int) -> NDArray[np.float64]:
     popularity = 1.0 / (1.0 + np.arange(sites) // interests + 0.1 * (np.arange(sites) % interests))
     rows = []
     for interest in range(interests + 1):
-        weights = popularity if interest == interests else np.where(np.arange(sites) % interests == interest, popularity, 0.0)
+        weights = (
+            popularity if interest == interests else np.where(np.arange(sites) % interests == interest, popularity, 0.0)
+        )
         rows.append(cumulative(weights if weights.sum() > 0 else popularity))
     return np.ascontiguousarray(rows)
 
@@ -150,7 +152,15 @@ def _floor(inventory: Inventory, exchange: int, u: float) -> int:
 
 
 @kernel()
-def _fill(observed: Requests, latent: Latent, population: Population, inventory: Inventory, user_key: np.uint64, request_key: np.uint64, lo: int) -> None:
+def _fill(
+    observed: Requests,
+    latent: Latent,
+    population: Population,
+    inventory: Inventory,
+    user_key: np.uint64,
+    request_key: np.uint64,
+    lo: int,
+) -> None:
     for i in range(observed.time.shape[0]):
         r = lo + i
         user = pick_user(population, uniform_open(request_key, r, _USER, 0))
@@ -161,7 +171,9 @@ def _fill(observed: Requests, latent: Latent, population: Population, inventory:
         observed.floor[i] = _floor(inventory, exchange, uniform(request_key, r, _FLOOR, 0))
         row = observed.categories[i]
         row[columns.EXCHANGE] = exchange
-        row[columns.SITE] = _site(inventory, who.interest, uniform(request_key, r, _LOYAL, 0), uniform(request_key, r, _SITE, 0))
+        row[columns.SITE] = _site(
+            inventory, who.interest, uniform(request_key, r, _LOYAL, 0), uniform(request_key, r, _SITE, 0)
+        )
         row[columns.PLACEMENT] = _placement(inventory, who.intent, uniform(request_key, r, _PLACEMENT, 0))
         row[columns.DEVICE] = who.device
         row[columns.GEO] = who.geo

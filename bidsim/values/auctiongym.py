@@ -65,7 +65,15 @@ def _in_rows(drawn: np.uint64, ints: NDArray[np.int64]) -> np.uint64:
 
 
 @kernel(DRAW_SIGNATURE, fastmath={"contract"})
-def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
+def draw(
+    offers: Offers,
+    drawn: Drawn,
+    request: int,
+    key: np.uint64,
+    logged: NDArray[np.float64],
+    floats: NDArray[np.float64],
+    ints: NDArray[np.int64],
+) -> int:
     """Draw the context and the participants; each takes its best item."""
     agents, items, wanted = ints[0], ints[1], ints[2]
     x0, x1 = normal_pair(draw_bits(key, request, _CONTEXT, 0))
@@ -110,7 +118,9 @@ def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDA
     return count
 
 
-def catalogue(seed: int, agents: int, items: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def catalogue(
+    seed: int, agents: int, items: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return embeddings float64[agents, items, 5], intercepts and values float64[agents, items], in the published order of draws."""
     dice = np.random.default_rng(seed)
     embeddings = np.array([dice.normal(0.0, 1.0, (items, _DIMENSIONS)) for _ in range(agents)])
@@ -149,4 +159,6 @@ class AuctionGym(ValueModel):
             rows.append(np.concatenate([np.pad(column, (0, padded - params.items)) for column in columns]))
         order = brief.by_name
         head = [agents, padded, params.participants, params.items, int(order != sorted(order)), *order]
-        return np.ascontiguousarray(np.concatenate(rows)), np.array([*head, *([0] * (_ROOM - len(head) + padded))], np.int64)
+        return np.ascontiguousarray(np.concatenate(rows)), np.array(
+            [*head, *([0] * (_ROOM - len(head) + padded))], np.int64
+        )

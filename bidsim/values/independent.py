@@ -70,7 +70,15 @@ def _pick_some(key: np.uint64, request: int, campaigns: int, wanted: int, ints: 
 
 
 @kernel(DRAW_SIGNATURE)
-def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
+def draw(
+    offers: Offers,
+    drawn: Drawn,
+    request: int,
+    key: np.uint64,
+    logged: NDArray[np.float64],
+    floats: NDArray[np.float64],
+    ints: NDArray[np.int64],
+) -> int:
     """Draw who takes part, what it is worth to them, and what they believe."""
     campaigns = (ints.shape[0] - 1) // _COLUMNS
     noise, shift, mean, common = floats[0], floats[1], floats[2], floats[3]
@@ -88,7 +96,9 @@ def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDA
     count = 0
     for c in range(campaigns):
         own, rank = _SHARED + _OWN * c, ints[1 + campaigns + c]
-        if (who == SOME and ints[1 + 3 * campaigns + rank] == 0) or (who > SOME and (rank - first) % campaigns >= wanted):
+        if (who == SOME and ints[1 + 3 * campaigns + rank] == 0) or (
+            who > SOME and (rank - first) % campaigns >= wanted
+        ):
             continue
         identity = ints[1 + 2 * campaigns + c]
         u = shared if common > 0.0 else uniform_open(key, request, _VALUE, identity)
@@ -129,7 +139,9 @@ class Independent(ValueModel):
             floats += [a, b, float(params.quality.get(name, 1.0)), float(value)]
             kinds.append(code)
         ranks = np.argsort(brief.by_name).tolist()
-        return np.array(floats), np.array([_WHO[params.participants], *kinds, *ranks, *brief.ids, *([0] * len(kinds))], np.int64)
+        return np.array(floats), np.array(
+            [_WHO[params.participants], *kinds, *ranks, *brief.ids, *([0] * len(kinds))], np.int64
+        )
 
 
 def _refuse_unknown(key: str, named: Mapping[str, Any], brief: ValueBrief) -> None:

@@ -23,7 +23,15 @@ class LoggedParams(Settings):
 
 
 @kernel(DRAW_SIGNATURE)
-def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
+def draw(
+    offers: Offers,
+    drawn: Drawn,
+    request: int,
+    key: np.uint64,
+    logged: NDArray[np.float64],
+    floats: NDArray[np.float64],
+    ints: NDArray[np.int64],
+) -> int:
     """Take the rate and the event from the log; everyone takes part."""
     happened = logged[CONVERSION if ints[1] == 1 else CLICK]
     for c in range(ints[0]):
@@ -46,4 +54,6 @@ class Logged(ValueModel):
     @classmethod
     def prepare(cls, params: LoggedParams, brief: ValueBrief) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Keep what an event is worth to each campaign."""
-        return np.array(brief.value_nanos, np.float64), np.array([len(brief.campaigns), 1 if params.event == "conversion" else 0], np.int64)
+        return np.array(brief.value_nanos, np.float64), np.array(
+            [len(brief.campaigns), 1 if params.event == "conversion" else 0], np.int64
+        )

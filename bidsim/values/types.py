@@ -27,7 +27,15 @@ class TypesParams(Settings):
 
 
 @kernel(DRAW_SIGNATURE)
-def draw(offers: Offers, drawn: Drawn, request: int, key: np.uint64, logged: NDArray[np.float64], floats: NDArray[np.float64], ints: NDArray[np.int64]) -> int:
+def draw(
+    offers: Offers,
+    drawn: Drawn,
+    request: int,
+    key: np.uint64,
+    logged: NDArray[np.float64],
+    floats: NDArray[np.float64],
+    ints: NDArray[np.int64],
+) -> int:
     """Pick the request's type; everyone takes part."""
     campaigns, types = ints[0], ints[1]
     which = request % types if ints[2] == _IN_TURN else int(uniform(key, request, 0, 0) * types)

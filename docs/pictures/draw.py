@@ -22,7 +22,14 @@ _OTHERS = ("#8e6c8a", "#2a9d8f", "#d9a441", "#b23a48", "#52606d", "#5a9367", "#c
 
 
 def _run(**blocks: Any) -> bidsim.Result:
-    world = {"name": "picture", "requests": _AUCTIONS, "count": "exact", "duration": "1d", "traffic": {"hours": "flat"}, "values": {"kind": "independent"}}
+    world = {
+        "name": "picture",
+        "requests": _AUCTIONS,
+        "count": "exact",
+        "duration": "1d",
+        "traffic": {"hours": "flat"},
+        "values": {"kind": "independent"},
+    }
     return bidsim.run(scenario_of(world | blocks), progress=_quietly)
 
 
@@ -40,7 +47,10 @@ def formats() -> None:
         "first price, equilibrium": ({"format": "first_price"}, {"name": "equilibrium", "bidders": 2}),
         "first price, truthful": ({"format": "first_price"}, "truthful"),
         "soft floor 0.6, truthful": ({"format": "soft_floor", "soft_floor_cpm": 600.0}, "truthful"),
-        "soft floor 0.6, equilibrium": ({"format": "soft_floor", "soft_floor_cpm": 600.0}, {"name": "equilibrium", "bidders": 2, "soft_floor_cpm": 600.0}),
+        "soft floor 0.6, equilibrium": (
+            {"format": "soft_floor", "soft_floor_cpm": 600.0},
+            {"name": "equilibrium", "bidders": 2, "soft_floor_cpm": 600.0},
+        ),
     }
     drawn, axes = figure(8.2, 3.4)
     for row, (auction, policy) in enumerate(reversed(cases.values())):
@@ -50,7 +60,9 @@ def formats() -> None:
         axes.barh(row, surplus, left=revenue, color=SOFT, label="bidders" if row == 0 else None)
         axes.text(revenue + surplus + 0.005, row, f"{revenue:.3f}", va="center", color=INK, fontsize=8)
     axes.set_yticks(range(len(cases)), list(reversed(cases)))
-    axes.set_xlabel("worth of an impression, two bidders with values uniform on [0, 1]; in figures what the exchange gets")
+    axes.set_xlabel(
+        "worth of an impression, two bidders with values uniform on [0, 1]; in figures what the exchange gets"
+    )
     axes.xaxis.label.set_size(8)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     _save(drawn, "formats")
@@ -59,9 +71,13 @@ def formats() -> None:
 def policies() -> None:
     """Draw how fast each policy learns to shade: share of the best surplus over the auctions so far."""
     drawn, axes = figure(8.2, 3.8)
-    for k, name in enumerate(("shaded", "best_response", "learned_shading", "logistic_shading", "exp_weights", "thompson", "ucb", "bandit")):
+    for k, name in enumerate(
+        ("shaded", "best_response", "learned_shading", "logistic_shading", "exp_weights", "thompson", "ucb", "bandit")
+    ):
         at, share = _learning_to_shade(name)
-        style = {"best_response": (INK, "-"), "learned_shading": (ACCENT, "-"), "logistic_shading": (SECOND, "-")}.get(name)
+        style = {"best_response": (INK, "-"), "learned_shading": (ACCENT, "-"), "logistic_shading": (SECOND, "-")}.get(
+            name
+        )
         colour, line = style or (_OTHERS[(k + 1) % len(_OTHERS)], "--")
         axes.plot(at, share, line, color=colour, lw=1.5, label=name)
     axes.axhline(1.0, color=SOFT, lw=0.8)
@@ -116,9 +132,17 @@ def pacers() -> None:
         )
         spent = np.cumsum(result.tables["timeline"]["payment_nanos"]) / 1e9 / (_AUCTIONS / 24)
         bids = result.tables["bids"]
-        best = best_in_hindsight(np.asarray(bids["value_nanos"]) / 1e9, np.asarray(bids["minimum_bid_nanos"]) / 1e9, _AUCTIONS / 24).worth
+        best = best_in_hindsight(
+            np.asarray(bids["value_nanos"]) / 1e9, np.asarray(bids["minimum_bid_nanos"]) / 1e9, _AUCTIONS / 24
+        ).worth
         share = result.summary["campaigns"]["c"]["surplus_expected"] / best
-        axes.plot(np.arange(1, len(spent) + 1) / 6, spent * 100, color=colour, lw=1.6, label=f"{name}: {share:.0%} of the best in hindsight")
+        axes.plot(
+            np.arange(1, len(spent) + 1) / 6,
+            spent * 100,
+            color=colour,
+            lw=1.6,
+            label=f"{name}: {share:.0%} of the best in hindsight",
+        )
     axes.set_xlabel("hour of the day (traffic peaks at 18)")
     axes.set_ylabel("% of the budget spent")
     axes.set_xlim(0, 24)
@@ -131,9 +155,14 @@ def worlds() -> None:
     drawn, axes = figure(8.2, 3.0)
     for name, colour in (("second_price_truthful", ACCENT), ("calibrated_traffic", SECOND)):
         overrides = {"requests": 60_000, "log.wins": 1_000_000, "history.requests": 2_000}
-        result = bidsim.run(bidsim.load_scenario(HERE.parent.parent / "scenarios" / f"{name}.toml", overrides), progress=_quietly)
+        result = bidsim.run(
+            bidsim.load_scenario(HERE.parent.parent / "scenarios" / f"{name}.toml", overrides), progress=_quietly
+        )
         cpm = np.asarray(result.tables["auctions"]["payment_nanos"]) / 1e6
-        label = {"second_price_truthful": 'kind = "landscape", median_cpm = 60', "calibrated_traffic": 'kind = "ipinyou"'}[name]
+        label = {
+            "second_price_truthful": 'kind = "landscape", median_cpm = 60',
+            "calibrated_traffic": 'kind = "ipinyou"',
+        }[name]
         counts, edges = np.histogram(cpm, 75, (0, 150), density=True)
         axes.stairs(counts, edges, color=colour, lw=1.4, label=label)
     axes.set_xlabel("price paid, CPM")
@@ -161,12 +190,25 @@ def _advice_and_truth(axes: Any) -> None:
     page = describe_advertiser(bidsim.run(scenario, progress=_quietly), "softly")
     rows = page["effects"]["levers"][::-1]
     came = true_uplifts(scenario, {("softly", row["lever"]): row["change"] for row in rows})
-    words = {"price": "a price 5% lower", "creative": "a better creative", "landing": "a better landing page", "shipping_days": "delivery a day sooner"}
+    words = {
+        "price": "a price 5% lower",
+        "creative": "a better creative",
+        "landing": "a better landing page",
+        "shipping_days": "delivery a day sooner",
+    }
     for k, row in enumerate(rows):
         low, high, value = (100 * row["uplift"][key] for key in ("low", "high", "value"))
         axes.plot([low, high], [k, k], color=ACCENT, lw=2.5, solid_capstyle="round")
         axes.plot(value, k, "o", color=ACCENT, ms=6, label="what randomised traffic shows, 95%" if k == 0 else None)
-        axes.plot(100 * row["model_says"], k, "x", color=SECOND, ms=8, mew=2, label="what the model would say" if k == 0 else None)
+        axes.plot(
+            100 * row["model_says"],
+            k,
+            "x",
+            color=SECOND,
+            ms=8,
+            mew=2,
+            label="what the model would say" if k == 0 else None,
+        )
         axes.plot(100 * came["softly", row["lever"]].expected, k, "|", color=INK, ms=20, mew=2)
     axes.plot([], [], "|", color=INK, ms=8, mew=2, label="the truth")
     axes.axvline(0, color=SOFT, lw=1, zorder=0)
@@ -179,7 +221,12 @@ def _advice_and_truth(axes: Any) -> None:
 
 def _policies_and_truth(axes: Any) -> None:
     """How soon policies bid as well as who knows all prices."""
-    for name, colour in (("learned_shading", ACCENT), ("thompson", "#8e6c8a"), ("ucb", "#2a9d8f"), ("bandit", "#d9a441")):
+    for name, colour in (
+        ("learned_shading", ACCENT),
+        ("thompson", "#8e6c8a"),
+        ("ucb", "#2a9d8f"),
+        ("bandit", "#d9a441"),
+    ):
         at, share = _learning_to_shade(name)
         axes.plot(at, 100 * share, color=colour, lw=1.8, label=name)
     axes.axhline(100, color=INK, lw=1.2, label="the best bid, prices known")
@@ -193,12 +240,19 @@ def _policies_and_truth(axes: Any) -> None:
 def _alarm_and_truth(axes: Any) -> None:
     """A tracker that breaks, and when the watch says so."""
     incident = {"kind": "tracker_outage", "advertiser": "gloss", "start": "8d"}
-    watch = monitor(bidsim.run(bidsim.load_scenario("quiet_market", {"duration": "12d", "requests": 1_200_000, "incidents": [incident]}), progress=_quietly))
+    watch = monitor(
+        bidsim.run(
+            bidsim.load_scenario("quiet_market", {"duration": "12d", "requests": 1_200_000, "incidents": [incident]}),
+            progress=_quietly,
+        )
+    )
     detector, slice_ = watch.detectors["conversions"], [s.name for s in watch.slicing.slices].index("gloss")
     expected, seen = np.array(detector.means)[:, slice_], np.array(detector.came)[:, slice_]
     days = (np.arange(watch.quiet, watch.cells.windows) + 1) * watch.cells.window / 86_400e6
     half = 1.96 * np.sqrt(expected + detector.baseline.overdispersion[slice_] * expected**2)
-    axes.fill_between(days, np.maximum(expected - half, 0), expected + half, color="#e4e7eb", label="what is normal, 95%")
+    axes.fill_between(
+        days, np.maximum(expected - half, 0), expected + half, color="#e4e7eb", label="what is normal, 95%"
+    )
     axes.plot(days, seen, color=ACCENT, lw=1.8, label="conversions reported")
     axes.axvline(8, color=INK, lw=1.5, label="a tracker breaks")
     axes.axvline(days[watch.pages[0].noticed - watch.quiet], color=SECOND, lw=1.5, ls="--", label="the alarm")

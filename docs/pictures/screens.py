@@ -23,7 +23,9 @@ _COLOURS = 256
 
 
 def _bidsim(*words: str) -> None:
-    code = subprocess.run([sys.executable, "-m", "bidsim", *words], cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
+    code = subprocess.run(
+        [sys.executable, "-m", "bidsim", *words], cwd=ROOT, check=False, stdout=subprocess.DEVNULL
+    ).returncode
     if code not in (0, EXIT_FOUND):
         sys.exit(f"bidsim {' '.join(words)}: exit code {code}")
 
@@ -37,10 +39,23 @@ def _shot(page: Path, name: str, width: int, first: str = "", last: str = "", mo
     part, shot = page.with_name("part.html"), page.with_name("shot.png")
     part.write_text(re.sub(r"<footer.*?</footer>", "", html, flags=re.DOTALL), encoding="utf-8")
     size = f"--window-size={width},{_TALLEST}"
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size, f"--screenshot={shot}", part.as_uri()]
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        size,
+        f"--screenshot={shot}",
+        part.as_uri(),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     seen = Image.open(shot).convert("RGB")
-    box = ImageChops.difference(seen, Image.new("RGB", seen.size, seen.getpixel((0, 0)))).getbbox() or (0, 0, *seen.size)
+    box = ImageChops.difference(seen, Image.new("RGB", seen.size, seen.getpixel((0, 0)))).getbbox() or (
+        0,
+        0,
+        *seen.size,
+    )
     cut = seen.crop((0, max(box[1] - _MARGIN, 0), min(box[2] + _MARGIN, width), min(box[3] + _MARGIN, most)))
     cut.convert("P", palette=Image.Palette.ADAPTIVE, colors=_COLOURS).save(HERE / f"{name}.png", optimize=True)
     print(f"took {name}.png, {cut.width} x {cut.height}")
@@ -57,7 +72,13 @@ def main() -> None:
         _bidsim("run", "incidents/tracker_outage", "--out", str(outage))
         _bidsim("monitor", str(outage))
         _shot(demo / "report.html", "report", 848, "Spend over time", "Predicted against")
-        _shot(next((demo / "advertisers").glob("*softly*.html")), "advertiser", 1080, "What drives my conversions", "What other bids")
+        _shot(
+            next((demo / "advertisers").glob("*softly*.html")),
+            "advertiser",
+            1080,
+            "What drives my conversions",
+            "What other bids",
+        )
         _shot(outage / "monitor.html", "monitor", 900, most=1040)
 
 

@@ -18,7 +18,9 @@ FORMATS = names("auction")
 books = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=7)
 
 
-def _clear_positions(name: str, entries: list[tuple[int, int]], ties: list[int], quality: list[float], effect: list[float]) -> tuple[list[int], list[int], list[int]]:
+def _clear_positions(
+    name: str, entries: list[tuple[int, int]], ties: list[int], quality: list[float], effect: list[float]
+) -> tuple[list[int], list[int], list[int]]:
     plugin: Any = find("auction", name)
     n = len(entries)
     book, outcome = empty_book(n, len(effect)), empty_outcome(n, len(effect))
@@ -42,13 +44,17 @@ def test_joint_formats__sell_all_positions_at_once() -> None:
     assert set(TWINS) <= set(JOINT)
 
 
-positioned = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 10), st.sampled_from([0.25, 0.5, 1.0])), min_size=1, max_size=6)
+positioned = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 10), st.sampled_from([0.25, 0.5, 1.0])), min_size=1, max_size=6
+)
 
 
 @pytest.mark.parametrize("name", TWINS)
 @settings(max_examples=150)
 @given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
-def test_joint_format__agrees_with_its_naive_twin(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+def test_joint_format__agrees_with_its_naive_twin(
+    name: str, bidders: list[tuple[int, int, float]], effect: list[float]
+) -> None:
     entries, quality = [(1000 * b, 1000 * r) for b, r, _ in bidders], [q for _, _, q in bidders]
     ties = [(k * 7919 + 13) % 1009 for k in range(len(bidders))]
     winners, payments, _ = _clear_positions(name, entries, ties, quality, effect)
@@ -60,7 +66,9 @@ def test_joint_format__agrees_with_its_naive_twin(name: str, bidders: list[tuple
 @pytest.mark.parametrize("name", JOINT)
 @settings(max_examples=100)
 @given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
-def test_joint_format__sells_each_position_to_another_between_reserve_and_bid(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+def test_joint_format__sells_each_position_to_another_between_reserve_and_bid(
+    name: str, bidders: list[tuple[int, int, float]], effect: list[float]
+) -> None:
     entries, quality = [(b, r) for b, r, _ in bidders], [q for _, _, q in bidders]
     winners, payments, _ = _clear_positions(name, entries, list(range(len(entries))), quality, effect)
     sold = [(k, payment) for k, payment in zip(winners, payments, strict=True) if k >= 0]
@@ -71,7 +79,9 @@ def test_joint_format__sells_each_position_to_another_between_reserve_and_bid(na
 @pytest.mark.parametrize("name", JOINT)
 @settings(max_examples=100)
 @given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
-def test_joint_format__minimum_is_the_lowest_bid_for_any_position(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+def test_joint_format__minimum_is_the_lowest_bid_for_any_position(
+    name: str, bidders: list[tuple[int, int, float]], effect: list[float]
+) -> None:
     entries, quality = [(b, r) for b, r, _ in bidders], [q for _, _, q in bidders]
     ties = [(k * 7919 + 13) % 1009 for k in range(len(bidders))]
     _, _, minimum = _clear_positions(name, entries, ties, quality, effect)
@@ -108,13 +118,19 @@ def _cleared(name: str, params: dict[str, Any], entries: list[tuple[int, int]], 
 
 @settings(max_examples=300)
 @given(single, st.sampled_from([0, 1, 5]), st.randoms(use_true_random=False))
-def test_single_item_formats__agree_with_their_naive_twins(entries: list[tuple[int, int]], increment: int, dice: Any) -> None:
+def test_single_item_formats__agree_with_their_naive_twins(
+    entries: list[tuple[int, int]], increment: int, dice: Any
+) -> None:
     bids, reserves = [b for b, _ in entries], [r for _, r in entries]
     ties = dice.sample(range(1, 100), len(entries))
     assert _cleared("first_price", {}, entries, ties) == naive.first_price(bids, reserves, ties)
     assert _cleared("learned_reserve", {}, entries, ties) == naive.second_price(bids, reserves, ties)
-    assert _cleared("second_price", {"increment_cpm": increment / 1e6}, entries, ties) == naive.second_price(bids, reserves, ties, increment)
-    assert _cleared("soft_floor", {"soft_floor_cpm": 20 / 1e6}, entries, ties) == naive.soft_floor(bids, reserves, ties, 20)
+    assert _cleared("second_price", {"increment_cpm": increment / 1e6}, entries, ties) == naive.second_price(
+        bids, reserves, ties, increment
+    )
+    assert _cleared("soft_floor", {"soft_floor_cpm": 20 / 1e6}, entries, ties) == naive.soft_floor(
+        bids, reserves, ties, 20
+    )
 
 
 def test_learned_reserve__is_the_best_price_of_the_grid_for_all_bids_so_far() -> None:
@@ -126,7 +142,9 @@ def test_learned_reserve__is_the_best_price_of_the_grid_for_all_bids_so_far() ->
         book.bid[:] = np.floor(np.exp(dice.normal(13, 1, 3))) * (dice.random(3) < 0.8)
         book.reserve[:], own = 1_000_000, book.bid.tolist()
         plugin.clear(ref(book), 3, 1, numbers, ref(outcome))
-        assert (int(outcome.winner[0]), int(outcome.payment[0])) == naive.second_price(own, [max(1_000_000, reserve)] * 3, [0, 0, 0])
+        assert (int(outcome.winner[0]), int(outcome.payment[0])) == naive.second_price(
+            own, [max(1_000_000, reserve)] * 3, [0, 0, 0]
+        )
         plugin.learn(ref(book), 3, 1, numbers, ref(outcome))
         bids += [b for b in own if b > 0]
         if t % 40 == 0:
@@ -207,7 +225,9 @@ TRUTHFUL = [name for name in FORMATS if find("auction", name).truthful]
 @pytest.mark.parametrize("name", TRUTHFUL)
 @settings(max_examples=60)
 @given(positioned, st.sampled_from([[1.0], [1.0, 0.5], [1.0, 0.7, 0.2]]))
-def test_truthful_format__no_deviation_profits(name: str, bidders: list[tuple[int, int, float]], effect: list[float]) -> None:
+def test_truthful_format__no_deviation_profits(
+    name: str, bidders: list[tuple[int, int, float]], effect: list[float]
+) -> None:
     """Bids and reserves a thousandfold, so that what rounding may bring is not taken for a profit."""
     joint = find("auction", name).joint
     effect = effect if joint else [1.0]
@@ -219,7 +239,9 @@ def test_truthful_format__no_deviation_profits(name: str, bidders: list[tuple[in
         winners, payments, _ = _clear_positions(name, [(bid, reserve), *others], ties, quality, effect)
         return effect[winners.index(0)] * (value - payments[winners.index(0)]) if 0 in winners else 0.0
 
-    tried = [int(b * q / own_quality) + step for (b, _), q in zip(others, quality[1:], strict=True) for step in (-1, 0, 1)]
+    tried = [
+        int(b * q / own_quality) + step for (b, _), q in zip(others, quality[1:], strict=True) for step in (-1, 0, 1)
+    ]
     assert gain(value) >= max(gain(bid) for bid in [0, reserve, 2 * value, *tried]) - 2
 
 

@@ -22,7 +22,10 @@ BRIEF = CampaignBrief("c", 10**9, 10**8, 1000.0, 0.01, prices=np.linspace(1e5, 1
 
 def _slabs(plugin: Any, rows: int) -> tuple[Any, Any]:
     first = plugin.start(plugin.Params(), BRIEF)
-    floats, ints = (np.tile(np.append(state_row(columns, first, kind), kind(0)), (rows, 1)) for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64)))
+    floats, ints = (
+        np.tile(np.append(state_row(columns, first, kind), kind(0)), (rows, 1))
+        for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64))
+    )
     return floats, ints
 
 
@@ -121,7 +124,9 @@ SILENT = {("best_response", "none")}
 
 @pytest.mark.parametrize("pricing", FORMATS)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_policy__keeps_its_budget_in_every_format(run_small: Callable[..., bidsim.Result], policy: str, pricing: str) -> None:
+def test_policy__keeps_its_budget_in_every_format(
+    run_small: Callable[..., bidsim.Result], policy: str, pricing: str
+) -> None:
     pacer = PACERS[(POLICIES.index(policy) + FORMATS.index(pricing)) % len(PACERS)]
     _keeps_its_budget(run_small, policy, pacer, pricing)
 
@@ -137,7 +142,10 @@ def test_adaptive__recovers_from_a_step_on_a_flat_day() -> None:
     plugin = find("pacing", "adaptive")
     total = 4000
     brief = CampaignBrief("c", 1000 * total, 1, float(total), 0.01)
-    floats, ints = state_row(plugin.floats, plugin.start(plugin.Params(), brief), np.float64)[None, :], np.zeros((1, 1), np.int64)
+    floats, ints = (
+        state_row(plugin.floats, plugin.start(plugin.Params(), brief), np.float64)[None, :],
+        np.zeros((1, 1), np.int64),
+    )
     offers = empty_offers(1)
     offers.budget[0] = brief.budget_nanos
     dice, mu = np.random.default_rng(0), []

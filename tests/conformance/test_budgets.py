@@ -16,7 +16,11 @@ def _spend(campaign: dict[str, Any], **other: Any) -> dict[str, Any]:
         "auction": {"format": "second_price"}, "campaigns": {"c": campaign}, "log": {"bucket": "1d"}, **other,
     }  # fmt: skip
     result = bidsim.run(scenario_of(world), progress=lambda *a: None)
-    return {"total": int(result.tables["campaigns"]["payment_nanos"][0]), "days": result.tables["timeline"]["payment_nanos"].tolist(), "requests": result.manifest["requests"]}
+    return {
+        "total": int(result.tables["campaigns"]["payment_nanos"][0]),
+        "days": result.tables["timeline"]["payment_nanos"].tolist(),
+        "requests": result.manifest["requests"],
+    }
 
 
 @pytest.mark.parametrize("budget", [100.0, 400.0, 700.0])

@@ -46,14 +46,23 @@ def _paced(name: str, params: dict[str, Any], steps: list[Step]) -> list[tuple[f
     """Multiplier and whether it takes part, at each step, of the second of five campaigns, after one that has met one opportunity more."""
     plugin: Any = find("pacing", name)
     first = plugin.start(plugin.Params(**params), CampaignBrief("c", BUDGET, 1, CHANCES, 0.01))
-    floats, ints = (np.tile(np.append(state_row(columns, first, kind), kind(0)), (5, 1)) for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64)))
+    floats, ints = (
+        np.tile(np.append(state_row(columns, first, kind), kind(0)), (5, 1))
+        for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64))
+    )
     offers, found = empty_offers(5), []
     offers.campaign[:] = [4, 3, 2, 1, 0]
     untouched = floats.copy()
     offers.budget[:] = BUDGET
     plugin.settle(ref(offers), 2, 3, floats, ints)
     for step in steps:
-        offers.budget[:], offers.spent[:], offers.passed[:], offers.payment[:], offers.dice[:] = BUDGET, step.spent, step.passed, step.payment, step.dice
+        offers.budget[:], offers.spent[:], offers.passed[:], offers.payment[:], offers.dice[:] = (
+            BUDGET,
+            step.spent,
+            step.passed,
+            step.payment,
+            step.dice,
+        )
         offers.price[:], offers.won[:] = step.payment, 1
         offers.multiplier[:], offers.active[:] = 1.0, 1
         plugin.pace(ref(offers), 2, 4, floats, ints)
@@ -63,7 +72,15 @@ def _paced(name: str, params: dict[str, Any], steps: list[Step]) -> list[tuple[f
     return found
 
 
-@pytest.mark.parametrize("params", [{}, {"start": 0.3, "step": 4.0, "highest": 2.5}, {"target": "fixed", "step": 9.0}, {"target": "fixed", "start": 5.0, "highest": 3.0}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"start": 0.3, "step": 4.0, "highest": 2.5},
+        {"target": "fixed", "step": 9.0},
+        {"target": "fixed", "start": 5.0, "highest": 3.0},
+    ],
+)
 def test_adaptive__agrees_with_its_twin(params: dict[str, Any]) -> None:
     steps, mu = _flight(1), params.get("start", 0.0)
     for t, (step, (multiplier, active)) in enumerate(zip(steps, _paced("adaptive", params, steps), strict=True), 1):
@@ -79,9 +96,15 @@ def test_adaptive__agrees_with_its_twin(params: dict[str, Any]) -> None:
         mu = min(max(mu + change, 0.0), params.get("highest", 1e6))
 
 
-@pytest.mark.parametrize("params", [{}, {"proportional": 3.0, "integral": 6.0, "derivative": 40.0, "every": 7}, {"proportional": 400.0, "every": 3}])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"proportional": 3.0, "integral": 6.0, "derivative": 40.0, "every": 7}, {"proportional": 400.0, "every": 3}],
+)
 def test_pid__agrees_with_its_twin(params: dict[str, Any]) -> None:
-    p, i, d, every = (params.get(key, default) for key, default in (("proportional", 8.0), ("integral", 20.0), ("derivative", 0.0), ("every", 50)))
+    p, i, d, every = (
+        params.get(key, default)
+        for key, default in (("proportional", 8.0), ("integral", 20.0), ("derivative", 0.0), ("every", 50))
+    )
     log, total, last, ends = 0.0, 0.0, 0.0, set()
     steps = _flight(2)
     for t, (step, (multiplier, active)) in enumerate(zip(steps, _paced("pid", params, steps), strict=True), 1):

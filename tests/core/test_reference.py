@@ -86,5 +86,12 @@ def test_type__is_found_anew_for_another_layout_only() -> None:
     assert plain.pointee == numba.typeof(Outer(Inner(np.arange(5.0), 2.0), 4, np.zeros((5, 1), np.int64)))
     still = np.arange(5.0)
     still.setflags(write=False)
-    others = [kind(np.arange(5)), kind(np.ones((2, 2))), kind(np.arange(10.0)[::2]), kind(still), kind(np.arange(5.0), 2**63), kind(np.arange(5.0), 1.5)]
+    others = [
+        kind(np.arange(5)),
+        kind(np.ones((2, 2))),
+        kind(np.arange(10.0)[::2]),
+        kind(still),
+        kind(np.arange(5.0), 2**63),
+        kind(np.arange(5.0), 1.5),
+    ]
     assert len({plain, *others}) == 7

@@ -41,20 +41,43 @@ def test_find__loads_outside_code_only_where_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (POLICY.replace("offers.bid[k]", "offers.bidd[k]"), r"mine\.py fails to load at line 8: Offers has no field 'bidd', did you mean 'bid'\?$"),
-        (POLICY.replace("1_000_000", "str(k)"), r"fails to load at line 8: TypingError: .*setitem\(array\(int64, 1d, C\), int64"),
-        (POLICY.replace("range(lo", "range(low"), r"fails to load at line 7: name 'low' is not defined, did you mean 'lo'\?$"),
-        (POLICY + "\ndef f(valu):\n    return valu\nprint(valu)\n", r"fails to load at line 15: name 'valu' is not defined; known"),
-        (POLICY.replace("1_000_000", "clam(3)") + "\ndef clamp(x):\n    return x\n", r"fails to load at line 8: name 'clam' is not defined, did you mean 'clamp'\?$"),
-        (POLICY + "\nimport undefined\n", r"fails to load at line 13: name 'np' is not defined \(undefined\.py, line 2\)$"),
+        (
+            POLICY.replace("offers.bid[k]", "offers.bidd[k]"),
+            r"mine\.py fails to load at line 8: Offers has no field 'bidd', did you mean 'bid'\?$",
+        ),
+        (
+            POLICY.replace("1_000_000", "str(k)"),
+            r"fails to load at line 8: TypingError: .*setitem\(array\(int64, 1d, C\), int64",
+        ),
+        (
+            POLICY.replace("range(lo", "range(low"),
+            r"fails to load at line 7: name 'low' is not defined, did you mean 'lo'\?$",
+        ),
+        (
+            POLICY + "\ndef f(valu):\n    return valu\nprint(valu)\n",
+            r"fails to load at line 15: name 'valu' is not defined; known",
+        ),
+        (
+            POLICY.replace("1_000_000", "clam(3)") + "\ndef clamp(x):\n    return x\n",
+            r"fails to load at line 8: name 'clam' is not defined, did you mean 'clamp'\?$",
+        ),
+        (
+            POLICY + "\nimport undefined\n",
+            r"fails to load at line 13: name 'np' is not defined \(undefined\.py, line 2\)$",
+        ),
         ("\ufeff" + POLICY + "\nx = y\n", r"fails to load at line 13: name 'y' is not defined"),
         (POLICY + "\nx = y\n", r"fails to load at line 13: name 'y' is not defined; known here: "),
         (POLICY + "\nimport json\njson.loads('[1,\\n2,\\n')\n", r"fails to load at line 14: JSONDecodeError"),
-        (POLICY + "\nimport helper\n", r"fails to load at line 13: SyntaxError: invalid syntax \(helper\.py, line 4\)$"),
+        (
+            POLICY + "\nimport helper\n",
+            r"fails to load at line 13: SyntaxError: invalid syntax \(helper\.py, line 4\)$",
+        ),
         (POLICY + "\ndef (\n", r"fails to load at line 13: SyntaxError: invalid syntax$"),
     ],
 )
-def test_find__says_where_and_why_outside_code_does_not_load(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find__says_where_and_why_outside_code_does_not_load(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wherever one stands: numba tells files by their path from the working directory."""
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     (tmp_path / "undefined.py").write_text("\nnp.zeros(3)\n")
@@ -65,7 +88,15 @@ def test_find__says_where_and_why_outside_code_does_not_load(text: str, message:
             find("policy", "mine:Flat", tmp_path)
 
 
-@pytest.mark.parametrize(("name", "message"), [("mine:Missing", "has no class"), ("other:Flat", "no file other.py"), ("../mine:Flat", "no file"), ("broken:Flat", "SyntaxError")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine:Missing", "has no class"),
+        ("other:Flat", "no file other.py"),
+        ("../mine:Flat", "no file"),
+        ("broken:Flat", "SyntaxError"),
+    ],
+)
 def test_find__says_what_is_wrong_with_outside_code(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "mine.py").write_text(POLICY)
     (tmp_path / "broken.py").write_text("def (")

@@ -89,7 +89,9 @@ def _with_notes(run_small: Callable[..., bidsim.Result], out: Path) -> bidsim.Re
     return result
 
 
-def test_save__keeps_what_a_person_put_there_also_where_it_fails(run_small: Callable[..., bidsim.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save__keeps_what_a_person_put_there_also_where_it_fails(
+    run_small: Callable[..., bidsim.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "run"
     result = _with_notes(run_small, out)
     rename = Path.rename
@@ -110,7 +112,9 @@ def test_save__keeps_what_a_person_put_there_also_where_it_fails(run_small: Call
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_save__finishes_what_a_killed_one_had_begun(run_small: Callable[..., bidsim.Result], tmp_path: Path, *, renamed: bool) -> None:
+def test_save__finishes_what_a_killed_one_had_begun(
+    run_small: Callable[..., bidsim.Result], tmp_path: Path, *, renamed: bool
+) -> None:
     """Killed after the older run stepped aside: before the new one took its place, or after."""
     out, gone = tmp_path / "run", subprocess.Popen(["true"])
     gone.wait()

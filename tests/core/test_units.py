@@ -17,7 +17,15 @@ def test_parse_duration__refuses_what_is_no_duration(text: str) -> None:
         parse_duration(text)
 
 
-@pytest.mark.parametrize(("text", "why"), [("0s", "no time at all"), ("0.1us", "no time at all"), ("3651d", "longer than 3650d"), ("9" * 90 + "d", "longer than 3650d")])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0s", "no time at all"),
+        ("0.1us", "no time at all"),
+        ("3651d", "longer than 3650d"),
+        ("9" * 90 + "d", "longer than 3650d"),
+    ],
+)
 def test_parse_duration__is_neither_nothing_nor_for_ever(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_duration(text)

@@ -54,20 +54,55 @@ def rows(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 def trained(shape: dict[str, Any], trees: int = 30, n: int = 6_000) -> Any:
     """Train a model of one shape."""
     x, y = rows(n, 1)
-    settings = {"objective": "binary", "verbosity": -1, "seed": 1, "deterministic": True, "num_threads": 2, "categorical_feature": [2, 3], **shape}
-    return lightgbm.train(settings, lightgbm.Dataset(x, y, categorical_feature=settings.pop("categorical_feature")), num_boost_round=trees)
+    settings = {
+        "objective": "binary",
+        "verbosity": -1,
+        "seed": 1,
+        "deterministic": True,
+        "num_threads": 2,
+        "categorical_feature": [2, 3],
+        **shape,
+    }
+    return lightgbm.train(
+        settings, lightgbm.Dataset(x, y, categorical_feature=settings.pop("categorical_feature")), num_boost_round=trees
+    )
 
 
 def thresholds(text: str) -> NDArray[np.float64]:
     """All thresholds of a model."""
-    return np.array([float(t) for line in text.splitlines() if line.startswith("threshold=") for t in line[10:].split()])
+    return np.array(
+        [float(t) for line in text.splitlines() if line.startswith("threshold=") for t in line[10:].split()]
+    )
 
 
 def hostile(n: int, seed: int, text: str) -> NDArray[np.float64]:
     """Rows with NaN, infinities, unseen, negative and huge categories, values on thresholds and beside them."""
     x = rows(n, seed)[0].astype(np.float64)
     dice = np.random.default_rng(seed + 1)
-    values = [np.nan, np.inf, -np.inf, -1, -0.5, -1e-36, 1e-36, 1e-35, 0.0, -0.0, 3.7, 69.9, 70, 1e6, 2e9, 2.2e9, -3e9, 1e30, 33, 32, 31, 64]
+    values = [
+        np.nan,
+        np.inf,
+        -np.inf,
+        -1,
+        -0.5,
+        -1e-36,
+        1e-36,
+        1e-35,
+        0.0,
+        -0.0,
+        3.7,
+        69.9,
+        70,
+        1e6,
+        2e9,
+        2.2e9,
+        -3e9,
+        1e30,
+        33,
+        32,
+        31,
+        64,
+    ]
     wild = dice.random((n, COLUMNS)) < 0.2
     x[wild] = dice.choice(values, size=int(wild.sum()))
     known = thresholds(text)
@@ -80,4 +115,10 @@ def hostile(n: int, seed: int, text: str) -> NDArray[np.float64]:
 def with_sizes(text: str) -> str:
     """Write the sizes of trees anew after an edit, so that it is not found by them."""
     blocks = re.findall(r"Tree=\d+\n.*?(?=Tree=\d+\n|end of trees)", text, re.DOTALL)
-    return re.sub(r"^tree_sizes=.*$", "tree_sizes=" + " ".join(str(len(b.encode())) for b in blocks), text, count=1, flags=re.MULTILINE)
+    return re.sub(
+        r"^tree_sizes=.*$",
+        "tree_sizes=" + " ".join(str(len(b.encode())) for b in blocks),
+        text,
+        count=1,
+        flags=re.MULTILINE,
+    )

@@ -22,7 +22,9 @@ def test_fit__is_the_maximum_of_the_likelihood() -> None:
         p, m = 1 / (1 + np.exp(-x[0])), np.exp(x[1])
         return float(-(np.log(p / m) - delay / m).sum() - np.log(1 - p + p * np.exp(-waiting / m)).sum())
 
-    best = optimize.minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10, "maxiter": 5000})
+    best = optimize.minimize(
+        loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10, "maxiter": 5000}
+    )
     found = fit_delay(delay, waiting)
     assert found.rate == pytest.approx(1 / (1 + np.exp(-best.x[0])), rel=1e-3)
     assert found.mean == pytest.approx(np.exp(best.x[1]), rel=1e-3)

@@ -87,14 +87,22 @@ def test_parse__sees_that_sizes_are_wrong() -> None:
 
 def test_parse__refuses_a_model_of_several_classes() -> None:
     x, _ = rows(900, 1)
-    booster = lightgbm.train({"objective": "multiclass", "num_class": 3, "verbosity": -1}, lightgbm.Dataset(x, np.arange(900) % 3), num_boost_round=2)
+    booster = lightgbm.train(
+        {"objective": "multiclass", "num_class": 3, "verbosity": -1},
+        lightgbm.Dataset(x, np.arange(900) % 3),
+        num_boost_round=2,
+    )
     with pytest.raises(ModelError, match="several classes"):
         parse_ensemble(booster.model_to_string(), COLUMNS)
 
 
 def test_parse__refuses_linear_trees() -> None:
     x, y = rows(900, 1)
-    booster = lightgbm.train({"objective": "binary", "linear_tree": True, "verbosity": -1}, lightgbm.Dataset(np.nan_to_num(x), y), num_boost_round=2)
+    booster = lightgbm.train(
+        {"objective": "binary", "linear_tree": True, "verbosity": -1},
+        lightgbm.Dataset(np.nan_to_num(x), y),
+        num_boost_round=2,
+    )
     with pytest.raises(ModelError, match="linear_tree=false"):
         parse_ensemble(booster.model_to_string(), COLUMNS)
 
@@ -117,7 +125,9 @@ def _mutate(text: str, dice: random.Random) -> str:
         key, sign, value = lines[line].partition("=")
         words = value.split(" ")
         if sign and words:
-            words[dice.randrange(len(words))] = dice.choice(["-1", "0", "1", "2", "7", "nan", "inf", "1e400", "99999999999", "-2147483648", "x", "", "0.5", "3"])
+            words[dice.randrange(len(words))] = dice.choice(
+                ["-1", "0", "1", "2", "7", "nan", "inf", "1e400", "99999999999", "-2147483648", "x", "", "0.5", "3"]
+            )
             lines[line] = f"{key}={' '.join(words)}"
     made = "\n".join(lines)
     return with_sizes(made) if dice.random() < 0.5 else made
@@ -126,7 +136,10 @@ def _mutate(text: str, dice: random.Random) -> str:
 def test_mutants__are_refused_or_scored_as_lightgbm_does() -> None:
     dice = random.Random(5)
     # what follows the trees, LightGBM's parameters, nobody reads
-    texts = [trained({"num_leaves": leaves}, trees=4).model_to_string().partition("\nfeature_importances")[0] for leaves in (5, 20, 80)]
+    texts = [
+        trained({"num_leaves": leaves}, trees=4).model_to_string().partition("\nfeature_importances")[0]
+        for leaves in (5, 20, 80)
+    ]
     mutants = [_mutate(dice.choice(texts), dice) for _ in range(MUTANTS)]
     accepted: list[tuple[str, Any]] = []
     refused: list[str] = []

@@ -32,13 +32,23 @@ def _features(n: int, seed: int) -> NDArray[np.float32]:
 
 def _trained(seed: int, **settings: Any) -> tuple[Any, Any]:
     x = _features(8_000, seed)
-    y = (np.random.default_rng(seed).random(len(x)) < 1 / (1 + np.exp(2 - np.nan_to_num(x[:, 0]) + 0.2 * np.nan_to_num(x[:, 15]) - np.isnan(x[:, FIRST_PAIR + 2])))).astype(float)
+    y = (
+        np.random.default_rng(seed).random(len(x))
+        < 1 / (1 + np.exp(2 - np.nan_to_num(x[:, 0]) + 0.2 * np.nan_to_num(x[:, 15]) - np.isnan(x[:, FIRST_PAIR + 2])))
+    ).astype(float)
     data = lightgbm.Dataset(x, y, categorical_feature=categorical_indices())
-    booster = lightgbm.train({"objective": "binary", "verbosity": -1, "seed": 1, "min_data_in_leaf": 20, **settings}, data, num_boost_round=40)
+    booster = lightgbm.train(
+        {"objective": "binary", "verbosity": -1, "seed": 1, "min_data_in_leaf": 20, **settings},
+        data,
+        num_boost_round=40,
+    )
     return booster, Lightgbm.from_text(booster.model_to_string(), 0.0, {})
 
 
-@pytest.mark.parametrize(("leaves", "kind"), [(8, NARROW), (31, NARROW), (32, NARROW), (33, WIDE), (63, WIDE), (64, WIDE), (65, LINKS), (200, LINKS)])
+@pytest.mark.parametrize(
+    ("leaves", "kind"),
+    [(8, NARROW), (31, NARROW), (32, NARROW), (33, WIDE), (63, WIDE), (64, WIDE), (65, LINKS), (200, LINKS)],
+)
 def test_candidates__agree_with_lightgbm(leaves: int, kind: int) -> None:
     booster, model = _trained(3, num_leaves=leaves)
     assert model.tables.ints[0] == kind

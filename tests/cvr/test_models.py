@@ -31,11 +31,15 @@ def _rows(n: int, keep: float = 1.0) -> tuple[LoggedRows, dict[str, tuple[str, .
     x[:, FEATURES.index("geo")] = dice.integers(0, 3, n)
     x[:, FEATURES.index("visits")] = dice.normal(10, 4, n)
     x[dice.random(n) < 0.1, FEATURES.index("visits")] = np.nan
-    rate = 1 / (1 + np.exp(3 - 0.7 * (x[:, FEATURES.index("geo")] == 1) - 0.1 * np.nan_to_num(x[:, FEATURES.index("visits")])))
+    rate = 1 / (
+        1 + np.exp(3 - 0.7 * (x[:, FEATURES.index("geo")] == 1) - 0.1 * np.nan_to_num(x[:, FEATURES.index("visits")]))
+    )
     y = (dice.random(n) < rate).astype(np.float64)
     kept = (y == 1) | (dice.random(n) < keep)
     vocabulary = dict.fromkeys(CATEGORICAL, ("a", "b", "c"))
-    return LoggedRows(x[kept], y[kept], rate[kept].astype(np.float64), np.zeros(int(kept.sum()), np.int64), keep, n), vocabulary
+    return LoggedRows(
+        x[kept], y[kept], rate[kept].astype(np.float64), np.zeros(int(kept.sum()), np.int64), keep, n
+    ), vocabulary
 
 
 def test_logistic__agrees_with_scikit_learn() -> None:
@@ -43,10 +47,20 @@ def test_logistic__agrees_with_scikit_learn() -> None:
     model = Logistic.fit(LogisticParams(ridge=5.0), rows, vocabulary, 0)
     geo, visits = rows.features[:, FEATURES.index("geo")], rows.features[:, FEATURES.index("visits")].astype(np.float64)
     known = visits[~np.isnan(visits)]
-    inputs = np.column_stack([geo == 0, geo == 1, geo == 2, np.where(np.isnan(visits), 0, (visits - known.mean()) / known.std()), np.isnan(visits)]).astype(float)
+    inputs = np.column_stack(
+        [
+            geo == 0,
+            geo == 1,
+            geo == 2,
+            np.where(np.isnan(visits), 0, (visits - known.mean()) / known.std()),
+            np.isnan(visits),
+        ]
+    ).astype(float)
     # constant one-hot columns of the other categories only share the intercept with the ridge; both fits settle on the same rates
     inputs = np.column_stack([inputs, np.ones((len(inputs), len(CATEGORICAL) - 1))])
-    reference = LogisticRegression(C=1 / 5.0, tol=1e-10, max_iter=2000).fit(inputs, rows.label).predict_proba(inputs)[:, 1]
+    reference = (
+        LogisticRegression(C=1 / 5.0, tol=1e-10, max_iter=2000).fit(inputs, rows.label).predict_proba(inputs)[:, 1]
+    )
     np.testing.assert_allclose(model.predict(rows.features), reference, atol=2e-5)
 
 
@@ -71,7 +85,9 @@ def test_evaluation__agrees_with_scikit_learn_and_the_twin() -> None:
 
 
 @pytest.mark.parametrize("settings", [TREES, LOGGED], ids=["lightgbm", "logistic"])
-def test_model__from_an_earlier_run_bids_the_same(run_small: Callable[..., bidsim.Result], tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_model__from_an_earlier_run_bids_the_same(
+    run_small: Callable[..., bidsim.Result], tmp_path: Path, settings: dict[str, Any]
+) -> None:
     first = run_small(settings)
     first.save(tmp_path / "first")
     kind = settings["seats.main.model"]["name"]
@@ -94,9 +110,21 @@ def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Res
     with pytest.raises(ModelError, match="other levels of 'geo'"):
         load_model(folder, {"geo": ("MARS",)})
     with pytest.raises(BidsimError, match="other levels of 'geo'"):
-        run_small({**LOGGED, "seats.main.model": {"name": "logistic", "path": str(folder)}, "traffic.geo": {"US": 1.0, "GB": 1.0, "XX": 1.0}})
+        run_small(
+            {
+                **LOGGED,
+                "seats.main.model": {"name": "logistic", "path": str(folder)},
+                "traffic.geo": {"US": 1.0, "GB": 1.0, "XX": 1.0},
+            }
+        )
     meta = json.loads((folder / "meta.json").read_text())
-    for damaged in ("{", "[]", json.dumps({**meta, "features": ["a"]}), json.dumps({**meta, "kind": "nonsense"}), json.dumps({**meta, "metrics": {"model": {"auc": 1}}})):
+    for damaged in (
+        "{",
+        "[]",
+        json.dumps({**meta, "features": ["a"]}),
+        json.dumps({**meta, "kind": "nonsense"}),
+        json.dumps({**meta, "metrics": {"model": {"auc": 1}}}),
+    ):
         (folder / "meta.json").write_text(damaged)
         with pytest.raises(ModelError):
             load_model(folder, {})
@@ -118,7 +146,12 @@ def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Res
     ],
 )
 def test_model__that_is_damaged_is_refused(
-    run_small: Callable[..., bidsim.Result], tmp_path: Path, settings: dict[str, Any], file: str, change: dict[str, Any], words: str
+    run_small: Callable[..., bidsim.Result],
+    tmp_path: Path,
+    settings: dict[str, Any],
+    file: str,
+    change: dict[str, Any],
+    words: str,
 ) -> None:
     run_small({**settings, "requests": 200}).save(tmp_path / "run")
     path = tmp_path / "run/model/main" / file
@@ -128,7 +161,9 @@ def test_model__that_is_damaged_is_refused(
 
 
 @pytest.mark.parametrize("at", [(1, 10**12), (1, -1), (2, 10**6), (0, 7)])
-def test_logistic__reads_no_weight_that_is_not_there(run_small: Callable[..., bidsim.Result], at: tuple[int, int]) -> None:
+def test_logistic__reads_no_weight_that_is_not_there(
+    run_small: Callable[..., bidsim.Result], at: tuple[int, int]
+) -> None:
     """Of a category's kind, first weight and number of levels."""
     text = dict(run_small({**LOGGED, "requests": 200}).models["main"])
     stored = json.loads(text["weights.json"])
@@ -143,7 +178,11 @@ def test_logistic__reads_no_weight_that_is_not_there(run_small: Callable[..., bi
 
 def test_model__unknown_campaign_is_an_unseen_category(run_small: Callable[..., bidsim.Result], tmp_path: Path) -> None:
     run_small(TREES).save(tmp_path / "run")
-    settings = {**TREES, "seats.main.model": {"name": "lightgbm", "path": "run/model/main"}, "campaigns.newcomer": {"advertiser": "new", "product": "lamp", "budget": 5.0}}
+    settings = {
+        **TREES,
+        "seats.main.model": {"name": "lightgbm", "path": "run/model/main"},
+        "campaigns.newcomer": {"advertiser": "new", "product": "lamp", "budget": 5.0},
+    }
     result = run_small(settings)
     rows = result.requests[result.requests["campaign"] == "newcomer"]
     assert (rows["feature_campaign"] == -1).all()
@@ -158,6 +197,11 @@ def test_requests__hold_what_the_model_saw(run_small: Callable[..., bidsim.Resul
 
 
 def test_history__without_a_conversion_says_so(run_small: Callable[..., bidsim.Result]) -> None:
-    never = {"products.soap.click_rate": 1e-9, "products.lamp.click_rate": 1e-9, "seats.main.model": "lightgbm", "history.requests": 500}
+    never = {
+        "products.soap.click_rate": 1e-9,
+        "products.lamp.click_rate": 1e-9,
+        "seats.main.model": "lightgbm",
+        "history.requests": 500,
+    }
     with pytest.raises(BidsimError, match=r"raise history\.requests"):
         run_small(never)

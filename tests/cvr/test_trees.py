@@ -37,11 +37,15 @@ def test_predict__agrees_with_lightgbm(shape: dict[str, Any]) -> None:
 
 @cache
 def _both(leaves: int) -> tuple[Any, Any]:
-    ensemble = parse_ensemble(trained({"num_leaves": leaves, "zero_as_missing": leaves == 15}, trees=12).model_to_string(), COLUMNS)
+    ensemble = parse_ensemble(
+        trained({"num_leaves": leaves, "zero_as_missing": leaves == 15}, trees=12).model_to_string(), COLUMNS
+    )
     return ensemble, compile_ensemble(ensemble)
 
 
-NUMBERS = st.one_of(st.floats(width=32), st.integers(-3, 80).map(float), st.sampled_from([0.0, -0.0, 1e-35, -1e-36, 2.0**31]))
+NUMBERS = st.one_of(
+    st.floats(width=32), st.integers(-3, 80).map(float), st.sampled_from([0.0, -0.0, 1e-35, -1e-36, 2.0**31])
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -50,7 +54,9 @@ def test_predict__agrees_with_a_plain_walk(row: list[float], leaves: int) -> Non
     ensemble, tables = _both(leaves)
     expected = 1 / (1 + np.exp(-walk_trees(ensemble, row)))
     assert predict(tables, np.array([row]))[0] == pytest.approx(expected, abs=1e-14)
-    assert predict(tables, np.array([row], np.float32))[0] == pytest.approx(1 / (1 + np.exp(-walk_trees(ensemble, np.array(row, np.float32)))), abs=1e-14)
+    assert predict(tables, np.array([row], np.float32))[0] == pytest.approx(
+        1 / (1 + np.exp(-walk_trees(ensemble, np.array(row, np.float32)))), abs=1e-14
+    )
 
 
 def test_compile_trees__offset_is_added_to_the_log_odds() -> None:
@@ -63,7 +69,9 @@ def test_compile_trees__offset_is_added_to_the_log_odds() -> None:
 def test_compile_trees__single_leaf_model() -> None:
     booster = trained({"min_data_in_leaf": 10_000}, trees=3)
     x, _ = rows(200, 1)
-    np.testing.assert_allclose(predict(compile_trees(booster.model_to_string(), COLUMNS), x), booster.predict(x), atol=1e-12)
+    np.testing.assert_allclose(
+        predict(compile_trees(booster.model_to_string(), COLUMNS), x), booster.predict(x), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("leaves", "how"), [(31, "masks of 32 bits"), (50, "masks of 64 bits"), (90, "linked nodes")])
@@ -87,11 +95,21 @@ for leaves in (31, 64, 100):
 
 @pytest.mark.parametrize(
     ("where", "variables", "count"),
-    [("a processor without AVX", {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, 5_000), ("no compiler", {"NUMBA_DISABLE_JIT": "1"}, 40)],
+    [
+        ("a processor without AVX", {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, 5_000),
+        ("no compiler", {"NUMBA_DISABLE_JIT": "1"}, 40),
+    ],
 )
 def test_predict__agrees_on_other_machines(where: str, variables: dict[str, str], count: int, tmp_path: Any) -> None:
     environment = {**os.environ, **variables, "BIDSIM_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", _ANYWHERE.replace("ROWS", str(count))], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _ANYWHERE.replace("ROWS", str(count))],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, (where, done.stderr[-2000:])
 
 

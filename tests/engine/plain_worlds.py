@@ -53,7 +53,11 @@ _FORECAST = 500
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
-        base[key] = _laid_over(base.get(key, {}), value) if isinstance(value, dict) and isinstance(base.get(key, {}), dict) else value
+        base[key] = (
+            _laid_over(base.get(key, {}), value)
+            if isinstance(value, dict) and isinstance(base.get(key, {}), dict)
+            else value
+        )
     return base
 
 
@@ -70,8 +74,17 @@ def _market(requests: int, **changes: Any) -> dict[str, Any]:
 
 
 def _drawn(campaigns: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
-    base = {"name": "d", "requests": 70, "count": "exact", "duration": "1d", "values": {"kind": "independent"}, "market": {"kind": "distribution"}}
-    return _laid_over(base, {"campaigns": {f"c{k}": {"budget": 4.0, **one} for k, one in enumerate(campaigns)}, **changes})
+    base = {
+        "name": "d",
+        "requests": 70,
+        "count": "exact",
+        "duration": "1d",
+        "values": {"kind": "independent"},
+        "market": {"kind": "distribution"},
+    }
+    return _laid_over(
+        base, {"campaigns": {f"c{k}": {"budget": 4.0, **one} for k, one in enumerate(campaigns)}, **changes}
+    )
 
 
 def worlds() -> dict[str, dict[str, Any]]:
@@ -86,31 +99,64 @@ def worlds() -> dict[str, dict[str, Any]]:
         "incidents": _market(150, incidents=INCIDENTS, monitoring={"window": "6h"}),
     }  # fmt: skip
     for name in names("auction"):
-        positions = {"positions": [1.0, 0.5]} if name in ("gsp", "vcg", "laddered") else {"soft_floor_cpm": 600} if name == "soft_floor" else {}
-        found[f"format {name}"] = _drawn(
-            [{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}], auction={"format": name, "reserve_cpm": 100, "fee": 0.07, **positions}
+        positions = (
+            {"positions": [1.0, 0.5]}
+            if name in ("gsp", "vcg", "laddered")
+            else {"soft_floor_cpm": 600}
+            if name == "soft_floor"
+            else {}
         )
-    found["pacers"] = _drawn([{"pacing": name, "policy": "truthful"} for name in _PACERS], auction={"format": "second_price"})
+        found[f"format {name}"] = _drawn(
+            [{"policy": "truthful"}, {"policy": {"name": "shaded", "factor": 0.7}}, {}],
+            auction={"format": name, "reserve_cpm": 100, "fee": 0.07, **positions},
+        )
+    found["pacers"] = _drawn(
+        [{"pacing": name, "policy": "truthful"} for name in _PACERS], auction={"format": "second_price"}
+    )
     for name in names("pacing"):
         if name not in _PACERS:
-            found[f"pacer {name}"] = _drawn([{"pacing": name, "policy": "truthful"}], auction={"format": "second_price"})
-    told: dict[str, dict[str, Any]] = {"equilibrium": {"bidders": 3}, "ortb": {"c_cpm": 300.0, "form": 2}, "max_ecpc": {"max_ecpc": 0.5}, "fixed_bid": {"bid_cpm": 400.0}}
+            found[f"pacer {name}"] = _drawn(
+                [{"pacing": name, "policy": "truthful"}], auction={"format": "second_price"}
+            )
+    told: dict[str, dict[str, Any]] = {
+        "equilibrium": {"bidders": 3},
+        "ortb": {"c_cpm": 300.0, "form": 2},
+        "max_ecpc": {"max_ecpc": 0.5},
+        "fixed_bid": {"bid_cpm": 400.0},
+    }
     later = [(name,) for name in names("policy") if not any(name in group for group in _POLICIES)]
     for group in (*_POLICIES, *later):
-        found[f"policies from {group[0]} on"] = _drawn([{"policy": {"name": name, **told.get(name, {})}} for name in group])
+        found[f"policies from {group[0]} on"] = _drawn(
+            [{"policy": {"name": name, **told.get(name, {})}} for name in group]
+        )
     found["drawn, by click"] = _drawn(
         [{"policy": "truthful"}, {"policy": "truthful"}, {"policy": "truthful"}],
         values={"kind": "independent", "quality": {"c0": 0.5, "c1": 0.8}}, auction={"format": "gsp", "charge": "click", "positions": [1.0, 0.5], "reserve_cpm": 100, "fee": 0.1},
     )  # fmt: skip
-    found["positions in turn"] = _drawn([{"policy": "truthful"}] * 4, auction={"format": "second_price", "positions": [1.0, 0.6, 0.25], "fee": 0.2}, log={"landscape_every": 3})
+    found["positions in turn"] = _drawn(
+        [{"policy": "truthful"}] * 4,
+        auction={"format": "second_price", "positions": [1.0, 0.6, 0.25], "fee": 0.2},
+        log={"landscape_every": 3},
+    )
     for who in ("some", "poisson", "rotate"):
-        values = {"kind": "independent", "participants": who, "count": 2, "noise": 0.1, "common": who == "poisson", "distribution": {"type": "lognormal"}}
+        values = {
+            "kind": "independent",
+            "participants": who,
+            "count": 2,
+            "noise": 0.1,
+            "common": who == "poisson",
+            "distribution": {"type": "lognormal"},
+        }
         found[f"participants {who}"] = _drawn([{"policy": "truthful"}] * 4, values=values)
     found["values of types"] = _drawn([{}, {}], values={"kind": "types", "worth": {"c0": [1.0, 0.2], "c1": [0.3, 0.9]}})
-    found["values of AuctionGym"] = _drawn([{}, {}, {}], requests=15, values={"kind": "auctiongym", "participants": 2}, market={"kind": "none"})
+    found["values of AuctionGym"] = _drawn(
+        [{}, {}, {}], requests=15, values={"kind": "auctiongym", "participants": 2}, market={"kind": "none"}
+    )
     found["prices of iPinYou"] = _market(60)
     found["prices of iPinYou"]["market"] = {"kind": "ipinyou", "win_rate": 0.3}
-    found["a line for a model"] = _market(100, seats={"main": {"model": {"name": "logistic"}}}, history={"requests": 250})
+    found["a line for a model"] = _market(
+        100, seats={"main": {"model": {"name": "logistic"}}}, history={"requests": 250}
+    )
     return found
 
 
@@ -118,7 +164,12 @@ def columns_of(world: dict[str, Any]) -> dict[str, Any]:
     """Run a world: all columns of its tables but measured times, by ``table/column``."""
     with patch.object(forecast, "_REQUESTS", _FORECAST):
         result = bidsim.run(scenario_of(world), progress=lambda stage, done, total: None)
-    return {f"{table}/{name}": np.asarray(values) for table, columns in result.tables.items() if table != "latency" for name, values in columns.items()}
+    return {
+        f"{table}/{name}": np.asarray(values)
+        for table, columns in result.tables.items()
+        if table != "latency"
+        for name, values in columns.items()
+    }
 
 
 def tables(folder: Path) -> None:
@@ -137,7 +188,10 @@ def figures(world: dict[str, Any]) -> dict[str, Any]:
             sums[column] = float(f"{(known * (1 + np.arange(known.size) % 7)).sum():.12g}")
         else:
             exact.setdefault(column.split("/")[0], hashlib.sha256()).update(repr((column, values.tolist())).encode())
-    return {"exact": {table: digest.hexdigest()[:16] for table, digest in exact.items()}, "sums": {column: total for column, total in sums.items() if total}}
+    return {
+        "exact": {table: digest.hexdigest()[:16] for table, digest in exact.items()},
+        "sums": {column: total for column, total in sums.items() if total},
+    }
 
 
 if __name__ == "__main__":

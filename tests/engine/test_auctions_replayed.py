@@ -21,7 +21,9 @@ EVERYTHING = {"log.decisions": 1_000_000, "log.wins": 1_000_000}
 
 
 @pytest.mark.parametrize("pricing", ["first_price", "second_price"])
-def test_loop__clears_every_auction_as_the_twin_does(small: Path, run_small: Callable[..., bidsim.Result], pricing: str) -> None:
+def test_loop__clears_every_auction_as_the_twin_does(
+    small: Path, run_small: Callable[..., bidsim.Result], pricing: str
+) -> None:
     overrides = {**EVERYTHING, "auction.format": pricing}
     result = run_small(overrides)
     simulation, _ = build(bidsim.load_scenario(small, overrides))
@@ -38,7 +40,9 @@ def test_loop__clears_every_auction_as_the_twin_does(small: Path, run_small: Cal
         reserve = max(int(chunk.requests.floor[r]), 400_000)
         bids = [o.bid_nanos for o in offers] + [int(b) for b in chunk.rivals[r]]
         dice = draw(tie_key, r, 0, 0)
-        ties = [int(mix(dice ^ np.uint64(name_id(f"campaign/{o.campaign}")))) for o in offers] + [int(mix(dice ^ np.uint64(k))) for k in range(2)]
+        ties = [int(mix(dice ^ np.uint64(name_id(f"campaign/{o.campaign}")))) for o in offers] + [
+            int(mix(dice ^ np.uint64(k))) for k in range(2)
+        ]
         reserves = [reserve] * len(bids)
         winner, payment = clear(bids, reserves, ties)
         if 0 <= winner < len(offers):
@@ -72,7 +76,9 @@ def test_loop__funnel_is_what_the_rows_say(run_small: Callable[..., bidsim.Resul
             assert timeline[column].sum() == row[column]
 
 
-def test_loop__conversions_are_credited_to_the_last_click_in_the_window(run_small: Callable[..., bidsim.Result]) -> None:
+def test_loop__conversions_are_credited_to_the_last_click_in_the_window(
+    run_small: Callable[..., bidsim.Result],
+) -> None:
     result = run_small(
         {
             **EVERYTHING,
@@ -87,7 +93,11 @@ def test_loop__conversions_are_credited_to_the_last_click_in_the_window(run_smal
     for row in result.conversions.itertuples():
         mine = clicks[
             (clicks["user"] == row.user)
-            & (clicks["campaign"].isin(["soap-everyone", "soap-mobile"] if row.campaign.startswith("soap") else ["lamp"]))
+            & (
+                clicks["campaign"].isin(
+                    ["soap-everyone", "soap-mobile"] if row.campaign.startswith("soap") else ["lamp"]
+                )
+            )
             & (clicks["time_us"] < row.time_us)
         ]
         last = mine.sort_values("time_us").iloc[-1]
@@ -115,13 +125,18 @@ def test_loop__frequency_cap_holds_in_every_sliding_window(run_small: Callable[.
 
 
 def test_loop__targeting_flight_and_users_split_are_kept(run_small: Callable[..., bidsim.Result]) -> None:
-    result = run_small({**EVERYTHING, "campaigns.lamp.start": "12h", "campaigns.lamp.end": "30h", "seats.main.users": [0.25, 0.75]})
+    result = run_small(
+        {**EVERYTHING, "campaigns.lamp.start": "12h", "campaigns.lamp.end": "30h", "seats.main.users": [0.25, 0.75]}
+    )
     mobile = result.auctions[result.auctions["campaign"] == "soap-mobile"]
     lamp = result.bids[result.bids["campaign"] == "lamp"]
     assert set(mobile["device"]) == {"mobile"}
     assert lamp["time_us"].between(12 * 3_600_000_000, 30 * 3_600_000_000 - 1).all()
     key = stream_key(3, "split")
-    shares = np.array([draw(key, int(u), 0, 0) >> np.uint64(11) for u in result.bids["user"].unique()], np.float64) * 2.0**-53
+    shares = (
+        np.array([draw(key, int(u), 0, 0) >> np.uint64(11) for u in result.bids["user"].unique()], np.float64)
+        * 2.0**-53
+    )
     assert ((shares >= 0.25) & (shares < 0.75)).all()
 
 

@@ -38,8 +38,13 @@ def _requests(scenario: bidsim.Scenario) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_answers__agree_with_a_plain_recursion(run_small: Run, small: Any, workers: int, shed: bool) -> None:
     decision = {"fixed": "1ms", "spread": 0.8, "workers": workers, "shed": shed and workers > 0}
-    overrides = {"deadline.tmax": "30ms", "deadline.network": "12ms", "seats.main.decision": decision} | ({"deadline.volume": 40_000.0} if workers else {})
-    open_to_all = {"campaigns.soap-everyone.budget": 1e4, "campaigns.soap-everyone.daily_budget": 1e4}  # someone is always eligible
+    overrides = {"deadline.tmax": "30ms", "deadline.network": "12ms", "seats.main.decision": decision} | (
+        {"deadline.volume": 40_000.0} if workers else {}
+    )
+    open_to_all = {
+        "campaigns.soap-everyone.budget": 1e4,
+        "campaigns.soap-everyone.daily_budget": 1e4,
+    }  # someone is always eligible
     result = run_small(overrides | open_to_all)
     key, seat = stream_key(3, "deadline"), name_id("seat/main")
     free = [0.0] * max(workers, 1)
@@ -71,7 +76,12 @@ def test_answers__agree_with_a_plain_recursion(run_small: Run, small: Any, worke
 def test_queue__waits_as_pollaczek_and_khinchine_say(run_small: Run) -> None:
     """Mean wait of an M/G/1 queue: load * E[S^2] / (2 E[S] (1 - load))."""
     spread, load, volume = 0.5, 0.6, 1e5
-    overrides = {"requests": 60_000, "campaigns.soap-everyone.budget": 1e5, "campaigns.soap-everyone.daily_budget": 1e5, "traffic.hours": {"amplitude": 0.0}}
+    overrides = {
+        "requests": 60_000,
+        "campaigns.soap-everyone.budget": 1e5,
+        "campaigns.soap-everyone.daily_budget": 1e5,
+        "traffic.hours": {"amplitude": 0.0},
+    }
     gap = 2 * 86_400e6 / 60_000 / volume
     mean = load * gap
     median = mean / math.exp(spread**2 / 2)
@@ -85,7 +95,10 @@ def test_queue__waits_as_pollaczek_and_khinchine_say(run_small: Run) -> None:
 
 
 def test_deadline__nobody_misses_changes_nothing_else(run_small: Run) -> None:
-    plain, patient = fingerprint(run_small()), fingerprint(run_small({"deadline.tmax": "1h", "deadline.network": "20ms"}))
+    plain, patient = (
+        fingerprint(run_small()),
+        fingerprint(run_small({"deadline.tmax": "1h", "deadline.network": "20ms"})),
+    )
     for name in plain:
         if name not in ("seats", "latency"):
             assert plain[name] == patient[name], name
@@ -120,7 +133,11 @@ def test_deadline__lateness_of_one_seat_leaves_the_other_its_dice(run_small: Run
 
 def test_deadline__late_bids_teach_no_price(run_small: Run) -> None:
     """A learner whose bids never arrive bids as it did before it knew anything."""
-    learns = {"auction.format": "first_price", "campaigns.soap-everyone.policy": "learned_shading", "log.decisions": 1_000_000}
+    learns = {
+        "auction.format": "first_price",
+        "campaigns.soap-everyone.policy": "learned_shading",
+        "log.decisions": 1_000_000,
+    }
     late = run_small(learns | {"deadline.tmax": "1ms", "deadline.network": "10s"})
     mine = late.bids[late.bids["campaign"] == "soap-everyone"]
     mine = mine[(mine["bid_nanos"] > 0) & (mine["value_nanos"] > 0)]
@@ -130,9 +147,15 @@ def test_deadline__late_bids_teach_no_price(run_small: Run) -> None:
 
 def test_internal_auction__bids_that_stay_inside_teach_no_price(run_small: Run) -> None:
     """Whether a decision is logged must not change what policies learn."""
-    learns = {"auction.format": "first_price", "seats.main.internal_auction": True, "campaigns.soap-everyone.policy": "learned_shading"}
+    learns = {
+        "auction.format": "first_price",
+        "seats.main.internal_auction": True,
+        "campaigns.soap-everyone.policy": "learned_shading",
+    }
     some, all_kept = (run_small(learns | {"log.decisions": n}) for n in (10, 1_000_000))
-    assert some.campaigns[["campaign", "wins", "payment_nanos"]].equals(all_kept.campaigns[["campaign", "wins", "payment_nanos"]])
+    assert some.campaigns[["campaign", "wins", "payment_nanos"]].equals(
+        all_kept.campaigns[["campaign", "wins", "payment_nanos"]]
+    )
 
 
 def test_measured__is_said_not_to_be_reproducible(run_small: Run) -> None:
@@ -164,7 +187,10 @@ def test_stages__are_stamped_and_add_up(small: Any) -> None:
         ({"deadline.tmax": "1ms", "deadline.volume": 5.0}, "decision.workers"),
         ({"deadline.tmax": "1ms", "seats.main.decision": {"shed": True}}, "set decision.workers"),
         ({"deadline.tmax": "1ms", "deadline.slowdown": 2.0}, "deadline.clock = 'measured'"),
-        ({"deadline.tmax": "1ms", "deadline.clock": "measured", "seats.main.decision": {"fixed": "1ms"}}, "no effect with deadline.clock = 'measured'"),
+        (
+            {"deadline.tmax": "1ms", "deadline.clock": "measured", "seats.main.decision": {"fixed": "1ms"}},
+            "no effect with deadline.clock = 'measured'",
+        ),
         ({"deadline.network": "1ms"}, "tmax"),
     ],
 )

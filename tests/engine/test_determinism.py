@@ -18,7 +18,12 @@ from tests.conftest import ROOT, fingerprint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TRAINED = {"seats.main.model": {"name": "lightgbm", "trees": 10}, "history.requests": 20_000, "products.soap.conversion_rate": 0.5, "requests": 1500}
+TRAINED = {
+    "seats.main.model": {"name": "lightgbm", "trees": 10},
+    "history.requests": 20_000,
+    "products.soap.conversion_rate": 0.5,
+    "requests": 1500,
+}
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1_000])
@@ -28,11 +33,20 @@ def test_run__does_not_depend_on_chunk_size(run_small: Callable[..., bidsim.Resu
 
 def test_run__does_not_depend_on_threads_process_or_front(small: Path, tmp_path: Path) -> None:
     here = bidsim.run(bidsim.load_scenario(small, TRAINED), progress=lambda *a: None)
-    sets = ['--set=seats.main.model={ name = "lightgbm", trees = 10 }', *(f"--set={k}={v}" for k, v in TRAINED.items() if k != "seats.main.model")]
+    sets = [
+        '--set=seats.main.model={ name = "lightgbm", trees = 10 }',
+        *(f"--set={k}={v}" for k, v in TRAINED.items() if k != "seats.main.model"),
+    ]
     for threads in ("1", "2", "4"):
         out = tmp_path / f"threads-{threads}"
         environment = {**os.environ, "NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-        subprocess.run([sys.executable, "-m", "bidsim", "run", str(small), *sets, "--out", str(out)], cwd=ROOT, check=True, capture_output=True, env=environment)
+        subprocess.run(
+            [sys.executable, "-m", "bidsim", "run", str(small), *sets, "--out", str(out)],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            env=environment,
+        )
         there = bidsim.load_result(out)
         assert fingerprint(there) == fingerprint(here)
         assert there.models == {seat: dict(files) for seat, files in here.models.items()}
@@ -55,13 +69,18 @@ def test_campaigns__policy_or_newcomer_leaves_the_request_stream_alone(small: Pa
     assert _stream(small, {"campaigns.new-one": newcomer}) == plain
 
 
-def test_campaigns__newcomer_without_money_leaves_everyone_elses_dice_alone(run_small: Callable[..., bidsim.Result]) -> None:
+def test_campaigns__newcomer_without_money_leaves_everyone_elses_dice_alone(
+    run_small: Callable[..., bidsim.Result],
+) -> None:
     """A newcomer that can pay one nano never wins, so every other number must stay to the bit."""
     # a linear bid is anchored at the mean prediction on the history, which a newcomer changes; the others' dice are not
     same = {"campaigns.lamp.policy": "truthful"}
     plain = run_small(same)
     # its name sorts first, so every campaign's row number changes
-    more = run_small(same | {"campaigns.aaa": {"advertiser": "aaa", "product": "lamp", "budget": 1e-9, "policy": {"name": "truthful"}}})
+    more = run_small(
+        same
+        | {"campaigns.aaa": {"advertiser": "aaa", "product": "lamp", "budget": 1e-9, "policy": {"name": "truthful"}}}
+    )
     for table in ("campaigns", "auctions", "conversions", "timeline"):
         old, new = plain.frame(table), more.frame(table)
         new = new[new["campaign"] != "aaa"]

@@ -63,9 +63,14 @@ def test_slice__is_drawn_for_user_and_advertiser() -> None:
     result = _run(**{"exploration.share": 0.3})
     explored, wins = result.frame("explorations"), result.auctions
     owner = dict(zip(result.campaigns["campaign"], result.campaigns["advertiser"], strict=True))
-    drawn = {(u, a): _uniform(u, name_id(f"advertiser/{a}"), 0) < 0.3 for u, a in {(u, owner[c]) for u, c in zip(wins["user"], wins["campaign"], strict=True)}}
+    drawn = {
+        (u, a): _uniform(u, name_id(f"advertiser/{a}"), 0) < 0.3
+        for u, a in {(u, owner[c]) for u, c in zip(wins["user"], wins["campaign"], strict=True)}
+    }
     assert 0.25 < np.mean(list(drawn.values())) < 0.35
-    expected = [(r, c) for r, u, c in zip(wins["request"], wins["user"], wins["campaign"], strict=True) if drawn[(u, owner[c])]]
+    expected = [
+        (r, c) for r, u, c in zip(wins["request"], wins["user"], wins["campaign"], strict=True) if drawn[(u, owner[c])]
+    ]
     assert list(zip(explored["request"], explored["campaign"], strict=True)) == expected
     assert len(expected) > 300
 
@@ -86,14 +91,20 @@ def test_arms__are_what_the_dice_say() -> None:
                 step = 0.05 if lever == "price" else 0.1
                 assert math.log(assigned / natural) == pytest.approx((arm - 1) * 2.4 * math.log1p(step), abs=1e-12)
             else:
-                assert assigned == pytest.approx(max(natural + (arm - 1) * 2.4 * steps[lever], 0.0) if lever == "shipping_days" else natural + (arm - 1) * 2.4 * steps[lever])
+                assert assigned == pytest.approx(
+                    max(natural + (arm - 1) * 2.4 * steps[lever], 0.0)
+                    if lever == "shipping_days"
+                    else natural + (arm - 1) * 2.4 * steps[lever]
+                )
         assert row.propensity == pytest.approx(chance)
 
 
 def test_arms__of_the_ad_stay_with_the_pair() -> None:
     explored = _run(**{"exploration.share": 1.0}).frame("explorations")
     owner = {"soap-everyone": "clean", "soap-mobile": "clean", "lamp": "bright"}
-    moved = explored.assign(holder=explored["campaign"].map(owner), price=(explored["assigned_price"] / explored["natural_price"]).round(9))
+    moved = explored.assign(
+        holder=explored["campaign"].map(owner), price=(explored["assigned_price"] / explored["natural_price"]).round(9)
+    )
     for column in ("price", "assigned_creative", "assigned_landing", "assigned_shipping_days"):
         assert (moved.groupby(["user", "holder"])[column].nunique() == 1).all()
     assert moved.groupby(["user", "holder"])["assigned_bid"].nunique().max() == 3
@@ -125,7 +136,11 @@ def test_truth__answers_to_what_dice_set() -> None:
     fresh = bought & (wins["true_conversion"] > 0) & (natural["true_conversion"] > 0)
     shift = logit(wins["true_conversion"][fresh]) - logit(natural["true_conversion"][fresh])
     price = np.log(table["assigned_price"] / table["natural_price"])[fresh]
-    rest = shift - 0.25 * (table["assigned_landing"] - table["natural_landing"])[fresh] + 0.06 * (table["assigned_shipping_days"] - table["natural_shipping_days"])[fresh]
+    rest = (
+        shift
+        - 0.25 * (table["assigned_landing"] - table["natural_landing"])[fresh]
+        + 0.06 * (table["assigned_shipping_days"] - table["natural_shipping_days"])[fresh]
+    )
     still = price == 0
     assert fresh.sum() > 200
     np.testing.assert_allclose(rest[still], 0.0, atol=1e-9)
@@ -153,7 +168,9 @@ def test_bid_arms__count_what_happened() -> None:
     assert arms["wins"].sum() == len(explored)
     assert arms["payment_nanos"].sum() == explored["payment_nanos"].sum()
     for row in arms.itertuples():
-        mine = explored[(explored["campaign"] == row.campaign) & (np.abs(explored["assigned_bid"] - row.bid_factor) < 1e-9)]
+        mine = explored[
+            (explored["campaign"] == row.campaign) & (np.abs(explored["assigned_bid"] - row.bid_factor) < 1e-9)
+        ]
         assert (row.wins, row.payment_nanos) == (len(mine), mine["payment_nanos"].sum())
         assert row.wins <= row.bids <= row.offered
     by_campaign = arms.groupby("campaign")[["wins", "offered"]].sum()
@@ -181,11 +198,16 @@ def test_cost__is_recomputed_by_hand() -> None:
     assert cost is not None
     assert cost["impressions"] == len(explored)
     assert cost["conversions"] == explored["converted"].sum()
-    assert cost["conversions_change_expected"] == pytest.approx(explored["true_rate"].sum() - explored["natural_rate"].sum())
+    assert cost["conversions_change_expected"] == pytest.approx(
+        explored["true_rate"].sum() - explored["natural_rate"].sum()
+    )
     change = 0.0
     for _, mine in arms.groupby("campaign"):
         natural = mine[mine["bid_factor"] == 1.0].iloc[0]
-        change += mine["payment_nanos"].sum() / 1e9 - mine["offered"].sum() * natural["payment_nanos"] / 1e9 / natural["offered"]
+        change += (
+            mine["payment_nanos"].sum() / 1e9
+            - mine["offered"].sum() * natural["payment_nanos"] / 1e9 / natural["offered"]
+        )
     assert cost["spend_change"] == pytest.approx(change)
     assert result.summary["exploration"] == cost
     assert cost_of_exploring(_run()) is None

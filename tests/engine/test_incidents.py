@@ -35,7 +35,10 @@ RICH: dict[str, Any] = {
     "log.wins": 1_000_000,
     "log.decisions": 1_000_000,
 }
-TREES: dict[str, Any] = {"seats.main.model": {"name": "lightgbm", "trees": 4, "leaves": 6, "min_rows": 30}, "history.requests": 8_000}
+TREES: dict[str, Any] = {
+    "seats.main.model": {"name": "lightgbm", "trees": 4, "leaves": 6, "min_rows": 30},
+    "history.requests": 8_000,
+}
 
 
 @pytest.fixture
@@ -70,7 +73,9 @@ ANY: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("incident", ANY, ids=lambda i: i["kind"])
-def test_incident__changes_nothing_before_it_begins(world: Callable[..., bidsim.Result], incident: dict[str, Any]) -> None:
+def test_incident__changes_nothing_before_it_begins(
+    world: Callable[..., bidsim.Result], incident: dict[str, Any]
+) -> None:
     quiet, struck = world(**TREES), world(incident, **TREES)
     for table in ("auctions", "requests", "bids"):
         pd.testing.assert_frame_equal(_before(quiet, table), _before(struck, table))
@@ -85,7 +90,9 @@ def test_incident__is_the_same_for_any_chunk(small: Path, incident: dict[str, An
 
 
 def test_feature_outage__hides_it_from_the_model_within_its_place(world: Callable[..., bidsim.Result]) -> None:
-    seen = world({"kind": "feature_outage", "feature": "visits", "within": {"device": ["mobile"]}, "end": "36h"}, **TREES).requests
+    seen = world(
+        {"kind": "feature_outage", "feature": "visits", "within": {"device": ["mobile"]}, "end": "36h"}, **TREES
+    ).requests
     mobile = seen["feature_device"] == 0
     during = (seen["time_us"] >= START) & (seen["time_us"] < START + 12 * HOUR)
     assert seen.loc[mobile & during, "feature_visits"].isna().all()
@@ -106,7 +113,10 @@ def test_stuck_feature__reads_one_value(world: Callable[..., bidsim.Result]) -> 
 
 
 def test_traffic_shift__moves_its_share_and_no_other_field(world: Callable[..., bidsim.Result]) -> None:
-    quiet, struck = (r.requests.drop_duplicates("request").set_index("request") for r in (world(), world({"kind": "traffic_shift", "to": {"geo": ["CA"]}, "share": 0.4})))
+    quiet, struck = (
+        r.requests.drop_duplicates("request").set_index("request")
+        for r in (world(), world({"kind": "traffic_shift", "to": {"geo": ["CA"]}, "share": 0.4}))
+    )
     both = quiet.index.intersection(struck.index)
     before, after = quiet.loc[both, "feature_geo"], struck.loc[both, "feature_geo"]
     late = quiet.loc[both, "time_us"] >= START
@@ -134,15 +144,25 @@ def test_new_site__is_unknown_to_the_model_and_converts_less(world: Callable[...
 def test_budget_change__lets_an_advertiser_spend_more_and_stays(run_small: Callable[..., bidsim.Result]) -> None:
     poor = {"requests": 6_000, "campaigns.soap-everyone.budget": 3.0, "campaigns.soap-everyone.daily_budget": 2.0}
     quiet = run_small(poor).campaigns.set_index("campaign")
-    struck = run_small({**poor, "incidents": [{"kind": "budget_change", "advertiser": "clean", "factor": 3.0, "start": "12h"}]}).campaigns.set_index("campaign")
+    struck = run_small(
+        {**poor, "incidents": [{"kind": "budget_change", "advertiser": "clean", "factor": 3.0, "start": "12h"}]}
+    ).campaigns.set_index("campaign")
     mine, other = "soap-everyone", "lamp"
     assert struck.loc[mine, "budget_nanos"] == 3 * quiet.loc[mine, "budget_nanos"]
     assert struck.loc[other, "budget_nanos"] == quiet.loc[other, "budget_nanos"]
-    assert quiet.loc[mine, "payment_nanos"] <= quiet.loc[mine, "budget_nanos"] < struck.loc[mine, "payment_nanos"] <= struck.loc[mine, "budget_nanos"]
+    assert (
+        quiet.loc[mine, "payment_nanos"]
+        <= quiet.loc[mine, "budget_nanos"]
+        < struck.loc[mine, "payment_nanos"]
+        <= struck.loc[mine, "budget_nanos"]
+    )
 
 
 def test_price_shift__multiplies_rivals_bids(world: Callable[..., bidsim.Result]) -> None:
-    quiet, struck = (r.auctions.drop_duplicates("request").set_index("request")["rival_nanos"] for r in (world(), world({"kind": "price_shift", "factor": 1.5})))
+    quiet, struck = (
+        r.auctions.drop_duplicates("request").set_index("request")["rival_nanos"]
+        for r in (world(), world({"kind": "price_shift", "factor": 1.5}))
+    )
     time = world().auctions.drop_duplicates("request").set_index("request")["time_us"]
     both = quiet.index.intersection(struck.index).intersection(time.index)
     late = time[both] >= START
@@ -154,8 +174,14 @@ def test_price_shift__multiplies_rivals_bids(world: Callable[..., bidsim.Result]
 def test_tracker_outage__loses_reports_and_not_purchases(world: Callable[..., bidsim.Result]) -> None:
     quiet, struck = world(), world({"kind": "tracker_outage", "advertiser": "clean", "end": "40h"})
     a, b = quiet.conversions, struck.conversions
-    pd.testing.assert_frame_equal(a.drop(columns=["observed", "reported_us"]), b.drop(columns=["observed", "reported_us"]))
-    lost = b["campaign"].isin(["soap-everyone", "soap-mobile"]) & (b["time_us"] >= START) & (b["time_us"] < START + 16 * HOUR)
+    pd.testing.assert_frame_equal(
+        a.drop(columns=["observed", "reported_us"]), b.drop(columns=["observed", "reported_us"])
+    )
+    lost = (
+        b["campaign"].isin(["soap-everyone", "soap-mobile"])
+        & (b["time_us"] >= START)
+        & (b["time_us"] < START + 16 * HOUR)
+    )
     assert (b.loc[lost, "reported_us"] == -1).all()
     assert not b.loc[lost, "observed"].any()
     pd.testing.assert_frame_equal(a[~lost], b[~lost])
@@ -169,7 +195,10 @@ def test_tracker_outage__loses_reports_and_not_purchases(world: Callable[..., bi
 
 
 def test_late_labels__come_later_and_all_come(world: Callable[..., bidsim.Result]) -> None:
-    quiet, struck = world().conversions, world({"kind": "late_labels", "delay": "5h", "advertiser": "bright"}).conversions
+    quiet, struck = (
+        world().conversions,
+        world({"kind": "late_labels", "delay": "5h", "advertiser": "bright"}).conversions,
+    )
     late = (quiet["time_us"] >= START) & (quiet["campaign"] == "lamp")
     np.testing.assert_array_equal(struck["reported_us"], quiet["time_us"] + np.where(late, 5 * HOUR, 0))
     np.testing.assert_array_equal(struck["observed"], struck["reported_us"] < 2 * DAY)
@@ -180,7 +209,10 @@ def test_conversion_drop__leaves_its_part_of_conversions_and_credit(run_small: C
     total = {"quiet": 0, "struck": 0}
     expected = 0.0
     for seed in range(6):
-        for name, incidents in (("quiet", []), ("struck", [{"kind": "conversion_drop", "left": 0.4, "within": {"device": ["mobile"]}, "start": "1h"}])):
+        for name, incidents in (
+            ("quiet", []),
+            ("struck", [{"kind": "conversion_drop", "left": 0.4, "within": {"device": ["mobile"]}, "start": "1h"}]),
+        ):
             rows = run_small({**RICH, "seed": seed, "incidents": incidents}).auctions
             mobile = (rows["device"] == "mobile") & (rows["time_us"] >= HOUR)
             total[name] += int(rows.loc[mobile, "converted"].sum())
@@ -196,20 +228,30 @@ def test_conversion_drop__leaves_its_part_of_conversions_and_credit(run_small: C
 
 
 def test_faulty_model__multiplies_the_odds_of_one_seat(world: Callable[..., bidsim.Result]) -> None:
-    quiet, struck = (r.bids.set_index(["request", "campaign"])["pcvr"] for r in (world(**TREES), world({"kind": "faulty_model", "factor": 3.0}, **TREES)))
+    quiet, struck = (
+        r.bids.set_index(["request", "campaign"])["pcvr"]
+        for r in (world(**TREES), world({"kind": "faulty_model", "factor": 3.0}, **TREES))
+    )
     time = world(**TREES).bids.set_index(["request", "campaign"])["time_us"]
     # the first auctions after the start still meet the same users
     first = time[(time >= START)].index[:20]
     odds = quiet[first] / (1 - quiet[first])
     np.testing.assert_allclose(struck[first], 3 * odds / (1 + 3 * odds), rtol=1e-12)
-    seats = {"seats.other": {"model": "oracle"}, "campaigns.lamp.seat": "other", "campaigns.soap-everyone.seat": "main", "campaigns.soap-mobile.seat": "main"}
+    seats = {
+        "seats.other": {"model": "oracle"},
+        "campaigns.lamp.seat": "other",
+        "campaigns.soap-everyone.seat": "main",
+        "campaigns.soap-mobile.seat": "main",
+    }
     apart = world({"kind": "faulty_model", "factor": 3.0, "seat": "main"}, **TREES, **seats).bids
     rows = apart[(apart["campaign"] == "lamp") & (apart["reason"] != "budget")]
     np.testing.assert_allclose(rows["pcvr"], rows["true_rate"], rtol=1e-12)
 
 
 def test_bots__click_and_never_buy(world: Callable[..., bidsim.Result]) -> None:
-    rows = world({"kind": "bots", "share": 1.0, "clicks": 0.8, "within": {"placement": ["above-fold"]}}, **TREES).auctions
+    rows = world(
+        {"kind": "bots", "share": 1.0, "clicks": 0.8, "within": {"placement": ["above-fold"]}}, **TREES
+    ).auctions
     hit = (rows["placement"] == "above-fold") & (rows["time_us"] >= START)
     assert hit.sum() > 100
     viewed = hit & (rows["viewed"] == 1)
@@ -232,7 +274,10 @@ def test_bots__click_and_never_buy(world: Callable[..., bidsim.Result]) -> None:
         ('kind = "price_shift"\nstart = "1d"\nfactor = 2.0\nclicks = 0.1', "means nothing to a price_shift"),
         ('kind = "price_shift"\nstart = "3d"\nfactor = 2.0', "begins after the scenario's end"),
         ('kind = "price_shift"\nstart = "1d"\nend = "2h"\nfactor = 2.0', "before it starts"),
-        ('kind = "budget_change"\nstart = "1d"\nend = "30h"\nfactor = 2.0\nadvertiser = "clean"', "means nothing to a budget_change"),
+        (
+            'kind = "budget_change"\nstart = "1d"\nend = "30h"\nfactor = 2.0\nadvertiser = "clean"',
+            "means nothing to a budget_change",
+        ),
         ('kind = "tracker_outage"\nstart = "1d"\nadvertiser = "claen"', "did you mean 'clean'"),
         ('kind = "new_site"\nstart = "1d"\nshare = 0.1\nsite = "household-site-1"', "is not new"),
         ('kind = "faulty_model"\nstart = "1d"\nfactor = 2.0\nseat = "mian"', "did you mean 'main'"),

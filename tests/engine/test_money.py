@@ -75,7 +75,9 @@ def test_money__balances_to_the_nano(data: dict[str, Any]) -> None:
     table, market = result.tables["campaigns"], result.summary["market"]
     paid = sum(int(p) for p in table["payment_nanos"])
     assert paid == market["publisher_revenue_nanos"] + market["exchange_fee_nanos"] == market["revenue_nanos"]
-    daily = result.timeline.assign(day=lambda t: t["start_us"] // DAY).groupby(["campaign", "day"])["payment_nanos"].sum()
+    daily = (
+        result.timeline.assign(day=lambda t: t["start_us"] // DAY).groupby(["campaign", "day"])["payment_nanos"].sum()
+    )
     for k, name in enumerate(table["campaign"]):
         settings_of = checked.campaigns[name]
         assert 0 <= table["payment_nanos"][k] <= to_nanos(settings_of.budget)

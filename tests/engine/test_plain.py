@@ -22,7 +22,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Tables of all worlds, plain and compiled."""
     plain, compiled = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("compiled")
     command = [sys.executable, "-m", "tests.engine.plain_worlds", str(plain)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    )
     assert done.returncode == 0, done.stderr[-3_000:]
     tables(compiled)
     return plain, compiled

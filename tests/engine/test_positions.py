@@ -45,21 +45,40 @@ def test_single_item_formats__sell_one_position_after_the_other(pricing: str) ->
             assert all(bid >= row.bid_nanos for bid in ahead)
             below = [b for c, b in bids[request].items() if b < row.bid_nanos]
             # rivals beyond the first are not in the row, so the price is bounded by what is
-            least = max([300_000_000, *(b for b in below if b >= 300_000_000)]) if pricing == "second_price" else row.bid_nanos
+            least = (
+                max([300_000_000, *(b for b in below if b >= 300_000_000)])
+                if pricing == "second_price"
+                else row.bid_nanos
+            )
             assert least <= row.price_nanos <= row.bid_nanos
             if row.position == 0 and pricing == "second_price":
                 assert row.price_nanos >= min(rival, row.bid_nanos)
-            assert row.payment_nanos == (row.price_nanos if row.position == 0 else int(row.price_nanos * EFFECT[row.position]))
+            assert row.payment_nanos == (
+                row.price_nanos if row.position == 0 else int(row.price_nanos * EFFECT[row.position])
+            )
 
 
 @pytest.mark.parametrize("pricing", ["gsp", "vcg", "laddered", "second_price"])
 @pytest.mark.parametrize("charge", ["click", "impression"])
-def test_positions__money_balances_and_losses_add_up(run_small: Callable[..., bidsim.Result], pricing: str, charge: str) -> None:
+def test_positions__money_balances_and_losses_add_up(
+    run_small: Callable[..., bidsim.Result], pricing: str, charge: str
+) -> None:
     result = run_small(
-        {"auction.format": pricing, "auction.positions": EFFECT, "auction.charge": charge, "log.wins": 1_000_000, "auction.reserve_cpm": 1.0, "market.median_cpm": 4.0}
+        {
+            "auction.format": pricing,
+            "auction.positions": EFFECT,
+            "auction.charge": charge,
+            "log.wins": 1_000_000,
+            "auction.reserve_cpm": 1.0,
+            "market.median_cpm": 4.0,
+        }
     )
     table, market = result.campaigns, result.summary["market"]
-    assert table["payment_nanos"].sum() == market["publisher_revenue_nanos"] + market["exchange_fee_nanos"] == result.auctions["payment_nanos"].sum()
+    assert (
+        table["payment_nanos"].sum()
+        == market["publisher_revenue_nanos"] + market["exchange_fee_nanos"]
+        == result.auctions["payment_nanos"].sum()
+    )
     for row in table.to_dict("records"):
         assert row["wins"] + sum(v for k, v in row.items() if k.startswith("lost_")) == row["requests"]
         assert row["payment_nanos"] <= row["budget_nanos"]
@@ -68,7 +87,10 @@ def test_positions__money_balances_and_losses_add_up(run_small: Callable[..., bi
     if charge == "click":
         paid = result.auctions["payment_nanos"] > 0
         assert (result.auctions["clicked"][paid] == 1).all()
-        assert (result.auctions["payment_nanos"][~paid & (result.auctions["clicked"] == 1)] == result.auctions["price_nanos"][~paid & (result.auctions["clicked"] == 1)]).all()
+        assert (
+            result.auctions["payment_nanos"][~paid & (result.auctions["clicked"] == 1)]
+            == result.auctions["price_nanos"][~paid & (result.auctions["clicked"] == 1)]
+        ).all()
 
 
 def test_positions__lower_ones_are_seen_less(run_small: Callable[..., bidsim.Result]) -> None:

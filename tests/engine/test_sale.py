@@ -108,7 +108,10 @@ def test_sale__that_every_format_may_make_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (1, r"position 0: was sold for [\d,]+ nanos to a bid of [\d,]+ nanos whose reserve is 10,000 nanos; a payment lies between reserve and bid"),
+        (
+            1,
+            r"position 0: was sold for [\d,]+ nanos to a bid of [\d,]+ nanos whose reserve is 10,000 nanos; a payment lies between reserve and bid",
+        ),
         (2, r"position 0: was sold for 9,999 nanos to a bid of [\d,]+ nanos whose reserve is 10,000 nanos"),
         (3, r"position 0: entry 3 won, and the book's last is 2"),
         (4, r"position 0: entry \d won, whose bid is 0: it does not bid"),

@@ -55,12 +55,17 @@ def test_drawn_values__go_by_name_and_not_by_place(kind: str, params: dict[str, 
 
 
 def test_drawn_values__of_a_campaign_stay_when_another_comes() -> None:
-    few, more = _drawn("independent", {"noise": 0.1}, ["b", "c"]), _drawn("independent", {"noise": 0.1}, ["a", "b", "c"])
+    few, more = (
+        _drawn("independent", {"noise": 0.1}, ["b", "c"]),
+        _drawn("independent", {"noise": 0.1}, ["a", "b", "c"]),
+    )
     assert all(more[name] == few[name] for name in few)
 
 
 def test_some__are_as_many_as_asked_for_each_alike() -> None:
-    found = np.isfinite(list(_drawn("independent", {"participants": "some", "count": 2}, ["a", "b", "c", "d"], 4_000).values()))
+    found = np.isfinite(
+        list(_drawn("independent", {"participants": "some", "count": 2}, ["a", "b", "c", "d"], 4_000).values())
+    )
     assert (found.sum(axis=0) == 2).all()
     assert found.mean(axis=1) == pytest.approx([0.5] * 4, abs=0.03)
 
@@ -68,7 +73,11 @@ def test_some__are_as_many_as_asked_for_each_alike() -> None:
 def test_history__is_the_same_whatever_policies_and_pacers(small: Path) -> None:
     logistic = {"seats.main.model": "logistic"}
     texts = set()
-    for changes in ({}, {"campaigns.soap-everyone.policy": "ucb", "campaigns.lamp.pacing": "pid"}, {"campaigns.lamp.policy": "fixed_bid"}):
+    for changes in (
+        {},
+        {"campaigns.soap-everyone.policy": "ucb", "campaigns.lamp.pacing": "pid"},
+        {"campaigns.lamp.policy": "fixed_bid"},
+    ):
         _, models = build(bidsim.load_scenario(small, {**logistic, **changes}))
         texts.add(models.fitted[0].text["weights.json"])
     assert len(texts) == 1
@@ -77,7 +86,9 @@ def test_history__is_the_same_whatever_policies_and_pacers(small: Path) -> None:
 def test_digest__tells_orders_apart_that_make_other_worlds(small: Path) -> None:
     """Levels and seats are counted in the order in which they are named."""
     geo = {"US": 0.5, "GB": 0.3, "DE": 0.2}
-    one, other = (bidsim.load_scenario(small, {"traffic.geo": dict(pairs)}) for pairs in (geo.items(), reversed(geo.items())))
+    one, other = (
+        bidsim.load_scenario(small, {"traffic.geo": dict(pairs)}) for pairs in (geo.items(), reversed(geo.items()))
+    )
     assert one.digest() != other.digest()
 
 
@@ -92,7 +103,10 @@ def test_manifest__is_enough_to_run_again(run_small: Callable[..., bidsim.Result
 def test_incident__is_the_same_beside_others(run_small: Callable[..., bidsim.Result]) -> None:
     shift = {"kind": "traffic_shift", "to": {"geo": ["GB"]}, "share": 0.5, "start": "1d"}
     nothing = {"kind": "price_shift", "factor": 1.0, "start": "1d"}
-    wins = [[row["wins"] for row in run_small({"incidents": incidents}).summary["campaigns"].values()] for incidents in ([shift], [nothing, shift], [shift, nothing])]
+    wins = [
+        [row["wins"] for row in run_small({"incidents": incidents}).summary["campaigns"].values()]
+        for incidents in ([shift], [nothing, shift], [shift, nothing])
+    ]
     assert wins[0] == wins[1] == wins[2]
     twice = run_small({"incidents": [{**shift, "share": 0.3}, {**shift, "share": 0.3}]})
     once = run_small({"incidents": [{**shift, "share": 0.3}]})
@@ -135,11 +149,20 @@ def test_frequency_cap__holds_for_longer_than_exposures_are_remembered(tmp_path:
 
 def test_sums_of_money__that_cannot_be_counted_end_the_run(run_small: Callable[..., bidsim.Result]) -> None:
     with pytest.raises(bidsim.BidsimError, match="count prices, values and budgets in thousands"):
-        run_small({"products.soap.price": 5e8, "products.soap.buyers": 0.9, "campaigns.soap-everyone.budget": 1e9, "campaigns.soap-everyone.daily_budget": 1e9})
+        run_small(
+            {
+                "products.soap.price": 5e8,
+                "products.soap.buyers": 0.9,
+                "campaigns.soap-everyone.budget": 1e9,
+                "campaigns.soap-everyone.daily_budget": 1e9,
+            }
+        )
 
 
 def test_longest_durations__write_where_they_may(run_small: Callable[..., bidsim.Result]) -> None:
     late = [{"kind": "late_labels", "delay": "3650d", "start": start} for start in ("1h", "2h", "3h")]
-    result = run_small({"products.soap.delay": "3650d", "products.lamp.repurchase": "3650d", "incidents": late, "log.bucket": "1m"})
+    result = run_small(
+        {"products.soap.delay": "3650d", "products.lamp.repurchase": "3650d", "incidents": late, "log.bucket": "1m"}
+    )
     assert (result.timeline["conversions"] >= 0).all()
     assert result.summary["market"]["conversions"] >= 0

@@ -73,9 +73,22 @@ def test_rows__say_what_the_request_and_the_bidder_said(name: str) -> None:
     for row in seen.wins:
         r, bid = row["request"], seen.bids[row["request"], row["campaign"]]
         assert requests.number[r] == r
-        assert (row["time_us"], row["user"], row["bidfloor_nanos"]) == (requests.time[r], requests.user[r], requests.floor[r])
+        assert (row["time_us"], row["user"], row["bidfloor_nanos"]) == (
+            requests.time[r],
+            requests.user[r],
+            requests.floor[r],
+        )
         assert row["rival_nanos"] == (seen.chunk.rivals[r, 0] if seen.chunk.rivals.shape[1] else 0)
-        for shared in ("bid_nanos", "minimum_bid_nanos", "payment_nanos", "pcvr", "value_nanos", "multiplier", "time_us", "user"):
+        for shared in (
+            "bid_nanos",
+            "minimum_bid_nanos",
+            "payment_nanos",
+            "pcvr",
+            "value_nanos",
+            "multiplier",
+            "time_us",
+            "user",
+        ):
             assert row[shared] == bid[shared], shared
         assert bid["reason"] == "won"
     for j, field in enumerate(CATEGORIES):
@@ -108,7 +121,11 @@ def test_money__goes_from_campaign_to_fee_and_publishers(name: str) -> None:
 @pytest.mark.parametrize("name", ["market", POSITIONS])
 def test_events__are_the_dice_of_request_and_campaign(name: str) -> None:
     seen = world(name)
-    explored = set(zip(*(seen.result.frame("explorations")[column] for column in ("request", "campaign")), strict=True)) if name == POSITIONS else set()
+    explored = (
+        set(zip(*(seen.result.frame("explorations")[column] for column in ("request", "campaign")), strict=True))
+        if name == POSITIONS
+        else set()
+    )
     happened = 0
     for row in seen.wins:
         me = name_id(f"campaign/{row['campaign']}")
@@ -129,7 +146,11 @@ def test_events__of_drawn_values_come_at_once(name: str) -> None:
     seen = world(name)
     by_dice = 0
     for row in seen.wins:
-        me, effect, bid = name_id(f"campaign/{row['campaign']}"), seen.effect(row), seen.bids[row["request"], row["campaign"]]
+        me, effect, bid = (
+            name_id(f"campaign/{row['campaign']}"),
+            seen.effect(row),
+            seen.bids[row["request"], row["campaign"]],
+        )
         worth = bid["true_rate"] * seen.campaigns[row["campaign"]]["conversion_value_nanos"]
         assert (row["viewed"], row["true_view"], row["true_conversion"]) == (1, effect, 1.0)
         assert row["true_rate"] == row["direct_rate"] == pytest.approx(bid["true_rate"] * effect, rel=1e-12)
@@ -137,7 +158,9 @@ def test_events__of_drawn_values_come_at_once(name: str) -> None:
         assert row["converted"] == happened
         assert row["conversion_time_us"] == (row["time_us"] if happened else -1)
         if seen.by_click:
-            assert row["clicked"] == int(uniform(seen.keys.response, row["request"], me, 1) < seen.quality(row["campaign"]) * effect)
+            assert row["clicked"] == int(
+                uniform(seen.keys.response, row["request"], me, 1) < seen.quality(row["campaign"]) * effect
+            )
         else:
             assert row["clicked"] == happened
         by_dice += happened and worth > 0
@@ -171,17 +194,28 @@ def test_funnel__is_the_sum_of_the_rows(name: str) -> None:
             "clicks": sum(one["clicked"] for one in mine),
             "payment_nanos": sum(one["payment_nanos"] for one in mine),
             # what was left of a budget is no bid where it could not have won
-            "bids": sum(asked["bid_nanos"] > 0 and asked["reason"] != "budget" for (_, whose), asked in seen.bids.items() if whose == campaign),
+            "bids": sum(
+                asked["bid_nanos"] > 0 and asked["reason"] != "budget"
+                for (_, whose), asked in seen.bids.items()
+                if whose == campaign
+            ),
         }
         assert {key: row[key] for key in told} == told
         for name_of, column in (("true_rate_sum", "true_rate"), ("direct_rate_sum", "direct_rate")):
             assert row[name_of] == pytest.approx(sum(one[column] for one in mine), rel=1e-12)
         assert row["pcvr_sum"] == pytest.approx(sum(one["pcvr"] * seen.effect(one) for one in mine), rel=1e-12)
         if name in DRAWN or not seen.by_click:
-            assert row["value_nanos"] == sum(int(one["value_nanos"] * seen.quality(campaign) * seen.effect(one)) for one in mine)
+            assert row["value_nanos"] == sum(
+                int(one["value_nanos"] * seen.quality(campaign) * seen.effect(one)) for one in mine
+            )
         for one in mine:
             cell = timeline[campaign, one["time_us"] // bucket * bucket]
-            for column, amount in (("wins", 1), ("views", one["viewed"]), ("clicks", one["clicked"]), ("payment_nanos", one["payment_nanos"])):
+            for column, amount in (
+                ("wins", 1),
+                ("views", one["viewed"]),
+                ("clicks", one["clicked"]),
+                ("payment_nanos", one["payment_nanos"]),
+            ):
                 cell[column] += amount
     for cell in seen.result.timeline.to_dict("records"):
         told = timeline[cell["campaign"], cell["start_us"]]
@@ -226,7 +260,16 @@ def test_exploration__rows_hold_what_would_have_been() -> None:
     assert 0 < len(explored) < len(rows)
     for row in explored:
         shown, natural = rows[row["request"], row["campaign"]], seen.bids[row["request"], row["campaign"]]
-        for column in ("viewed", "clicked", "converted", "conversion_time_us", "payment_nanos", "pcvr", "true_rate", "direct_rate"):
+        for column in (
+            "viewed",
+            "clicked",
+            "converted",
+            "conversion_time_us",
+            "payment_nanos",
+            "pcvr",
+            "true_rate",
+            "direct_rate",
+        ):
             assert row[column] == shown[column]
         assert row["natural_rate"] == pytest.approx(natural["true_rate"] * seen.effect(shown), rel=1e-12)
         assert row["natural_direct_rate"] == pytest.approx(natural["direct_rate"] * seen.effect(shown), rel=1e-12)
@@ -260,8 +303,14 @@ def test_samples__are_by_the_dice_of_the_request(name: str) -> None:
     seen = world(name)
     requests = seen.result.manifest["requests"]
     wins, decisions = requests * 4 // 10, requests * 7 // 10
-    few = bidsim.run(scenario_of({**worlds()[name], "log": {"wins": wins, "decisions": decisions * len(seen.campaigns)}}), progress=lambda *a: None)
-    kept = {which: {r for r in range(requests) if uniform(seen.keys.sample, r, which, 0) < share} for which, share in ((0, wins / requests), (1, decisions / requests))}
+    few = bidsim.run(
+        scenario_of({**worlds()[name], "log": {"wins": wins, "decisions": decisions * len(seen.campaigns)}}),
+        progress=lambda *a: None,
+    )
+    kept = {
+        which: {r for r in range(requests) if uniform(seen.keys.sample, r, which, 0) < share}
+        for which, share in ((0, wins / requests), (1, decisions / requests))
+    }
     whole = seen.result
     for table, which in (("auctions", 0), ("bids", 1)):
         rows = getattr(whole, table)

@@ -15,7 +15,9 @@ _CAMPAIGNS = 5
 
 
 @kernel()
-def _among_all(store: Store, scratch: Scratch, slot: int, campaign: int, time: int, cap_window: NDArray[np.int64]) -> int:
+def _among_all(
+    store: Store, scratch: Scratch, slot: int, campaign: int, time: int, cap_window: NDArray[np.int64]
+) -> int:
     find_exposures(store, scratch, slot, time, cap_window)
     entry = scratch.exposure_of[campaign]
     release(store, scratch, slot)

@@ -12,7 +12,12 @@ from bidsim.scenario.build import build
 from bidsim.scenario.load import scenario_of
 from tests.reports.test_advertiser import NAMES, _world
 
-QUICK: dict[str, Any] = {"requests": 6_000, "seats.main.model": "oracle", "holdout.share": 0.0, "exploration.share": 0.0}
+QUICK: dict[str, Any] = {
+    "requests": 6_000,
+    "seats.main.model": "oracle",
+    "holdout.share": 0.0,
+    "exploration.share": 0.0,
+}
 
 
 def test_moved_truth__is_what_the_scenario_would_make_of_other_levers() -> None:
@@ -40,14 +45,18 @@ def test_conversions__of_others_stay_as_they_are() -> None:
 
 
 def test_apply_advice__promises_are_kept() -> None:
-    found = apply_advice(scenario_of(_world(NAMES[:4], **{**QUICK, "requests": 30_000, "response.creative_effect": 1.0})), 1.0)
+    found = apply_advice(
+        scenario_of(_world(NAMES[:4], **{**QUICK, "requests": 30_000, "response.creative_effect": 1.0})), 1.0
+    )
     assert {a.lever for a in found} >= {"creative"}
     assert all(isinstance(a, Applied) for a in found)
     creative = [a for a in found if a.lever == "creative"]
     assert len(creative) == 4
     assert all(a.holds and not a.harms for a in creative)
     assert all(a.earned == pytest.approx(a.came) for a in creative)
-    assert all(a.earned == pytest.approx((1 + a.came) * (0.5 + a.change) / 0.5 - 1) for a in found if a.lever == "price")
+    assert all(
+        a.earned == pytest.approx((1 + a.came) * (0.5 + a.change) / 0.5 - 1) for a in found if a.lever == "price"
+    )
     assert all(a.came == pytest.approx(0.17, abs=0.07) for a in creative)
 
 

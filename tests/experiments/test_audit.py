@@ -19,7 +19,14 @@ DICE = np.random.default_rng(0)
 
 
 def _run(pricing: dict[str, Any]) -> bidsim.Result:
-    world = {"name": "w", "requests": 4_000, "duration": "1d", "values": {"kind": "independent"}, "auction": pricing, "campaigns": {k: {"budget": 1e6} for k in "abc"}}
+    world = {
+        "name": "w",
+        "requests": 4_000,
+        "duration": "1d",
+        "values": {"kind": "independent"},
+        "auction": pricing,
+        "campaigns": {k: {"budget": 1e6} for k in "abc"},
+    }
     return bidsim.run(scenario_of(world), progress=lambda *a: None)
 
 

@@ -48,7 +48,12 @@ CHEAP = {"kind": "independent", "quality": {"c": 0.1}}
 def test_policy__bids_for_clicks_what_it_bids_for_impressions(policy: Any, pricing: str) -> None:
     """Ten times as much for a click as for an impression of which one in ten brings one: by score the same auctions are won, at the same expected cost."""
     budget = 400.0 if policy in ("rlb", "value_maximiser") else 1e6
-    found = {charge: row(run({"policy": policy, "budget": budget}, values=CHEAP, auction={"format": pricing, "charge": charge})) for charge in ("impression", "click")}
+    found = {
+        charge: row(
+            run({"policy": policy, "budget": budget}, values=CHEAP, auction={"format": pricing, "charge": charge})
+        )
+        for charge in ("impression", "click")
+    }
     wins, spend = ([found[charge][key] for charge in ("impression", "click")] for key in ("wins", "spend"))
     assert wins[1] == pytest.approx(wins[0], rel=0.15, abs=60)
     assert spend[1] == pytest.approx(spend[0], rel=0.2, abs=12)
@@ -60,7 +65,15 @@ def test_target_policies__cost_what_they_may(pricing: str, sigma: float, target:
     """Also where values have heavy tails, and where few auctions are won."""
     values = {"kind": "independent", "distribution": {"type": "lognormal", "mu": -0.7, "sigma": sigma}}
     market = {"kind": "distribution", "distribution": {"type": "lognormal", "mu": -0.7, "sigma": 0.4}}
-    found = row(run({"policy": {"name": "target_roas", "target": target}}, values=values, market=market, auction={"format": pricing}, requests=60_000))
+    found = row(
+        run(
+            {"policy": {"name": "target_roas", "target": target}},
+            values=values,
+            market=market,
+            auction={"format": pricing},
+            requests=60_000,
+        )
+    )
     assert found["wins"] > 200
     assert found["spend"] / found["value_expected"] == pytest.approx(1 / target, rel=0.08)
 
@@ -77,7 +90,9 @@ def test_target_roas__is_nearly_the_best_in_second_price() -> None:
 @pytest.mark.parametrize("bidder", [{"pacing": "adaptive"}, {"policy": "value_maximiser"}])
 def test_dual_descent__makes_a_small_budget_last(bidder: dict[str, Any], share: float) -> None:
     requests = 200_000
-    result = run({**bidder, "budget": requests * share / 6}, requests=requests, log={"wins": 0, "decisions": 0, "bucket": "1h"})
+    result = run(
+        {**bidder, "budget": requests * share / 6}, requests=requests, log={"wins": 0, "decisions": 0, "bucket": "1h"}
+    )
     spent = np.cumsum(result.timeline["payment_nanos"]) / result.timeline["payment_nanos"].sum()
     assert spent[5] == pytest.approx(0.25, abs=0.12)
     assert spent[17] == pytest.approx(0.75, abs=0.12)
@@ -89,10 +104,22 @@ def test_adaptive__reckons_with_the_opportunities_that_frequency_caps_leave() ->
         "name": "caps", "requests": 60_000, "duration": "6d", "traffic": {"users": 4_000}, "history": {"requests": 3_900}, "market": {"kind": "landscape", "median_cpm": 20.0},
         "seats": {"main": {"model": "oracle"}}, "products": {"soap": {"price": 5.0, "interest": "household"}}, "log": {"wins": 0, "decisions": 0},
     }  # fmt: skip
-    campaign = {"advertiser": "a", "product": "soap", "frequency_cap": {"count": 1, "per": "2d"}, "policy": {"name": "fixed_bid", "bid_cpm": 40.0}}
+    campaign = {
+        "advertiser": "a",
+        "product": "soap",
+        "frequency_cap": {"count": 1, "per": "2d"},
+        "policy": {"name": "fixed_bid", "bid_cpm": 40.0},
+    }
 
     def spend(budget: float, pacing: str) -> float:
-        return float(row(bidsim.run(scenario_of({**world, "campaigns": {"c": {**campaign, "budget": budget, "pacing": pacing}}}), progress=lambda *a: None))["spend"])
+        return float(
+            row(
+                bidsim.run(
+                    scenario_of({**world, "campaigns": {"c": {**campaign, "budget": budget, "pacing": pacing}}}),
+                    progress=lambda *a: None,
+                )
+            )["spend"]
+        )
 
     budget = spend(1e6, "none") / 3
     assert spend(budget, "adaptive") > 0.9 * budget
@@ -130,7 +157,10 @@ def test_logistic_shading__is_the_same_in_any_money() -> None:
 
 def test_exp_weights__learns_more_where_it_is_told_more() -> None:
     """In second price, too, where the best is to bid the value."""
-    told, silent = (surplus(run({"policy": "exp_weights"}, auction={"format": "second_price", "tell_minimum": flag})) for flag in (True, False))
+    told, silent = (
+        surplus(run({"policy": "exp_weights"}, auction={"format": "second_price", "tell_minimum": flag}))
+        for flag in (True, False)
+    )
     assert told > silent
     assert told == pytest.approx(surplus(run({"policy": "truthful"})), rel=0.06)
 
@@ -152,7 +182,9 @@ def test_learned_policies__in_a_market_where_most_cannot_be_won() -> None:
 
     def value(policy: str, **changes: Any) -> dict[str, Any]:
         campaign = {"budget": 60.0, "policy": policy, "pacing": "adaptive" if policy == "truthful" else "none"}
-        return row(bidsim.run(scenario_of({**world, **changes, "campaigns": {"c": campaign}}), progress=lambda *a: None))
+        return row(
+            bidsim.run(scenario_of({**world, **changes, "campaigns": {"c": campaign}}), progress=lambda *a: None)
+        )
 
     paced = value("truthful")
     assert value("rlb")["value_expected"] > 0.8 * paced["value_expected"]
@@ -166,5 +198,13 @@ def test_internal_auction__sends_the_ad_that_the_exchange_ranks_higher() -> None
     campaigns = {name: {"budget": 1e6} for name in worth}
     values = {"kind": "independent", "own": worth, "quality": {"a": 0.1, "b": 0.5}}
     auction = {"format": "gsp", "charge": "click"}
-    result = run({}, values=values, auction=auction, market={"kind": "none"}, campaigns=campaigns, seats={"main": {"model": "oracle", "internal_auction": True}}, requests=400)
+    result = run(
+        {},
+        values=values,
+        auction=auction,
+        market={"kind": "none"},
+        campaigns=campaigns,
+        seats={"main": {"model": "oracle", "internal_auction": True}},
+        requests=400,
+    )
     assert [row(result, name)["wins"] for name in ("a", "b")] == [0, 400]

@@ -41,7 +41,14 @@ def _world(factor: float) -> bidsim.Scenario:
 def test_compare__a_policy_with_itself_on_other_seeds_differs_as_often_as_it_should() -> None:
     """Of 200 comparisons 3 to 8% call a difference at the 5% level."""
     world, replications = _world(0.6), 5
-    figures = np.array(run_all(measure, [(world, seed, None) for seed in range(200 * 2 * replications)], None, lambda stage, done, total: None))
+    figures = np.array(
+        run_all(
+            measure,
+            [(world, seed, None) for seed in range(200 * 2 * replications)],
+            None,
+            lambda stage, done, total: None,
+        )
+    )
     for metric in ("spend", "surplus", "welfare"):
         column = figures[:, METRICS.index(metric)].reshape(200, 2, replications)
         called = [not (i.low <= 0.0 <= i.high) for i in (welch_interval(b, a) for a, b in column)]
@@ -58,7 +65,9 @@ def test_compare__finds_a_small_difference_with_paired_seeds_and_says_what_pairi
     assert pairing > 10
     unpaired = {d.metric: d for d in compare([_world(0.60), _world(0.612)], replications=12, workers=1, paired=False)}
     assert unpaired["spend"].pairing is None
-    assert unpaired["spend"].interval.high - unpaired["spend"].interval.low > 3 * (found["spend"].interval.high - found["spend"].interval.low)
+    assert unpaired["spend"].interval.high - unpaired["spend"].interval.low > 3 * (
+        found["spend"].interval.high - found["spend"].interval.low
+    )
 
 
 def test_compare__the_same_twice_shows_nothing() -> None:
@@ -74,7 +83,9 @@ def test_compare__workers_do_not_matter() -> None:
 
 @pytest.mark.parametrize(("base", "told"), [(100.0, "2.0% more"), (5_000.0, "under 0.1% more"), (0.0, "more")])
 def test_words__never_tell_a_difference_as_nothing(base: float, told: str) -> None:
-    assert _words(Difference("spend", "b", base, base + 2.0, mean_interval(np.array([1.9, 2.1, 2.0]), 0.95), 1.0)) == told
+    assert (
+        _words(Difference("spend", "b", base, base + 2.0, mean_interval(np.array([1.9, 2.1, 2.0]), 0.95), 1.0)) == told
+    )
 
 
 def test_compare__one_campaign_alone() -> None:
@@ -96,13 +107,24 @@ def test_compare__says_what_it_needs() -> None:
 def test_models__are_shared_by_scenarios_that_train_alike(small: Path) -> None:
     one = bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000})
     assert training_digest(one) == training_digest(
-        bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "campaigns.lamp.policy": "truthful"})
+        bidsim.load_scenario(
+            small,
+            {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "campaigns.lamp.policy": "truthful"},
+        )
     )
-    assert training_digest(one) != training_digest(bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_001}))
+    assert training_digest(one) != training_digest(
+        bidsim.load_scenario(small, {"seats.main.model": {"name": "logistic"}, "history.requests": 12_001})
+    )
 
 
 def test_compare__runs_trained_models(small: Path) -> None:
-    logged = {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "requests": 500, "products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.3}
+    logged = {
+        "seats.main.model": {"name": "logistic"},
+        "history.requests": 12_000,
+        "requests": 500,
+        "products.soap.conversion_rate": 0.5,
+        "products.soap.click_rate": 0.3,
+    }
     one = bidsim.load_scenario(small, logged)
     two = bidsim.load_scenario(small, {**logged, "auction.format": "first_price"})
     found = {d.metric: d for d in compare([one, replace(two)], replications=2, workers=1)}
@@ -135,19 +157,44 @@ def test_command__prints_a_table_and_draws_a_picture(tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     ("extra", "message"),
-    [(["--replications", "1"], "two at least"), (["--workers", "0"], "at least one process"), (["--campaign", "d"], "no such campaign"), (["--seed", "-3"], "whole number")],
+    [
+        (["--replications", "1"], "two at least"),
+        (["--workers", "0"], "at least one process"),
+        (["--campaign", "d"], "no such campaign"),
+        (["--seed", "-3"], "whole number"),
+    ],
 )
-def test_command__says_what_is_wrong(small: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str) -> None:
+def test_command__says_what_is_wrong(
+    small: Path, capsys: pytest.CaptureFixture[str], extra: list[str], message: str
+) -> None:
     assert main(["compare", str(small), str(small), *extra]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_command__pictures_of_different_questions_stay_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command__pictures_of_different_questions_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "w.toml").write_text('name = "w"\nrequests = 200\nduration = "1d"\nvalues = { kind = "independent" }\n[campaigns.c]\nbudget = 1e6\npolicy = "shaded"\n')
+    (tmp_path / "w.toml").write_text(
+        'name = "w"\nrequests = 200\nduration = "1d"\nvalues = { kind = "independent" }\n[campaigns.c]\nbudget = 1e6\npolicy = "shaded"\n'
+    )
     drawn = []
     for factor in ("0.2", "0.2", "0.3"):
-        assert main(["compare", "w.toml", "--replications", "2", "--workers", "1", "--set-last", f"campaigns.c.policy.factor={factor}"]) == 0
+        assert (
+            main(
+                [
+                    "compare",
+                    "w.toml",
+                    "--replications",
+                    "2",
+                    "--workers",
+                    "1",
+                    "--set-last",
+                    f"campaigns.c.policy.factor={factor}",
+                ]
+            )
+            == 0
+        )
         drawn.append(len(list((tmp_path / "runs").glob("compare-w-*.svg"))))
     assert drawn == [1, 1, 2]
     capsys.readouterr()

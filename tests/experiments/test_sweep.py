@@ -24,7 +24,9 @@ def test_sweep__what_is_lost_is_the_difference_to_the_world_beside(small: Path) 
     listed = []
     for network in ("1ms", "100ms", "10s"):
         own = LATE | {"deadline.network": network}
-        listed.append((network, bidsim.load_scenario(small, own), bidsim.load_scenario(small, own | {"deadline.tmax": "1h"})))
+        listed.append(
+            (network, bidsim.load_scenario(small, own), bidsim.load_scenario(small, own | {"deadline.tmax": "1h"}))
+        )
     quick, half, never = sweep(listed, replications=3, workers=1)
     assert quick.figures["late_share"].value == 0.0
     assert quick.lost["surplus"].value == 0.0
@@ -35,10 +37,26 @@ def test_sweep__what_is_lost_is_the_difference_to_the_world_beside(small: Path) 
     assert never.figures["surplus"].value == 0.0
 
 
-def test_sweep__command_prints_draws_and_writes(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep__command_prints_draws_and_writes(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plot = tmp_path / "s.svg"
-    set_all = [text for key, value in {**LATE, "deadline.network": "90ms"}.items() for text in ("--set", f"{key}={value}")]
-    arguments = ["sweep", str(small), "--vary", "deadline.network=10ms,90ms", "--beside", "deadline.tmax=1h", "--replications", "2", "--workers", "1", *set_all]
+    set_all = [
+        text for key, value in {**LATE, "deadline.network": "90ms"}.items() for text in ("--set", f"{key}={value}")
+    ]
+    arguments = [
+        "sweep",
+        str(small),
+        "--vary",
+        "deadline.network=10ms,90ms",
+        "--beside",
+        "deadline.tmax=1h",
+        "--replications",
+        "2",
+        "--workers",
+        "1",
+        *set_all,
+    ]
     assert main([*arguments, "--plot", str(plot)]) == 0
     told = capsys.readouterr().out
     assert "profit lost" in told
@@ -59,7 +77,9 @@ def test_sweep__command_prints_draws_and_writes(small: Path, tmp_path: Path, cap
         ("seats.main.decision.workers=1", "no effect without"),
     ],
 )
-def test_sweep__what_is_typed_wrong_is_told(small: Path, vary: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep__what_is_typed_wrong_is_told(
+    small: Path, vary: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["sweep", str(small), "--vary", vary]) == 2
     assert words in capsys.readouterr().err
 
@@ -85,9 +105,16 @@ def test_slow_model__a_better_model_is_lost_to_lateness() -> None:
     """The scenario's answer, at a tenth of its size: with time enough the large model earns more, with the deadline much less."""
     listed = []
     for trees in ("100", "500"):
-        own = {"seats.main.model.trees": int(trees), "requests": 40_000, "history.requests": 400_000, "deadline.volume": 375_000.0}
+        own = {
+            "seats.main.model.trees": int(trees),
+            "requests": 40_000,
+            "history.requests": 400_000,
+            "deadline.volume": 375_000.0,
+        }
         path = SCENARIOS / "slow_model.toml"
-        listed.append((trees, bidsim.load_scenario(path, own), bidsim.load_scenario(path, own | {"deadline.tmax": "1h"})))
+        listed.append(
+            (trees, bidsim.load_scenario(path, own), bidsim.load_scenario(path, own | {"deadline.tmax": "1h"}))
+        )
     small_model, large_model = sweep(listed, replications=2, workers=1)
     assert small_model.figures["late_share"].value < 0.1
     assert large_model.figures["late_share"].value > 0.5

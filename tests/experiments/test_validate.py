@@ -17,7 +17,24 @@ from bidsim.experiments.validate import UNKNOWN, run_case, validate
 if TYPE_CHECKING:
     from pathlib import Path
 
-QUICK = {"ipv", "asym_fp", "poisson_n", "softfloor_truth", "softfloor_eq", "eager", "openrtb", "tie", "position", "sne", "sppe", "knap", "shade", "curse", "curse_thr", "homog"}
+QUICK = {
+    "ipv",
+    "asym_fp",
+    "poisson_n",
+    "softfloor_truth",
+    "softfloor_eq",
+    "eager",
+    "openrtb",
+    "tie",
+    "position",
+    "sne",
+    "sppe",
+    "knap",
+    "shade",
+    "curse",
+    "curse_thr",
+    "homog",
+}
 
 
 def test_own_cases__have_sources_and_every_kind_of_check() -> None:
@@ -48,15 +65,37 @@ def test_long_case__holds_in_a_twentieth_of_its_time(case: Case, monkeypatch: py
 
 
 OTHER: list[tuple[str, dict[str, Any], dict[str, float]]] = [
-    ("ipv", {"n": 4, "dist": {"type": "uniform", "a": 1.0, "b": 3.0}, "format": "second", "reserve": 0.0}, {"revenue": 1 + 2 * 3 / 5, "winner_value": 1 + 2 * 4 / 5}),
-    ("ipv", {"n": 3, "dist": {"type": "uniform", "a": 0.0, "b": 2.0}, "format": "first_bne", "reserve": 0.0, "bid_points": [1.5]}, {"revenue": 1.0, "bid@1.5": 1.0}),
-    ("ipv", {"n": 2, "dist": {"type": "exp", "rate": 2.0}, "format": "second", "reserve": 0.0}, {"revenue": 0.25, "p_no_sale": 0.0}),
+    (
+        "ipv",
+        {"n": 4, "dist": {"type": "uniform", "a": 1.0, "b": 3.0}, "format": "second", "reserve": 0.0},
+        {"revenue": 1 + 2 * 3 / 5, "winner_value": 1 + 2 * 4 / 5},
+    ),
+    (
+        "ipv",
+        {
+            "n": 3,
+            "dist": {"type": "uniform", "a": 0.0, "b": 2.0},
+            "format": "first_bne",
+            "reserve": 0.0,
+            "bid_points": [1.5],
+        },
+        {"revenue": 1.0, "bid@1.5": 1.0},
+    ),
+    (
+        "ipv",
+        {"n": 2, "dist": {"type": "exp", "rate": 2.0}, "format": "second", "reserve": 0.0},
+        {"revenue": 0.25, "p_no_sale": 0.0},
+    ),
     ("asym_fp", {"w1": 3.0, "w2": 1.0}, {"max_bid": 0.75}),
     ("softfloor_truth", {"n": 3, "soft": 0.5, "hard": 0.1}, {"p_no_sale": 0.001, "p_firstprice_regime": 0.125 - 0.001}),
     ("openrtb", {"bids": [1.0, 4.0], "floor": 0.5, "inc": 0.01, "at": 1}, {"sold": 1, "price": 4.0, "winner": 1}),
     ("openrtb", {"bids": [0.2], "floor": 0.5, "inc": 0.01, "at": 2}, {"sold": 0, "price": 0.0, "winner": -1}),
     ("tie", {"n": 4, "bid": 0.7, "reserve": 0.2, "format": "first"}, {"price": 0.7, "win_rate_bidder0": 0.25}),
-    ("position", {"bids": [6.0, 5.0], "quality": [1.0, 0.5], "slots": [100.0, 60.0, 20.0]}, {"gsp_ppc_0": 2.5, "vcg_ppc_0": 1.0, "slot_1": 1.0, "gsp_ppc_1": 0.0}),
+    (
+        "position",
+        {"bids": [6.0, 5.0], "quality": [1.0, 0.5], "slots": [100.0, 60.0, 20.0]},
+        {"gsp_ppc_0": 2.5, "vcg_ppc_0": 1.0, "slot_1": 1.0, "gsp_ppc_1": 0.0},
+    ),
     ("power", {"k": 3}, {"multiplier": 0.75, "win_rate": 0.75**3 / 4}),
     ("curse_thr", {"sigma": 1.0, "tau": 1.0, "m": 0.0, "c": 0.0}, {"win_rate": 0.5}),
 ]
@@ -78,7 +117,9 @@ def test_grade__tolerates_what_it_says() -> None:
 
 
 def test_unknown_check__is_told_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "c.json").write_text(json.dumps({"cases": [{"id": "x1", "check": "astrology", "params": {}, "expected": {"luck": 1.0}}]}))
+    (tmp_path / "c.json").write_text(
+        json.dumps({"cases": [{"id": "x1", "check": "astrology", "params": {}, "expected": {"luck": 1.0}}]})
+    )
     assert main(["validate", "--cases", str(tmp_path / "c.json"), "--workers", "1"]) == 1
     assert UNKNOWN in capsys.readouterr().out
     assert main(["validate", "--cases", str(tmp_path / "c.json"), "--workers", "1", "--json"]) == 1
@@ -105,9 +146,18 @@ def test_command__prints_and_ends_well(tmp_path: Path, capsys: pytest.CaptureFix
         ('[{"check": "ipv", "params": {}, "expected": {}}]', "id: is missing"),
         ('[{"id": "a", "params": {}, "expected": {}}]', "case a: check: is missing"),
         ('[{"id": "a", "check": "ipv", "expected": {}}]', "case a: params: is missing"),
-        ('[{"id": "a", "check": "ipv", "params": {}, "expected": {"r": "x"}}]', "case a: expected.r: 'x' is not a finite number"),
-        ('[{"id": "a", "check": "ipv", "params": {}, "expected": {}, "se_per_auction": 3}]', "case a: se_per_auction: is not a table"),
-        ('[{"id": "a", "check": "ipv", "params": {}, "expected": {}, "tolerance": {"abs": {"r": NaN}}}]', "tolerance.abs.r: nan"),
+        (
+            '[{"id": "a", "check": "ipv", "params": {}, "expected": {"r": "x"}}]',
+            "case a: expected.r: 'x' is not a finite number",
+        ),
+        (
+            '[{"id": "a", "check": "ipv", "params": {}, "expected": {}, "se_per_auction": 3}]',
+            "case a: se_per_auction: is not a table",
+        ),
+        (
+            '[{"id": "a", "check": "ipv", "params": {}, "expected": {}, "tolerance": {"abs": {"r": NaN}}}]',
+            "tolerance.abs.r: nan",
+        ),
     ],
 )
 def test_file__is_refused_with_case_and_field(tmp_path: Path, content: str, message: str) -> None:
@@ -117,7 +167,13 @@ def test_file__is_refused_with_case_and_field(tmp_path: Path, content: str, mess
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"n": "two", "dist": {"type": "uniform"}, "format": "second"}, {"n": 2, "dist": {"type": "cauchy"}, "format": "second"}, {"n": 2, "dist": 3, "format": "second"}]
+    "params",
+    [
+        {},
+        {"n": "two", "dist": {"type": "uniform"}, "format": "second"},
+        {"n": 2, "dist": {"type": "cauchy"}, "format": "second"},
+        {"n": 2, "dist": 3, "format": "second"},
+    ],
 )
 def test_params__that_do_not_fit_fail_the_case_and_say_why(params: dict[str, Any]) -> None:
     verdicts = validate([Case("odd", "ipv", params, {"revenue": 1.0})], workers=1)

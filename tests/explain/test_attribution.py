@@ -51,7 +51,14 @@ def test_attribution__of_leaves_alone_is_nothing() -> None:
     assert attributor.expected == pytest.approx(booster.predict(x, raw_score=True)[0], abs=1e-12)
 
 
-@pytest.mark.parametrize("shape", [{"num_leaves": 6}, {"num_leaves": 12, "zero_as_missing": True}, {"num_leaves": 9, "max_cat_to_onehot": 1, "cat_smooth": 1}])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"num_leaves": 6},
+        {"num_leaves": 12, "zero_as_missing": True},
+        {"num_leaves": 9, "max_cat_to_onehot": 1, "cat_smooth": 1},
+    ],
+)
 def test_all_kinds__agree_with_all_subsets(shape: dict[str, Any]) -> None:
     booster = trained(shape, trees=3)
     ensemble = parse_ensemble(booster.model_to_string(), COLUMNS)
@@ -103,8 +110,14 @@ assert np.abs(_attributor(b)(x) - b.predict(x, pred_contrib=True)[:, :-1]).max()
 """
 
 
-@pytest.mark.parametrize("variables", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}], ids=["no compiler", "no AVX"])
+@pytest.mark.parametrize(
+    "variables",
+    [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}],
+    ids=["no compiler", "no AVX"],
+)
 def test_attribution__agrees_on_other_machines(variables: dict[str, str], tmp_path: Any) -> None:
     environment = {**os.environ, **variables, "BIDSIM_CACHE": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", _PLAIN], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAIN], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -28,7 +28,11 @@ def test_shift__by_lightgbm() -> None:
     for side in (rows["time_us"] < half, rows["time_us"] >= half):
         chosen = np.flatnonzero(side)
         chosen = chosen if len(chosen) <= 1_500 else chosen[np.linspace(0, len(chosen) - 1, 1_500).astype(int)]
-        sides.append(booster.predict(rows.iloc[chosen][[f"feature_{f}" for f in FEATURES]].to_numpy(np.float32), pred_contrib=True)[:, :-1])
+        sides.append(
+            booster.predict(
+                rows.iloc[chosen][[f"feature_{f}" for f in FEATURES]].to_numpy(np.float32), pred_contrib=True
+            )[:, :-1]
+        )
     for k, feature in enumerate(FEATURES):
         if feature not in found:
             assert not sides[0][:, k].any()
@@ -44,7 +48,9 @@ def test_shift__by_lightgbm() -> None:
 
 def test_shift__shows_a_feature_that_fails() -> None:
     quiet, struck = _run(), _run(incidents=[{"kind": "feature_outage", "feature": "price", "start": "1d"}])
-    before, after = (next(row for row in attribution_shift(result, DAY) if row["feature"] == "price") for result in (quiet, struck))
+    before, after = (
+        next(row for row in attribution_shift(result, DAY) if row["feature"] == "price") for result in (quiet, struck)
+    )
     assert abs(before["z"]) < 4 < abs(after["z"])
 
 

@@ -16,7 +16,11 @@ WIDE = Prior((0.5, 0.1, 0.1, 0.1, 0.1, 0.1), (0.0, 0.01, 0.03, 0.06, 0.12, 0.24)
 
 
 def test_lever__moves_and_has_columns_in_units_of_its_action() -> None:
-    price, shipping, placement = Lever("price", "continuous", -0.1), Lever("shipping", "binary", 1.0), Lever("placement", "choice", 2.0, 3)
+    price, shipping, placement = (
+        Lever("price", "continuous", -0.1),
+        Lever("shipping", "binary", 1.0),
+        Lever("placement", "choice", 2.0, 3),
+    )
     values = np.array([0.3, -0.2])
     np.testing.assert_allclose(price.moved(values), [0.2, -0.3])
     np.testing.assert_allclose(price.basis(values)[:, 0], [3.0, -2.0])
@@ -32,7 +36,9 @@ def _explored(seed: int, count: int, keep: float) -> tuple[Slice, np.ndarray]:
     outcome = (dice.random(count) < rates(world, rows, assigned)).astype(float)
     score = np.log(rates(world, rows, rows.natural)) + dice.normal(0, 0.5, count)
     chosen = (outcome > 0) | (dice.random(count) < keep)
-    return Slice(rows.natural[chosen], assigned[chosen], score[chosen], rows.advertiser[chosen], outcome[chosen], keep), true_effects(world, rows)
+    return Slice(
+        rows.natural[chosen], assigned[chosen], score[chosen], rows.advertiser[chosen], outcome[chosen], keep
+    ), true_effects(world, rows)
 
 
 def test_estimates__lie_around_the_truth_as_their_errors_say() -> None:
@@ -52,7 +58,14 @@ def test_estimates__do_not_depend_on_how_many_negatives_are_kept() -> None:
     whole, _ = _explored(3, 150_000, 1.0)
     dice = np.random.default_rng(1)
     chosen = (whole.outcome > 0) | (dice.random(len(whole.outcome)) < 0.25)
-    part = Slice(whole.natural[chosen], whole.assigned[chosen], whole.score[chosen], whole.advertiser[chosen], whole.outcome[chosen], 0.25)
+    part = Slice(
+        whole.natural[chosen],
+        whole.assigned[chosen],
+        whole.score[chosen],
+        whole.advertiser[chosen],
+        whole.outcome[chosen],
+        0.25,
+    )
     for a, b in zip(estimate_effects(whole, levers), estimate_effects(part, levers), strict=True):
         assert abs(a.value - b.value) < 1.5 * b.error
         assert b.error > 0.98 * a.error
@@ -70,7 +83,10 @@ def test_shrink__agrees_with_the_normal_formula() -> None:
     found = shrink(Estimate("x", 0.08, 0.05), only)
     mean, sd = 0.08 * 0.01 / 0.0125, math.sqrt(1 / (1 / 0.01 + 1 / 0.0025))
     assert found.mean == pytest.approx(mean)
-    assert (found.low, found.high) == (pytest.approx(mean - 1.959964 * sd, abs=1e-5), pytest.approx(mean + 1.959964 * sd, abs=1e-5))
+    assert (found.low, found.high) == (
+        pytest.approx(mean - 1.959964 * sd, abs=1e-5),
+        pytest.approx(mean + 1.959964 * sd, abs=1e-5),
+    )
     assert found.false_sign == pytest.approx(0.5 * math.erfc(mean / sd / math.sqrt(2)))
 
 
@@ -91,7 +107,10 @@ def test_prior__finds_how_effects_are_spread() -> None:
     narrow = sum(w for w, s in zip(prior.weights, prior.spreads, strict=True) if s <= 0.008)
     assert narrow == pytest.approx(0.6, abs=0.06)
     assert sum(prior.weights) == pytest.approx(1.0)
-    beliefs = [shrink(Estimate("x", e, s), prior) for e, s in zip((effects + dice.normal(0, errors))[:800], errors, strict=False)]
+    beliefs = [
+        shrink(Estimate("x", e, s), prior)
+        for e, s in zip((effects + dice.normal(0, errors))[:800], errors, strict=False)
+    ]
     inside = np.mean([b.low <= t <= b.high for b, t in zip(beliefs, effects, strict=False)])
     assert 0.93 <= inside <= 0.99
     wrong = [t * b.mean <= 0 for b, t in zip(beliefs, effects, strict=False) if b.speaks]
@@ -106,7 +125,14 @@ def test_worlds__are_confounded_and_have_levers_that_do_nothing() -> None:
     drawn = [abs(np.corrcoef(rows.intent, rows.natural[:, k])[0, 1]) for k in range(len(world.levers))]
     assert max(drawn) > 0.4
     assigned = randomise(world, rows, dice)
-    moved = [abs(np.corrcoef(rows.intent, assigned[:, k] - rows.natural[:, k] if lever.kind == "continuous" else assigned[:, k])[0, 1]) for k, lever in enumerate(world.levers)]
+    moved = [
+        abs(
+            np.corrcoef(
+                rows.intent, assigned[:, k] - rows.natural[:, k] if lever.kind == "continuous" else assigned[:, k]
+            )[0, 1]
+        )
+        for k, lever in enumerate(world.levers)
+    ]
     assert max(moved) < 0.02
 
 
@@ -131,7 +157,10 @@ def test_score__by_hand() -> None:
         [Estimate("a", 0.1, 0.01), Estimate("b", -0.05, 0.01), Estimate("c", 0.0, 0.01)],
         500,
         0.0,
-        [[Estimate(n, v, 0.01) for n, v in zip("abc", (0.12, -0.05, 0.0), strict=True)], [Estimate(n, v, 0.01) for n, v in zip("abc", (0.08, -0.05, 0.0), strict=True)]],
+        [
+            [Estimate(n, v, 0.01) for n, v in zip("abc", (0.12, -0.05, 0.0), strict=True)],
+            [Estimate(n, v, 0.01) for n, v in zip("abc", (0.08, -0.05, 0.0), strict=True)],
+        ],
         np.array([truth, truth]),
     )
     found = score_method([graded], "what_if")
@@ -139,7 +168,12 @@ def test_score__by_hand() -> None:
     assert found.ordered_right == pytest.approx(2 / 3)
     assert found.regret_points == pytest.approx(100 * math.expm1(0.10))
     ours = score_ours([graded], WIDE)
-    assert (ours.signs_right, ours.regret_points, ours.worlds_with_null_spoken, ours.spoken_signs_right) == (1.0, 0.0, 0.0, 1.0)
+    assert (ours.signs_right, ours.regret_points, ours.worlds_with_null_spoken, ours.spoken_signs_right) == (
+        1.0,
+        0.0,
+        0.0,
+        1.0,
+    )
 
 
 def test_own_effects__lie_around_the_truth_of_each_advertiser() -> None:
@@ -151,7 +185,9 @@ def test_own_effects__lie_around_the_truth_of_each_advertiser() -> None:
         fitted = fit_slice(rows, world.levers)
         own = [own_effects(fitted, a) for a in range(8)]
         truth = np.array([true_effects(world, whole.of(a)) for a in range(8)])
-        z += [(e.value - t) / e.error for one, row in zip(own, truth, strict=True) for e, t in zip(one, row, strict=True)]
+        z += [
+            (e.value - t) / e.error for one, row in zip(own, truth, strict=True) for e, t in zip(one, row, strict=True)
+        ]
         for k in range(len(world.levers)):
             beliefs = shrink_together([one[k] for one in own], WIDE)[1]
             alone += [abs(one[k].value - t) for one, t in zip(own, truth[:, k], strict=True)]
@@ -164,7 +200,14 @@ def test_own_effects__lie_around_the_truth_of_each_advertiser() -> None:
 def test_own_effects__without_conversions_say_what_is_common() -> None:
     world = draw_world(600)
     rows, _ = _explored(600, int(1_500 / world.rate), 1.0)
-    none = Slice(rows.natural, rows.assigned, rows.score, rows.advertiser, np.where(rows.advertiser == 3, 0.0, rows.outcome), rows.keep)
+    none = Slice(
+        rows.natural,
+        rows.assigned,
+        rows.score,
+        rows.advertiser,
+        np.where(rows.advertiser == 3, 0.0, rows.outcome),
+        rows.keep,
+    )
     fitted = fit_slice(none, world.levers)
     own = [own_effects(fitted, a) for a in range(8)]
     assert all(math.isinf(e.error) for e in own[3])
@@ -177,7 +220,10 @@ def test_units__count_once() -> None:
     """Copying every row within its unit must not make anything surer."""
     world = draw_world(601)
     rows, _ = _explored(601, int(1_000 / world.rate), 1.0)
-    twice = [np.concatenate([part, part]) for part in (rows.natural, rows.assigned, rows.score, rows.advertiser, rows.outcome)]
+    twice = [
+        np.concatenate([part, part])
+        for part in (rows.natural, rows.assigned, rows.score, rows.advertiser, rows.outcome)
+    ]
     units = np.tile(np.arange(len(rows.outcome)), 2)
     once = estimate_effects(rows, world.levers)
     copied = estimate_effects(Slice(*twice, rows.keep, units), world.levers)

@@ -36,7 +36,12 @@ def test_explain__adds_up_to_the_prediction(result: bidsim.Result) -> None:
 
 
 def test_explain__counts_by_the_model_s_own_link() -> None:
-    plain = bidsim.run(scenario_of(_world(NAMES[:3], **{"requests": 600, "seats.main.model": {"name": "lightgbm", "objective": "regression"}})), progress=lambda *a: None)
+    plain = bidsim.run(
+        scenario_of(
+            _world(NAMES[:3], **{"requests": 600, "seats.main.model": {"name": "lightgbm", "objective": "regression"}})
+        ),
+        progress=lambda *a: None,
+    )
     counted = plain.explain(unit="conversions")
     np.testing.assert_allclose(counted.values.sum(axis=1) + counted.base_values, 1000 * _predicted(plain), atol=1e-7)
     seen = _predicted(plain).mean()
@@ -87,6 +92,8 @@ def test_explain__says_what_is_wrong(result: bidsim.Result) -> None:
         result.explain("mian")
     with pytest.raises(UsageError, match="no such advertiser"):
         result.explain(advertiser="nobody")
-    oracle = bidsim.run(scenario_of(_world(NAMES[:2], **{"requests": 500, "seats.main.model": "oracle"})), progress=lambda *a: None)
+    oracle = bidsim.run(
+        scenario_of(_world(NAMES[:2], **{"requests": 500, "seats.main.model": "oracle"})), progress=lambda *a: None
+    )
     with pytest.raises(UsageError, match="no trees"):
         oracle.explain()

@@ -67,7 +67,14 @@ def test_bits__walk_over_a_set_gives_its_members(members: list[bool]) -> None:
 
 
 @settings(max_examples=400)
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 2**60)), min_size=1, max_size=9, unique_by=lambda e: e[2]))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 2**60)),
+        min_size=1,
+        max_size=9,
+        unique_by=lambda e: e[2],
+    )
+)
 def test_best_and_next__agrees_with_its_twin(entries: list[tuple[int, int, int]]) -> None:
     book, n = empty_book(len(entries)), len(entries)
     for k, (bid, reserve, tie) in enumerate(entries):

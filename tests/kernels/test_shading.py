@@ -22,7 +22,10 @@ def test_envelope__finds_what_trying_every_bid_finds(points: list[tuple[float, f
 
 
 @settings(max_examples=100)
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12), st.sampled_from([0.25, 0.01, 3.0]))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12),
+    st.sampled_from([0.25, 0.01, 3.0]),
+)
 def test_isotonic__is_the_same_of_counts_that_have_decayed(counts: list[tuple[int, int]], weight: float) -> None:
     found = []
     for scale in (1.0, weight):
@@ -56,7 +59,11 @@ def naive_isotonic(won: list[float], lost: list[float]) -> list[float]:
     bins = [b for b in range(len(won)) if won[b] + lost[b] > 0]
     rates = {}
     for b in bins:
-        means = [min(sum(won[i : k + 1]) / (sum(won[i : k + 1]) + sum(lost[i : k + 1])) for k in bins if k >= b) for i in bins if i <= b]
+        means = [
+            min(sum(won[i : k + 1]) / (sum(won[i : k + 1]) + sum(lost[i : k + 1])) for k in bins if k >= b)
+            for i in bins
+            if i <= b
+        ]
         rates[b] = max(means)
     found, last = [0.0], 0.0
     for b in range(len(won)):

@@ -84,7 +84,12 @@ def test_linear__reproduces_a_plain_loop(tmp_path: Path, budget: int) -> None:
 def test_max_ecpc__reproduces_a_plain_loop(tmp_path: Path, budget: int) -> None:
     log = _log(2000)
     _write(tmp_path, log)
-    row = _run(tmp_path, '{ name = "max_ecpc", max_ecpc = 21.5, whole_cpm = true, highest_cpm = 300 }', budget / 1000, {"episode": 500})
+    row = _run(
+        tmp_path,
+        '{ name = "max_ecpc", max_ecpc = 21.5, whole_cpm = true, highest_cpm = 300 }',
+        budget / 1000,
+        {"episode": 500},
+    )
     bids = [min(int(p * 21500.0), 300) for p in log["pctr"]]
     wins, cost, clicks = naive_replay(log, bids, budget, 500)
     assert (row["wins"], row["payment_nanos"], row["conversions"]) == (wins, cost * 1_000_000, clicks)

@@ -27,7 +27,9 @@ def test_roas__covers_where_sales_are_few(mean: float) -> None:
     dice, held = np.random.default_rng(1), []
     for _ in range(2_000):
         sold = dice.lognormal(0.0, 0.5, dice.poisson(mean))
-        found = _figures(10**9, len(sold), round(sold.sum() * 1e9), float(np.sqrt((sold**2).sum())) if len(sold) else None)["roas"]
+        found = _figures(
+            10**9, len(sold), round(sold.sum() * 1e9), float(np.sqrt((sold**2).sum())) if len(sold) else None
+        )["roas"]
         if found is not None:
             held.append(found["low"] <= mean * np.exp(0.125) <= found["high"])
     assert 0.92 <= np.mean(held) <= 0.995

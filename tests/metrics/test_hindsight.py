@@ -37,9 +37,13 @@ def test_fractional__is_the_linear_programme(pairs: list[tuple[float, float]], b
 def test_whole__is_the_best_of_all_subsets(pairs: list[tuple[float, float]], budget: float, objective: Any) -> None:
     value, price = np.array([v for v, _ in pairs]), np.array([p for _, p in pairs])
     gain = value - price if objective == "utility" else value
-    every = max(float(np.dot(chosen, gain)) for chosen in product([0, 1], repeat=len(pairs)) if np.dot(chosen, price) <= budget)
+    every = max(
+        float(np.dot(chosen, gain)) for chosen in product([0, 1], repeat=len(pairs)) if np.dot(chosen, price) <= budget
+    )
     assert best_whole(value, price, budget, objective) == pytest.approx(every, abs=1e-9)
-    assert best_whole(value, price, budget, objective) <= best_in_hindsight(value, price, budget, objective).worth + 1e-9
+    assert (
+        best_whole(value, price, budget, objective) <= best_in_hindsight(value, price, budget, objective).worth + 1e-9
+    )
 
 
 def test_multipliers__are_the_roots_of_spend_and_cost() -> None:
@@ -94,7 +98,9 @@ def test_regret__of_a_daily_budget_has_one_in_each_day() -> None:
     bids, best = result.bids, 0.0
     for day in range(4):
         mine = bids[bids["time_us"] // DAY == day]
-        best += best_in_hindsight(mine["value_nanos"].to_numpy() / 1e9, mine["minimum_bid_nanos"].to_numpy() / 1e9, 20.0).worth
+        best += best_in_hindsight(
+            mine["value_nanos"].to_numpy() / 1e9, mine["minimum_bid_nanos"].to_numpy() / 1e9, 20.0
+        ).worth
     found = regrets(result)["c"]
     assert found["best"] == pytest.approx(best, rel=1e-9)
     assert found["share_of_best"] < 1.0
@@ -105,7 +111,11 @@ def test_regret__of_a_daily_budget_has_one_in_each_day() -> None:
 def test_regret__where_clicks_are_charged_is_that_of_impressions() -> None:
     """The same market twice: bids for clicks, of which one impression in four brings one, and bids for impressions."""
     quality = {"kind": "independent", "quality": {"c": 0.25}}
-    common: dict[str, Any] = {"requests": 20_000, "market": {"kind": "distribution"}, "campaigns": {"c": {"budget": 1e6, "policy": {"name": "shaded", "factor": 0.7}}}}
+    common: dict[str, Any] = {
+        "requests": 20_000,
+        "market": {"kind": "distribution"},
+        "campaigns": {"c": {"budget": 1e6, "policy": {"name": "shaded", "factor": 0.7}}},
+    }
     by_click = _hand(**common, values=quality, auction={"format": "vcg", "charge": "click"})["c"]
     plain = _hand(**common, values=quality, auction={"format": "vcg", "charge": "impression"})["c"]
     for key in ("best", "reached", "model_regret"):
@@ -118,12 +128,20 @@ def test_regret__of_several_positions_is_not_told() -> None:
     assert found == {name: {"note": MANY_POSITIONS} for name in ("c", "rival")}
 
 
-@given(st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 2), st.integers(0, 2)), min_size=1, max_size=7), st.floats(0.1, 3.0), st.floats(0.1, 2.0))
-def test_hindsight__of_parts_is_the_linear_optimum(rows: list[tuple[float, float, int]], budget: float, part_budget: float) -> None:
+@given(
+    st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 2), st.integers(0, 2)), min_size=1, max_size=7),
+    st.floats(0.1, 3.0),
+    st.floats(0.1, 2.0),
+)
+def test_hindsight__of_parts_is_the_linear_optimum(
+    rows: list[tuple[float, float, int]], budget: float, part_budget: float
+) -> None:
     value, price, part = (np.array(column) for column in zip(*rows, strict=True))
     limits = np.vstack([price, *(price * (part == p) for p in range(3))])
     solved = optimize.linprog(-(value - price), A_ub=limits, b_ub=[budget, *[part_budget] * 3], bounds=(0, 1))
-    assert best_in_hindsight(value, price, budget, "utility", part, part_budget).worth == pytest.approx(-solved.fun, abs=1e-7)
+    assert best_in_hindsight(value, price, budget, "utility", part, part_budget).worth == pytest.approx(
+        -solved.fun, abs=1e-7
+    )
 
 
 def test_regret__model_regret_is_what_wrong_beliefs_cost() -> None:
@@ -134,7 +152,9 @@ def test_regret__model_regret_is_what_wrong_beliefs_cost() -> None:
     found = regrets(bidsim.run(scenario_of(world), progress=lambda *a: None))["c"]
     assert found["pacing_regret"] == pytest.approx(0.0, abs=1e-3)
     assert found["model_regret"] > 100
-    clean = regrets(bidsim.run(scenario_of({**world, "values": {"kind": "independent"}}), progress=lambda *a: None))["c"]
+    clean = regrets(bidsim.run(scenario_of({**world, "values": {"kind": "independent"}}), progress=lambda *a: None))[
+        "c"
+    ]
     assert clean["model_regret"] == pytest.approx(0.0, abs=1e-3)
     assert clean["estimation"] == pytest.approx(0.0, abs=1e-3)
 
@@ -149,9 +169,21 @@ def test_allocation_regret__is_what_the_wrong_ad_costs(run_small: Callable[..., 
     alone = run_small({"log.decisions": 1_000_000})
     assert alone.summary["allocation_regret"] == {"main": 0.0}
     # a bid far above its value sends the soap where the lamp would have been worth more
-    wrong = run_small({**everything, "campaigns.soap-mobile.policy": {"name": "fixed_bid", "bid_cpm": 900.0}, "campaigns.soap-mobile.pacing": "none"})
+    wrong = run_small(
+        {
+            **everything,
+            "campaigns.soap-mobile.policy": {"name": "fixed_bid", "bid_cpm": 900.0},
+            "campaigns.soap-mobile.pacing": "none",
+        }
+    )
     right = run_small(
-        {**everything, "campaigns.soap-mobile.policy": "truthful", "campaigns.soap-mobile.pacing": "none", "campaigns.lamp.policy": "truthful", "campaigns.lamp.pacing": "none"}
+        {
+            **everything,
+            "campaigns.soap-mobile.policy": "truthful",
+            "campaigns.soap-mobile.pacing": "none",
+            "campaigns.lamp.policy": "truthful",
+            "campaigns.lamp.pacing": "none",
+        }
     )
     assert right.summary["allocation_regret"]["main"] == pytest.approx(0.0, abs=1e-6)
     assert wrong.summary["allocation_regret"]["main"] > 0.1

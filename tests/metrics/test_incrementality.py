@@ -42,8 +42,12 @@ def test_attributed__differs_from_incremental_as_the_truth_says() -> None:
     """Buyers of toilet paper come anyway, so most of what last click credits was not caused by ads; cameras are the reverse."""
     share = {}
     for product in ("toilet-paper", "camera"):
-        caused = sum(line["purchases_caused_realised"] for s in _runs() for line in s["lines"] if line["product"] == product)
-        credited = sum(row["conversions"] for s in _runs() for row in s["campaigns"].values() if row["product"] == product)
+        caused = sum(
+            line["purchases_caused_realised"] for s in _runs() for line in s["lines"] if line["product"] == product
+        )
+        credited = sum(
+            row["conversions"] for s in _runs() for row in s["campaigns"].values() if row["product"] == product
+        )
         share[product] = caused / credited
     assert share["toilet-paper"] < 0.75
     assert share["camera"] > share["toilet-paper"] + 0.15
@@ -61,7 +65,10 @@ def test_ghosts__leave_with_all_that_their_advertiser_bids(alike: bool) -> None:
         },
     }  # fmt: skip
     result = bidsim.run(scenario_of(world), progress=lambda *a: None)
-    ghosts, wins = (dict(zip(result.campaigns["campaign"], result.campaigns[column], strict=True)) for column in ("ghost_wins", "wins"))
+    ghosts, wins = (
+        dict(zip(result.campaigns["campaign"], result.campaigns[column], strict=True))
+        for column in ("ghost_wins", "wins")
+    )
     assert ghosts["first"] + wins["first"] == result.campaigns["requests"][0]
     assert (ghosts["second"] == 0) == alike
     assert (wins["second"] == 0) == alike
@@ -82,20 +89,29 @@ def test_estimate__none_held_out_bought_is_no_proof() -> None:
     found = ghost_ad_estimate(2_400, 59, 59, 125, 0, 0)
     assert found is not None
     assert found.value == 59
-    assert found.low == pytest.approx(59 - np.hypot(59 - stats.chi2.ppf(0.025, 2 * 59) / 2, stats.chi2.ppf(0.975, 2) / 2 * 2_400 / 125), abs=0.3)
+    assert found.low == pytest.approx(
+        59 - np.hypot(59 - stats.chi2.ppf(0.025, 2 * 59) / 2, stats.chi2.ppf(0.975, 2) / 2 * 2_400 / 125), abs=0.3
+    )
     assert found.low < 0
 
 
-@pytest.mark.parametrize(("rate", "each", "least", "most"), [(0.002, 1, 0.94, 1.0), (0.02, 1, 0.94, 1.0), (0.2, 1, 0.93, 0.985), (2.0, 1, 0.93, 0.975), (0.03, 3, 0.88, 0.99)])
+@pytest.mark.parametrize(
+    ("rate", "each", "least", "most"),
+    [(0.002, 1, 0.94, 1.0), (0.02, 1, 0.94, 1.0), (0.2, 1, 0.93, 0.985), (2.0, 1, 0.93, 0.975), (0.03, 3, 0.88, 0.99)],
+)
 def test_estimate__covers_where_few_are_held_out(rate: float, each: int, least: float, most: float) -> None:
     """Also where users buy often, and where those who buy do so several times; and it is no wider than it must be where there is enough to see."""
     dice, served_users, held_users, caused = np.random.default_rng(int(1e6 * rate)), 3_000, 150, 40
     covered = []
     for _ in range(1_500):
         more = dice.poisson(caused / served_users, served_users)
-        served, held = (dice.poisson(rate, n) * (dice.geometric(1 / each, n) if each > 1 else 1) for n in (served_users, held_users))
+        served, held = (
+            dice.poisson(rate, n) * (dice.geometric(1 / each, n) if each > 1 else 1) for n in (served_users, held_users)
+        )
         served = served + more
-        found = ghost_ad_estimate(served_users, int(served.sum()), int((served**2).sum()), held_users, int(held.sum()), int((held**2).sum()))
+        found = ghost_ad_estimate(
+            served_users, int(served.sum()), int((served**2).sum()), held_users, int(held.sum()), int((held**2).sum())
+        )
         assert found is not None
         covered.append(found.low <= caused <= found.high)
     assert least <= np.mean(covered) <= most

@@ -10,11 +10,21 @@ from scipy import stats
 
 from bidsim.monitoring import baseline as baseline_module
 from bidsim.monitoring.baseline import Baseline, Family, fit_baseline, window_overdispersion
-from bidsim.monitoring.detector import MULTIPLIERS, Detector, advance, calibrate_threshold, change_point, count_alarms, deviance
+from bidsim.monitoring.detector import (
+    MULTIPLIERS,
+    Detector,
+    advance,
+    calibrate_threshold,
+    change_point,
+    count_alarms,
+    deviance,
+)
 from bidsim.monitoring.replay import replayed
 
 
-def _windows(dice: np.random.Generator, windows: int, mean: np.ndarray, overdispersion: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def _windows(
+    dice: np.random.Generator, windows: int, mean: np.ndarray, overdispersion: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     expected = mean[None, :] * dice.gamma(50, 1 / 50, (windows, len(mean)))
     wobble = dice.gamma(1 / overdispersion, overdispersion, expected.shape) if overdispersion else 1.0
     return expected, dice.poisson(expected * wobble).astype(float)
@@ -52,7 +62,9 @@ def test_statistics__have_mean_t_after_t_quiet_windows() -> None:
 def test_statistics__stay_finite_and_wait_where_nothing_is_expected() -> None:
     statistics = np.zeros((2, len(MULTIPLIERS)))
     for _ in range(400):
-        total = advance(statistics, np.array([100.0, 0.0]), np.array([1e4, 0.0]), np.full(2, 1e9), np.array(MULTIPLIERS))
+        total = advance(
+            statistics, np.array([100.0, 0.0]), np.array([1e4, 0.0]), np.full(2, 1e9), np.array(MULTIPLIERS)
+        )
     assert np.isfinite(statistics).all()
     assert total[0] > 1e100
     assert total[1] == 0.0
@@ -216,7 +228,10 @@ def test_count_alarms__counts_once_until_it_fell() -> None:
 
 def test_deviance__is_scipys_likelihood_ratio() -> None:
     mean, came = np.array([4.0, 10.0, 3.0]), np.array([9.0, 10.0, 0.0])
-    told = [stats.poisson.logpmf(y, max(y, 1e-12)) - stats.poisson.logpmf(y, m) if y else m for m, y in zip(mean, came, strict=True)]
+    told = [
+        stats.poisson.logpmf(y, max(y, 1e-12)) - stats.poisson.logpmf(y, m) if y else m
+        for m, y in zip(mean, came, strict=True)
+    ]
     np.testing.assert_allclose(deviance(mean, came), told, atol=1e-9)
 
 

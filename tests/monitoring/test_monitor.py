@@ -52,7 +52,17 @@ SMALLER: dict[str, Any] = {
     "history.requests": 700_000,
     "monitoring.baseline": "6d",
     "log.wins": 1_000_000,
-    **{f"campaigns.{name}.budget": budget for name, budget in (("softly", 110.0), ("morning", 130.0), ("gloss", 90.0), ("fleur", 150.0), ("stride", 180.0), ("soundly", 180.0))},
+    **{
+        f"campaigns.{name}.budget": budget
+        for name, budget in (
+            ("softly", 110.0),
+            ("morning", 130.0),
+            ("gloss", 90.0),
+            ("fleur", 150.0),
+            ("stride", 180.0),
+            ("soundly", 180.0),
+        )
+    },
 }
 """The quiet market, quicker."""
 BEGUN = 8 * DAY // WINDOW
@@ -118,7 +128,10 @@ def test_flight_as_planned__is_told_and_is_no_incident() -> None:
     result = _run(**{"campaigns.softly.start": "8d", "campaigns.stride.end": "10d"})
     found = monitor(result)
     assert found.pages == []
-    assert [(p.campaign, p.begins, p.window) for p in found.planned] == [("softly", True, BEGUN), ("stride", False, BEGUN + 8)]
+    assert [(p.campaign, p.begins, p.window) for p in found.planned] == [
+        ("softly", True, BEGUN),
+        ("stride", False, BEGUN + 8),
+    ]
     assert all("wins" in {signal.kind for signal, _ in p.followed} for p in found.planned)
     begins, ends = (as_planned(p, found) for p in found.planned)
     assert begins.startswith("softly begins as planned, day 9 (Tue) 00:00; with it ")
@@ -127,13 +140,20 @@ def test_flight_as_planned__is_told_and_is_no_incident() -> None:
     assert content["planned"] == [begins, ends]
     assert html.escape(ends) in render_watch(content, result, found)
     # what is not planned is an incident all the same
-    kept = monitor(bidsim.Result({**result.manifest, "scenario": _without_flights(result.manifest["scenario"])}, result.tables))
+    kept = monitor(
+        bidsim.Result({**result.manifest, "scenario": _without_flights(result.manifest["scenario"])}, result.tables)
+    )
     assert {page.what for page in kept.pages} <= {FEWER, MORE}
     assert len(kept.pages) >= 2
 
 
 def _without_flights(scenario: dict[str, Any]) -> dict[str, Any]:
-    return {**scenario, "campaigns": {name: {**campaign, "start": None, "end": None} for name, campaign in scenario["campaigns"].items()}}
+    return {
+        **scenario,
+        "campaigns": {
+            name: {**campaign, "start": None, "end": None} for name, campaign in scenario["campaigns"].items()
+        },
+    }
 
 
 @cache
@@ -191,7 +211,9 @@ def test_table__of_one_window_by_pandas(quiet: bidsim.Result, watch: Watch) -> N
     rows = rows[rows["time_us"] // WINDOW == at]
     rows["geo x device"] = rows["geo"] + " x " + rows["device"]
     curve, _ = development(quiet, watch.cells, watch.quiet)
-    ripe = {advertiser: curve[g, : watch.cells.windows - at].sum() for g, (advertiser, _) in enumerate(watch.cells.groups)}
+    ripe = {
+        advertiser: curve[g, : watch.cells.windows - at].sum() for g, (advertiser, _) in enumerate(watch.cells.groups)
+    }
     rows["due"] = rows["pcvr"] * rows["advertiser"].map(ripe)
     asked = quiet.frame("population").query("start_us == @at * @WINDOW").set_index(["feature", "level"])["requests"]
     baseline = watch.detectors["conversions"].baseline
@@ -218,7 +240,9 @@ def test_table__of_one_window_by_pandas(quiet: bidsim.Result, watch: Watch) -> N
         assert told["converted"] == converted
         parent = baseline.family.parent[k]
         sure = 1 / (baseline.spread[k] + left[k] + (left[parent] if parent != k else 0))
-        assert [told[c] for c in ("ratio", "low", "high")] == pytest.approx(_ratio_by_grid(sure, level[k], mine["due"].sum(), converted), rel=5e-3)
+        assert [told[c] for c in ("ratio", "low", "high")] == pytest.approx(
+            _ratio_by_grid(sure, level[k], mine["due"].sum(), converted), rel=5e-3
+        )
         if not one.advertiser and (not one.field or (one.field, one.level) in asked.index):
             whole = asked.loc["geo"].sum() if not one.field else asked[one.field, one.level]
             assert told["win_rate"] == pytest.approx(len(mine) / whole)
@@ -227,7 +251,9 @@ def test_table__of_one_window_by_pandas(quiet: bidsim.Result, watch: Watch) -> N
         if converted >= 20 and mine["due"].sum() >= 0.95 * mine["pcvr"].sum():
             p, y = mine["pcvr"], mine["converted"]
             loss, rate = -(y * np.log(p) + (1 - y) * np.log1p(-p)).mean(), y.mean()
-            assert told["normalised_entropy"] == pytest.approx(loss / -(rate * math.log(rate) + (1 - rate) * math.log1p(-rate)))
+            assert told["normalised_entropy"] == pytest.approx(
+                loss / -(rate * math.log(rate) + (1 - rate) * math.log1p(-rate))
+            )
         else:
             assert math.isnan(told["normalised_entropy"])
         if converted >= 20 and not one.advertiser and " x " not in one.field and one.field:
@@ -247,8 +273,16 @@ def test_arrivals__by_a_plain_loop(quiet: bidsim.Result, watch: Watch) -> None:
     for t in (0, 3, 20):
         told = sum(cells.columns["pcvr_sum"][t - lag] * curve[:, lag] for lag in range(min(t + 1, curve.shape[1])))
         np.testing.assert_allclose(found[t], told)
-    rows = quiet.conversions.query("observed").merge(quiet.campaigns[["campaign", "advertiser", "product"]], on="campaign")
-    told = rows.groupby([rows["credit_time_us"] // WINDOW, (rows["reported_us"] // WINDOW) - (rows["credit_time_us"] // WINDOW), "advertiser"]).size()
+    rows = quiet.conversions.query("observed").merge(
+        quiet.campaigns[["campaign", "advertiser", "product"]], on="campaign"
+    )
+    told = rows.groupby(
+        [
+            rows["credit_time_us"] // WINDOW,
+            (rows["reported_us"] // WINDOW) - (rows["credit_time_us"] // WINDOW),
+            "advertiser",
+        ]
+    ).size()
     for (window, lag, advertiser), count in told.items():
         g = [a for a, _ in cells.groups].index(advertiser)
         assert reported[g, window, lag] == count
@@ -271,15 +305,21 @@ def test_slicing__sums_cells_as_pandas_does(quiet: bidsim.Result) -> None:
     told = table.groupby(["window", "field", "level"])["wins"].sum()
     for (window, field, level), wins in told.items():
         assert found.loc[window, f"{field} = {level}"] == wins
-    for (window, advertiser, level), wins in table.query("field == 'geo'").groupby(["window", "advertiser", "level"])["wins"].sum().items():
+    for (window, advertiser, level), wins in (
+        table.query("field == 'geo'").groupby(["window", "advertiser", "level"])["wins"].sum().items()
+    ):
         assert found.loc[window, f"{advertiser}, geo = {level}"] == wins
     np.testing.assert_array_equal(found["all traffic"], table.query("field == 'geo'").groupby("window")["wins"].sum())
-    np.testing.assert_array_equal(found["softly"], table.query("field == 'geo' and advertiser == 'softly'").groupby("window")["wins"].sum())
+    np.testing.assert_array_equal(
+        found["softly"], table.query("field == 'geo' and advertiser == 'softly'").groupby("window")["wins"].sum()
+    )
 
 
 def test_quiet_windows__have_the_means_and_the_scatter_asked_for(watch: Watch) -> None:
     cells, slicing = watch.cells, watch.slicing
-    fields = [np.flatnonzero([f == name for f, _ in cells.levels]) for name in dict.fromkeys(f for f, _ in cells.levels)]
+    fields = [
+        np.flatnonzero([f == name for f, _ in cells.levels]) for name in dict.fromkeys(f for f, _ in cells.levels)
+    ]
     mean = cells.columns["pcvr_sum"][:20].mean(axis=0)
     drawn = quiet_windows(mean, fields, slicing, 0.004, 0.016, 6_000, np.random.default_rng(2))
     expected = slicing.total(mean[None])[0]
@@ -306,7 +346,10 @@ def _ratio_by_grid(sure: float, normal: float, due: float, converted: int) -> li
     prior = 0.98 * stats.gamma.pdf(grid, sure, scale=normal / sure) + 0.02 * stats.expon.pdf(grid, scale=normal)
     density = prior * stats.poisson.pmf(converted, grid * due)
     below = np.cumsum(density) / density.sum()
-    return [float((grid * density).sum() / density.sum()), *(float(grid[np.searchsorted(below, p)]) for p in (0.025, 0.975))]
+    return [
+        float((grid * density).sum() / density.sum()),
+        *(float(grid[np.searchsorted(below, p)]) for p in (0.025, 0.975)),
+    ]
 
 
 def test_run__that_ends_within_a_window_is_watched_to_the_last_whole_one(quiet: bidsim.Result) -> None:
@@ -344,7 +387,10 @@ def test_names__of_any_kind_are_owners(name: str) -> None:
         return name if text == "gloss" else text
 
     result = _outage()
-    tables = {t: {c: [named(v) for v in values] if c == "advertiser" else values for c, values in columns.items()} for t, columns in result.tables.items()}
+    tables = {
+        t: {c: [named(v) for v in values] if c == "advertiser" else values for c, values in columns.items()}
+        for t, columns in result.tables.items()
+    }
     other = bidsim.Result(result.manifest, tables, result.summary, result.models)
     found = monitor(other)
     assert [page.about.advertiser for page in found.pages] == [name]
@@ -363,7 +409,16 @@ def test_watch__needs_windows_and_slices(quiet: bidsim.Result) -> None:
     with pytest.raises(UsageError, match="too few to watch"):
         monitor(_run(**{"requests": 3_000, "monitoring.window": "3d", "monitoring.baseline": "3d"}))
     drawn = bidsim.run(
-        scenario_of({"name": "d", "requests": 50, "duration": "2d", "market": {"kind": "distribution"}, "values": {"kind": "independent"}, "campaigns": {"a": {"budget": 1.0}}})
+        scenario_of(
+            {
+                "name": "d",
+                "requests": 50,
+                "duration": "2d",
+                "market": {"kind": "distribution"},
+                "values": {"kind": "independent"},
+                "campaigns": {"a": {"budget": 1.0}},
+            }
+        )
     )
     with pytest.raises(UsageError, match="no slices to watch"):
         monitor(drawn)
@@ -377,13 +432,18 @@ def test_page__json_and_prometheus_say_the_same(quiet: bidsim.Result, watch: Wat
     lines = prometheus(content).splitlines()
     assert 'bidsim_incidents_open{scenario="quiet_market",seed="0"} 0.0' in lines
     for line in lines:
-        assert line.startswith("# ") or re.fullmatch(r'bidsim_\w+\{(\w+="(?:[^"\\\n]|\\.)*",?)+\} (NaN|-?[0-9.e+-]+)', line)
+        assert line.startswith("# ") or re.fullmatch(
+            r'bidsim_\w+\{(\w+="(?:[^"\\\n]|\\.)*",?)+\} (NaN|-?[0-9.e+-]+)', line
+        )
     ratio = next(line for line in lines if line.startswith("bidsim_slice_ratio") and 'slice="geo = US"' in line)
     assert float(ratio.split()[-1]) == content["slices"]["ratio"][content["slices"]["slice"].index("geo = US")]
 
 
 def test_likelier__in_words_from_the_logarithm() -> None:
-    assert [_likelier(evidence) for evidence in (math.log(2_500.0), 780.0)] == ["2,500 times likelier", "more than a million times likelier"]
+    assert [_likelier(evidence) for evidence in (math.log(2_500.0), 780.0)] == [
+        "2,500 times likelier",
+        "more than a million times likelier",
+    ]
 
 
 def test_middle_of_bin__lies_in_its_bin() -> None:
@@ -417,11 +477,22 @@ def test_looking__while_it_goes_shows_what_the_end_of_that_window_would() -> Non
     assert len(frames) == math.ceil(struck.manifest["requests"] / 80_000)
     done, rows, incidents, when = frames[-1]
     assert done == struck.manifest["requests"]
-    assert [r["advertiser"] for r in rows] == ["fleur perfume", "gloss shampoo", "morning coffee", "softly paper", "soundly headphones", "stride shoes"]
+    assert [r["advertiser"] for r in rows] == [
+        "fleur perfume",
+        "gloss shampoo",
+        "morning coffee",
+        "softly paper",
+        "soundly headphones",
+        "stride shoes",
+    ]
     assert len(incidents) == 1
     assert "gloss" in incidents[0]
     assert when.startswith("day 12")
-    table = struck.slices.query("field == 'geo' and start_us < 47 * @WINDOW").groupby("advertiser")[["wins", "clicks", "arrived"]].sum()
+    table = (
+        struck.slices.query("field == 'geo' and start_us < 47 * @WINDOW")
+        .groupby("advertiser")[["wins", "clicks", "arrived"]]
+        .sum()
+    )
     for row in rows:
         told = table.loc[row["advertiser"].split()[0]]
         assert (row["wins"], row["clicks"], row["reported"]) == tuple(told)
@@ -437,19 +508,30 @@ def test_command__exit_code_page_and_files(tmp_path: Path, quiet: bidsim.Result,
     result = _outage() if broken else quiet
     result.save(run)
     told = subprocess.run(
-        [sys.executable, "-m", "bidsim", "monitor", str(run), "--prometheus", str(tmp_path / "x" / "b.prom")], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-m", "bidsim", "monitor", str(run), "--prometheus", str(tmp_path / "x" / "b.prom")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     assert (told.returncode, told.stderr) == (int(broken), "")
     assert ("OPEN  Conversions for gloss are 0%" in told.stdout) == broken
     assert ("Quiet: nothing is wrong." in told.stdout) != broken
     name = "tracker_outage" if broken else "quiet_market"
-    assert f'bidsim_incidents_open{{scenario="{name}",seed="0"}} {float(broken)}' in (tmp_path / "x" / "b.prom").read_text()
+    assert (
+        f'bidsim_incidents_open{{scenario="{name}",seed="0"}} {float(broken)}'
+        in (tmp_path / "x" / "b.prom").read_text()
+    )
     page = (run / "monitor.html").read_text()
     assert "<script" not in page
     assert "http://" not in re.sub(r'xmlns(:xlink)?="http://[^"]*"', "", page)
     assert len(page) < 3_000_000
     again = subprocess.run(
-        [sys.executable, "-m", "bidsim", "monitor", str(run), "--json", "--out", str(tmp_path / "p.html")], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-m", "bidsim", "monitor", str(run), "--json", "--out", str(tmp_path / "p.html")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     assert json.loads(again.stdout)["open"] == int(broken)
     assert (tmp_path / "p.html").read_text() == page
@@ -458,7 +540,18 @@ def test_command__exit_code_page_and_files(tmp_path: Path, quiet: bidsim.Result,
 @pytest.mark.parametrize("many", [False, True])
 def test_page__in_a_browser_and_small(tmp_path: Path, quiet: bidsim.Result, many: bool) -> None:
     """Ten thousand slices still make a page under 3 MB; no error on the console, and no request but for the page itself."""
-    result = _run(**{"requests": 150_000, "traffic.sites": 1_600, "monitoring.most": 100_000, "campaigns.softly.advertiser": "<script>alert(1)</script>"}) if many else quiet
+    result = (
+        _run(
+            **{
+                "requests": 150_000,
+                "traffic.sites": 1_600,
+                "monitoring.most": 100_000,
+                "campaigns.softly.advertiser": "<script>alert(1)</script>",
+            }
+        )
+        if many
+        else quiet
+    )
     found = monitor(result)
     assert len(found.slicing.slices) > (10_000 if many else 500)
     path = write_watch(describe_watch(result, found), result, found, tmp_path / "p.html")
@@ -478,7 +571,9 @@ def test_missing_rates__by_pandas(quiet: bidsim.Result, watch: Watch) -> None:
         mine = rows[rows["feature"] == feature]
         for of in ("requests", "wins"):
             whole = mine[of].sum()
-            assert told[of] == (pytest.approx(mine.loc[mine["level"] == "missing", of].sum() / whole) if whole else None)
+            assert told[of] == (
+                pytest.approx(mine.loc[mine["level"] == "missing", of].sum() / whole) if whole else None
+            )
     assert found["engagement"]["requests"] is not None
     assert found["price"]["requests"] is None
     assert 0.5 < float(found["days_since_purchase"]["wins"] or 0.0) < 1.0

@@ -17,7 +17,9 @@ ALL, MOBILE, OWN, OTHER = range(4)
 
 def _signal(kind: str) -> Signal:
     nothing = np.zeros((1, len(SLICES)))
-    return Signal(kind, SLICES, nothing, nothing, Family(np.arange(len(SLICES)), np.zeros(len(SLICES), np.int64)), 8.0, 3)
+    return Signal(
+        kind, SLICES, nothing, nothing, Family(np.arange(len(SLICES)), np.zeros(len(SLICES), np.int64)), 8.0, 3
+    )
 
 
 def _flight(window: int, *, owner: str = "own", begins: bool = True) -> Planned:
@@ -90,7 +92,11 @@ def test_slice_that_is_never_seen__gives_no_alarm_in_a_thousand_windows() -> Non
     came = np.zeros((windows, slices))
     came[:, 0] = dice.poisson(1_000, windows)
     family = Family(np.arange(slices), np.arange(slices) // 8)
-    detector = Detector(fit_baseline(expected[:24], came[:24], family, half_life=8.0, gap=3, independent=6), np.full(slices, 1 / slices), 12_500.0)
+    detector = Detector(
+        fit_baseline(expected[:24], came[:24], family, half_life=8.0, gap=3, independent=6),
+        np.full(slices, 1 / slices),
+        12_500.0,
+    )
     assert [a for k in range(24, windows) for a in detector.watch(expected[k], came[k])] == []
 
 

@@ -52,9 +52,17 @@ def test_benjamini_hochberg__is_scipys() -> None:
 
 
 def test_worst_slices__of_a_run_with_a_broken_country() -> None:
-    small = {"requests": 300_000, "history.requests": 400_000, "log.wins": 1_000_000, "monitoring.baseline": "3d", "duration": "8d"}
+    small = {
+        "requests": 300_000,
+        "history.requests": 400_000,
+        "log.wins": 1_000_000,
+        "monitoring.baseline": "3d",
+        "duration": "8d",
+    }
     broken = [{"kind": "conversion_drop", "within": {"geo": ["GB"]}, "left": 0.2, "start": "1h"}]
-    result = bidsim.run(bidsim.load_scenario(SCENARIOS / "quiet_market.toml", {**small, "incidents": broken}), progress=lambda *a: None)
+    result = bidsim.run(
+        bidsim.load_scenario(SCENARIOS / "quiet_market.toml", {**small, "incidents": broken}), progress=lambda *a: None
+    )
     found = worst_slices(result)
     assert found[0].levels == (("geo", "GB"),)
     rows = result.auctions[(result.auctions["geo"] == "GB") & (result.auctions["time_us"] < 6 * 86_400_000_000)]

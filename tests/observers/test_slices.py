@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     import bidsim
 
 WINDOW = 5 * HOUR
-WATCHED: dict[str, Any] = {**RICH, **TREES, "monitoring.window": "5h", "monitoring.pairs": [["geo", "device"]], "monitoring.rows": "all", "attribution.window": "1d"}
+WATCHED: dict[str, Any] = {
+    **RICH,
+    **TREES,
+    "monitoring.window": "5h",
+    "monitoring.pairs": [["geo", "device"]],
+    "monitoring.rows": "all",
+    "attribution.window": "1d",
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,9 @@ def test_slices__by_pandas(result: bidsim.Result, field: str) -> None:
 
 
 def test_slices__of_all_rows_by_pandas(result: bidsim.Result) -> None:
-    bids = result.bids.merge(result.requests[["request", "campaign", "feature_geo"]], on=["request", "campaign"]).merge(result.campaigns[["campaign", "advertiser"]], on="campaign")
+    bids = result.bids.merge(result.requests[["request", "campaign", "feature_geo"]], on=["request", "campaign"]).merge(
+        result.campaigns[["campaign", "advertiser"]], on="campaign"
+    )
     bids = bids[bids["reason"] != "budget"]
     names = ["US", "CA", "GB", "DE"]
     bids["level"] = [names[int(g)] for g in bids["feature_geo"]]
@@ -120,7 +129,9 @@ def test_population__by_pandas(result: bidsim.Result) -> None:
 
 def test_groups__grow_coarser_where_slices_would_be_too_many(run_small: Callable[..., bidsim.Result]) -> None:
     def groups(most: int) -> set[tuple[str, str]]:
-        table = run_small({**RICH, "requests": 800, "monitoring.most": most, "campaigns.soap-mobile.advertiser": "other"}).tables["slices"]
+        table = run_small(
+            {**RICH, "requests": 800, "monitoring.most": most, "campaigns.soap-mobile.advertiser": "other"}
+        ).tables["slices"]
         return set(zip(table["advertiser"], table["product"], strict=True))
 
     levels = 88 - 12

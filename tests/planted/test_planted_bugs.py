@@ -80,8 +80,15 @@ def _copy(folder: Path) -> Path:
 
 
 def _run(folder: Path, *command: str, plain: bool = False) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **({"NUMBA_DISABLE_JIT": "1"} if plain else {})}
-    return subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **({"NUMBA_DISABLE_JIT": "1"} if plain else {}),
+    }
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def _caught(folder: Path, bug: Bug | None, cases: tuple[str, ...], tests: tuple[str, ...]) -> str:
@@ -105,7 +112,11 @@ def _caught(folder: Path, bug: Bug | None, cases: tuple[str, ...], tests: tuple[
     if bug and tests:
         # what fails must be what a test asserts, and not that it lies in a copy
         behaved = behaved and re.search(r"^E +(assert |AssertionError)", done.stdout, re.MULTILINE) is not None
-    return "" if behaved else f"{bug.name if bug else _NONE}: exit {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+    return (
+        ""
+        if behaved
+        else f"{bug.name if bug else _NONE}: exit {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +125,9 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = _copy(tmp_path_factory.mktemp("copy"))
     found = {_NONE: _caught(folder, None, tuple(dict.fromkeys(c for bug in BUGS for c in bug.cases)), ())}
     tests = tuple(dict.fromkeys(t for bug in BUGS if bug.plain for t in bug.tests))
-    found[_NONE] += "" if _run(folder, *_PYTEST, *tests, plain=True).returncode == 0 else "plain tests fail without a bug"
+    found[_NONE] += (
+        "" if _run(folder, *_PYTEST, *tests, plain=True).returncode == 0 else "plain tests fail without a bug"
+    )
     return {**found, **{bug.name: _caught(folder, bug, bug.cases, bug.tests) for bug in BUGS}}
 
 

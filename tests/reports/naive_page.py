@@ -26,7 +26,9 @@ class Parquet:
         self.every = {name: pd.read_parquet(folder / f"{name}.parquet") for name in self.manifest["tables"]}
         self.owner = dict(zip(self.every["campaigns"]["campaign"], self.every["campaigns"]["advertiser"], strict=True))
         self.advertiser = advertiser
-        self.mine = {name: t[t["campaign"].map(self.owner) == advertiser] for name, t in self.every.items() if "campaign" in t}
+        self.mine = {
+            name: t[t["campaign"].map(self.owner) == advertiser] for name, t in self.every.items() if "campaign" in t
+        }
 
 
 def poisson(count: int) -> dict[str, float]:
@@ -37,7 +39,11 @@ def poisson(count: int) -> dict[str, float]:
 
 def figures(timeline: pd.DataFrame, conversions: pd.DataFrame, *, by_ad: bool = False) -> dict[str, Any]:
     """Spend, conversions, CPA and ROAS of a time; ``by_ad``, all conversions that come of its ads."""
-    spend, sales, count = timeline["payment_nanos"].sum() / NANOS, timeline["sales_nanos"].sum() / NANOS, int(timeline["conversions"].sum())
+    spend, sales, count = (
+        timeline["payment_nanos"].sum() / NANOS,
+        timeline["sales_nanos"].sum() / NANOS,
+        int(timeline["conversions"].sum()),
+    )
     if by_ad:
         count, sales = len(conversions), conversions["value_nanos"].sum() / NANOS
     counted, spread = poisson(count), math.sqrt(sum((v / NANOS) ** 2 for v in conversions["value_nanos"]))
@@ -82,22 +88,39 @@ def headline(run: Parquet) -> dict[str, Any]:
             "estimate": {"value": value, "low": value - math.sqrt(below), "high": value + math.sqrt(above)},
             "truth": int((arms["served_purchases"] - arms["served_purchases_without_ads"]).sum()),
         },
-        "preceding": figures(timeline[timeline["start_us"] < middle], every[every["credit_time_us"] < middle], by_ad=True),
-        "latest": figures(timeline[timeline["start_us"] >= middle], every[every["credit_time_us"] >= middle], by_ad=True),
+        "preceding": figures(
+            timeline[timeline["start_us"] < middle], every[every["credit_time_us"] < middle], by_ad=True
+        ),
+        "latest": figures(
+            timeline[timeline["start_us"] >= middle], every[every["credit_time_us"] >= middle], by_ad=True
+        ),
     }
 
 
 def funnel(run: Parquet) -> dict[str, Any]:
     """Steps, and losses by reason with their worth."""
     rows, bids = run.mine["campaigns"], run.mine["bids"]
-    lost = {c.removeprefix("lost_"): int(rows[c].sum()) for c in rows if c.startswith("lost_") and c != "lost_not_targeted"}
-    steps = {"matched": int(rows["wins"].sum()) + sum(lost.values()), **{c: int(rows[c].sum()) for c in ("eligible", "bids", "wins", "views", "clicks", "conversions")}}
+    lost = {
+        c.removeprefix("lost_"): int(rows[c].sum()) for c in rows if c.startswith("lost_") and c != "lost_not_targeted"
+    }
+    steps = {
+        "matched": int(rows["wins"].sum()) + sum(lost.values()),
+        **{c: int(rows[c].sum()) for c in ("eligible", "bids", "wins", "views", "clicks", "conversions")},
+    }
     losses = []
     for reason, count in lost.items():
         sampled = bids[bids["reason"] == reason]
         if count:
             worth = sampled["value_nanos"].mean() / NANOS * count if len(sampled) else None
-            losses.append({"reason": reason, "count": count, "share": count / steps["matched"], "worth": worth, "sampled": len(sampled)})
+            losses.append(
+                {
+                    "reason": reason,
+                    "count": count,
+                    "share": count / steps["matched"],
+                    "worth": worth,
+                    "sampled": len(sampled),
+                }
+            )
     return {"steps": steps, "losses": sorted(losses, key=lambda row: -row["count"])}
 
 
@@ -107,7 +130,15 @@ def bid_curve(run: Parquet) -> list[dict[str, Any]]:
     for factor, rows in run.mine["landscape"].groupby("bid_factor"):
         spend, conversions = rows["payment_nanos"].sum() / NANOS, rows["expected_conversions"].sum()
         more = conversions - brought
-        found.append({"factor": factor, "wins": int(rows["wins"].sum()), "spend": spend, "conversions": conversions, "marginal_cpa": (spend - spent) / more if more > 0 else None})
+        found.append(
+            {
+                "factor": factor,
+                "wins": int(rows["wins"].sum()),
+                "spend": spend,
+                "conversions": conversions,
+                "marginal_cpa": (spend - spent) / more if more > 0 else None,
+            }
+        )
         spent, brought = spend, conversions
     return found
 
@@ -141,7 +172,11 @@ def segments(run: Parquet) -> list[dict[str, Any]]:
             if mine["user"].nunique() < 50:
                 continue
             counted = poisson(int(mine["converted"].sum()))
-            peers = [1000 * theirs["converted"].mean() for name, theirs in rows.groupby("owner") if name != run.advertiser and theirs["user"].nunique() >= 50]
+            peers = [
+                1000 * theirs["converted"].mean()
+                for name, theirs in rows.groupby("owner")
+                if name != run.advertiser and theirs["user"].nunique() >= 50
+            ]
             found.append(
                 {
                     "field": field,
@@ -161,20 +196,35 @@ def trust(run: Parquet) -> dict[str, Any]:
     """Predicted beside observed on matured rows."""
     scenario = run.manifest["scenario"]
     rows = run.mine["auctions"]
-    rows = rows.assign(pcvr=rows["pcvr"] * [scenario["auction"]["positions"][p] / scenario["auction"]["positions"][0] for p in rows["position"]])
-    rows = rows[rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]].sort_values("pcvr", kind="stable")
+    rows = rows.assign(
+        pcvr=rows["pcvr"]
+        * [scenario["auction"]["positions"][p] / scenario["auction"]["positions"][0] for p in rows["position"]]
+    )
+    rows = rows[rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]].sort_values(
+        "pcvr", kind="stable"
+    )
     count, predicted = int(rows["converted"].sum()), rows["pcvr"].sum()
     interval = poisson(count)
     groups = []
     sizes = [len(rows) // 5 + (k < len(rows) % 5) for k in range(5)]
     for k in range(5):
         part = rows.iloc[sum(sizes[:k]) : sum(sizes[: k + 1])]
-        groups.append({"impressions": len(part), "predicted": part["pcvr"].sum(), "observed": poisson(int(part["converted"].sum()))})
+        groups.append(
+            {
+                "impressions": len(part),
+                "predicted": part["pcvr"].sum(),
+                "observed": poisson(int(part["converted"].sum())),
+            }
+        )
     return {
         "impressions": len(rows),
         "predicted": predicted,
         "conversions": count,
-        "over_observed": {"value": predicted / count, "low": predicted / interval["high"], "high": predicted / interval["low"]},
+        "over_observed": {
+            "value": predicted / count,
+            "low": predicted / interval["high"],
+            "high": predicted / interval["low"],
+        },
         "groups": groups,
     }
 
@@ -239,14 +289,23 @@ class Experiment:
         self.y = rows["converted"].to_numpy(float)
         self.weight = np.where(self.y > 0, 1.0, 1 / self.keep)
         steps = run.manifest["scenario"]["exploration"]["steps"]
-        self.action = {"price": math.log(1 - steps["price"]), "creative": steps["creative"], "landing": steps["landing"], "shipping_days": -steps["shipping_days"]}
+        self.action = {
+            "price": math.log(1 - steps["price"]),
+            "creative": steps["creative"],
+            "landing": steps["landing"],
+            "shipping_days": -steps["shipping_days"],
+        }
         self.natural = self._units(rows, "natural")
         self.assigned = self._units(rows, "assigned")
         score = np.log(rows["pcvr"] / (1 - rows["pcvr"])).to_numpy()
         self.score = score - np.average(score, weights=self.weight)
         self.middle = np.average(self.natural, axis=0, weights=self.weight)
         self.x0, self.x = self.columns(self.natural), self.columns(self.assigned)
-        dummies, mains, products = len(self.names), len(self.LEVERS), self.x.shape[1] - len(self.names) - 1 - 2 * len(self.LEVERS)
+        dummies, mains, products = (
+            len(self.names),
+            len(self.LEVERS),
+            self.x.shape[1] - len(self.names) - 1 - 2 * len(self.LEVERS),
+        )
         self.precision = np.array([1e-4] * (dummies + 1 + mains) + [1.0] * mains + [1 / 0.04**2] * products)
         self.beta, self.covariance = fit(self.x, self.y, self.precision, np.zeros(len(self.y)), self.unit)
 
@@ -294,7 +353,10 @@ class Experiment:
 
         def effect(d: Any) -> float:
             base = self.x0[mine] @ self.beta + math.log(self.keep) + d[0]
-            rates = [self.weight[mine] @ (1 / (1 + np.exp(-eta))) for eta in (base + (after - self.x0[mine]) @ self.beta + moved @ d[1:], base)]
+            rates = [
+                self.weight[mine] @ (1 / (1 + np.exp(-eta)))
+                for eta in (base + (after - self.x0[mine]) @ self.beta + moved @ d[1:], base)
+            ]
             return math.log(rates[0] / rates[1])
 
         slope = optimize.approx_fprime(delta, effect, 1e-6)
@@ -318,7 +380,9 @@ def fit(x: Any, y: Any, precision: Any, offset: Any, unit: Any) -> tuple[Any, An
         p = rate(beta)
         return (x.T * (p * (1 - p))) @ x + np.diag(precision)
 
-    beta = optimize.minimize(loss, np.zeros(x.shape[1]), jac=slope, hess=curve, method="trust-exact", options={"gtol": 1e-9, "maxiter": 500}).x
+    beta = optimize.minimize(
+        loss, np.zeros(x.shape[1]), jac=slope, hess=curve, method="trust-exact", options={"gtol": 1e-9, "maxiter": 500}
+    ).x
     residual = y - rate(beta)
     meat = np.diag(precision).astype(float)
     for one in np.unique(unit):
@@ -328,7 +392,9 @@ def fit(x: Any, y: Any, precision: Any, offset: Any, unit: Any) -> tuple[Any, An
     return beta, inverse @ meat @ inverse
 
 
-def posterior(own: list[tuple[float, float]], which: int, weights: list[float], spreads: list[float], between: tuple[float, ...]) -> tuple[float, float, float, float]:
+def posterior(
+    own: list[tuple[float, float]], which: int, weights: list[float], spreads: list[float], between: tuple[float, ...]
+) -> tuple[float, float, float, float]:
     """Mean, 2.5% and 97.5% points and false-sign rate of one advertiser's effect, by sums over a fine grid of the common effect."""
     value, error = (np.array(column) for column in zip(*own, strict=True))
     grid = np.linspace(-0.6, 0.6, 12_001)
@@ -346,7 +412,10 @@ def posterior(own: list[tuple[float, float]], which: int, weights: list[float], 
                 parts = [(0.0, weight * math.exp(at_zero - 200))]
                 mu, mass = np.array([0.0]), np.array([parts[0][1]])
             else:
-                mu, mass = grid, weight * stats.norm.pdf(grid, 0, spread) * np.exp(likelihood - 200) * (grid[1] - grid[0])
+                mu, mass = (
+                    grid,
+                    weight * stats.norm.pdf(grid, 0, spread) * np.exp(likelihood - 200) * (grid[1] - grid[0]),
+                )
             if tau == 0:
                 if spread == 0:
                     atom += float(mass[0])

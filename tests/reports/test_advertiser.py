@@ -55,7 +55,15 @@ def _world(names: list[str], **changes: Any) -> dict[str, Any]:
         margin = 0.5
         """
     )
-    world["campaigns"] = {name: {"advertiser": name, "product": "soap", "budget": 1000.0, "policy": {"name": "random_bid", "low_cpm": 5.0, "high_cpm": 30.0}} for name in names}
+    world["campaigns"] = {
+        name: {
+            "advertiser": name,
+            "product": "soap",
+            "budget": 1000.0,
+            "policy": {"name": "random_bid", "low_cpm": 5.0, "high_cpm": 30.0},
+        }
+        for name in names
+    }
     for key, value in changes.items():
         *path, last = key.split(".")
         block = world
@@ -135,10 +143,14 @@ def test_page__effects_by_a_general_optimiser(many: Path) -> None:
         assert row["impressions"] == experiment.shown["shop-4"]
         value, error = experiment.common(row["lever"], 1.0)
         needed = math.ceil((2.8 * error * math.sqrt(experiment.y.sum()) / math.log(1.05)) ** 2)
-        assert next(e for e in content["advice"]["experiments"] if e["lever"] == row["lever"])["needed"] == pytest.approx(needed, abs=1)
+        assert next(e for e in content["advice"]["experiments"] if e["lever"] == row["lever"])[
+            "needed"
+        ] == pytest.approx(needed, abs=1)
         mean, low, high, _ = naive.posterior([(value, error)], 0, list(prior.weights), list(prior.spreads), (0.0,))
         if row["everyone"] is not None and sign > 0:
-            assert [math.log1p(row["everyone"][k]) for k in ("value", "low", "high")] == pytest.approx([mean, low, high], abs=1e-3)
+            assert [math.log1p(row["everyone"][k]) for k in ("value", "low", "high")] == pytest.approx(
+                [mean, low, high], abs=1e-3
+            )
             compared += 1
     assert compared
 
@@ -168,7 +180,9 @@ def test_page__advice_follows_from_effects(many: Path) -> None:
     for plan in content["advice"]["experiments"]:
         assert plan["days"] == pytest.approx(plan["needed"] / (explored["converted"].sum() / days))
         assert plan["conversions_change"] == pytest.approx(change * plan["days"] / days)
-        assert plan["spend_change"] == pytest.approx(result.summary["exploration"]["spend_change"] * plan["days"] / days)
+        assert plan["spend_change"] == pytest.approx(
+            result.summary["exploration"]["spend_change"] * plan["days"] / days
+        )
 
 
 def test_spend__of_all_pages_is_the_ledger(many: Path) -> None:
@@ -209,13 +223,27 @@ def test_page__tables_say_all_without_pictures(many: Path) -> None:
     wanted += [figure(v, "whole") for v in content["funnel"]["steps"].values()]
     wanted += [figure(row["worth"], "money") for row in content["funnel"]["losses"] if row["worth"] is not None]
     wanted += [figure(row["share"], "percent") for row in content["model"]["main"]]
-    wanted += [figure(row["uplift"][end], "change") for row in content["effects"]["levers"] for end in ("value", "low", "high")]
+    wanted += [
+        figure(row["uplift"][end], "change") for row in content["effects"]["levers"] for end in ("value", "low", "high")
+    ]
     wanted += [figure(row["spend"], "money") for row in content["bids"]["curve"]]
     wanted += [figure(row["rate"]["high"], "short") for row in content["segments"]["rows"]]
     wanted += [figure(row["predicted"], "short") for row in content["trust"]["groups"]]
     for figure_told in wanted:
         assert figure_told in text
-    order = [page.index(f"<h2>{heading}") for heading in ("What happened", "Where opp", "What drives", "What I should", "What other bids", "Where conv", "How far", "Words")]
+    order = [
+        page.index(f"<h2>{heading}")
+        for heading in (
+            "What happened",
+            "Where opp",
+            "What drives",
+            "What I should",
+            "What other bids",
+            "Where conv",
+            "How far",
+            "Words",
+        )
+    ]
     assert order == sorted(order)
 
 
@@ -229,10 +257,19 @@ def test_pages__same_bytes_and_small(many: Path, tmp_path: Path) -> None:
         text = (tmp_path / "one" / name).read_bytes()
         assert text == (tmp_path / "two" / name).read_bytes()
         assert len(text) < 1_000_000
-    page, content = (tmp_path / "one" / "001-shop-0.html").read_text(), json.loads((tmp_path / "one" / "001-shop-0.json").read_text())
+    page, content = (
+        (tmp_path / "one" / "001-shop-0.html").read_text(),
+        json.loads((tmp_path / "one" / "001-shop-0.json").read_text()),
+    )
     assert content == json.loads(json.dumps(describe_advertiser(result, "shop-0")))
     parsed = _parsed(page)
-    assert ("meta", {"http-equiv": "Content-Security-Policy", "content": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"}) in parsed.tags
+    assert (
+        "meta",
+        {
+            "http-equiv": "Content-Security-Policy",
+            "content": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+        },
+    ) in parsed.tags
     assert "@media print" in page
     index = _parsed((tmp_path / "one" / "index.html").read_text())
     links = [a["href"] for tag, a in index.tags if tag == "a"]
@@ -248,7 +285,9 @@ def test_pages__same_bytes_and_small(many: Path, tmp_path: Path) -> None:
     ],
 )
 def test_page__says_that_effects_are_unknown(changes: dict[str, Any], said: str) -> None:
-    content = describe_advertiser(bidsim.run(scenario_of(_world(NAMES[:3], requests=6_000, **changes)), progress=lambda *a: None), "shop-1")
+    content = describe_advertiser(
+        bidsim.run(scenario_of(_world(NAMES[:3], requests=6_000, **changes)), progress=lambda *a: None), "shop-1"
+    )
     assert not content["effects"]["known"]
     assert content["effects"]["levers"] == []
     assert content["advice"]["actions"] == []
@@ -274,7 +313,10 @@ def test_page__says_what_was_never_varied() -> None:
 
 def test_page__price_that_sells_more_and_earns_less_is_not_advised() -> None:
     """A margin of 10% does not bear a price 5% lower, whatever it sells."""
-    world = _world(NAMES[:4], **{"products.soap.margin": 0.1, "response.price_elasticity": 4.0, "exploration.share": 1.0, "requests": 24_000})
+    world = _world(
+        NAMES[:4],
+        **{"products.soap.margin": 0.1, "response.price_elasticity": 4.0, "exploration.share": 1.0, "requests": 24_000},
+    )
     content = describe_advertiser(bidsim.run(scenario_of(world), progress=lambda *a: None), "shop-1")
     price = next(row for row in content["effects"]["levers"] if row["lever"] == "price")
     assert price["uplift"]["low"] > 0.02
@@ -317,7 +359,11 @@ def test_hostile_names__run_nothing_and_break_nothing(hostile: Path) -> None:
         parsed = _parsed(page.read_text(encoding="utf-8"))
         assert {tag for tag, _ in parsed.tags} & {"script", "img", "iframe", "link", "object", "form", "base"} == set()
         assert not any(key.startswith("on") for _, attributes in parsed.tags for key in attributes)
-        links = [attributes.get(key) or "" for _, attributes in parsed.tags for key in ("src", "href", "xlink:href", "action")]
+        links = [
+            attributes.get(key) or ""
+            for _, attributes in parsed.tags
+            for key in ("src", "href", "xlink:href", "action")
+        ]
         assert all(re.fullmatch(r"|#[\w-]+|\.\./report\.html|\d{3}[a-z0-9-]*\.html", link) for link in links)
         assert page.stat().st_size < 1_000_000
         if page.name != "index.html":
@@ -348,6 +394,10 @@ def test_advertiser__by_name(many: Path, tmp_path: Path, capsys: pytest.CaptureF
 def test_page__in_a_browser(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """No error on the console, and no request but for the page itself."""
     folder: Path = request.getfixturevalue(which)
-    pages = [write_advertiser(load_result(folder), "shop-4", tmp_path / "p.html")] if which == "many" else sorted((folder / "run" / "advertisers").glob("*.html"))[:6]
+    pages = (
+        [write_advertiser(load_result(folder), "shop-4", tmp_path / "p.html")]
+        if which == "many"
+        else sorted((folder / "run" / "advertisers").glob("*.html"))[:6]
+    )
     for page in pages:
         assert_opens(page, tmp_path)

@@ -30,7 +30,10 @@ def test_contrast__of_known_pairs() -> None:
 def test_text__has_contrast_enough() -> None:
     style = "\n".join(path.read_text(encoding="utf-8") for path in TEMPLATES)
     named = dict(re.findall(r"(--[\w-]+):\s*(#[0-9a-fA-F]{3,6})", style))
-    used = {named.get(name, name) for name in re.findall(r"(?<![\w-])color:\s*(?:var\()?(#[0-9a-fA-F]{3,6}|--[\w-]+)", style)}
+    used = {
+        named.get(name, name)
+        for name in re.findall(r"(?<![\w-])color:\s*(?:var\()?(#[0-9a-fA-F]{3,6}|--[\w-]+)", style)
+    }
     assert len(used) >= 4
     behind = " ".join(re.findall(r"background(?:-color)?:\s*([^;}]+)", style))
     assert set(re.findall(r"#[0-9a-fA-F]{3,6}", behind)) == {"#fff"}

@@ -24,7 +24,13 @@ from tests.reports.test_advertiser import _parsed, _world
 
 def _two(**changes: Any) -> dict[str, Any]:
     world = _world(["softly", "focal"], **{"products.soap.buyers": 0.6, **changes})
-    world["products"]["camera"] = {**world["products"]["soap"], "price": 500.0, "repurchase": "400d", "conversion_rate": 0.1, "buyers": 0.1}
+    world["products"]["camera"] = {
+        **world["products"]["soap"],
+        "price": 500.0,
+        "repurchase": "400d",
+        "conversion_rate": 0.1,
+        "buyers": 0.1,
+    }
     world["campaigns"]["focal"]["product"] = "camera"
     return world
 
@@ -47,8 +53,13 @@ def test_sentences__are_true_of_their_own_figures(folder: Path) -> None:
 
 def test_answers__are_worded_by_sign() -> None:
     group = {"predicted": 2.0, "impressions": 10, "spend": 1.0, "model": None, "caused_of_credited": 0.5}
-    told = _answers({"consumable": {**group, "credited": 1.0, "caused": 1.0}, "durable": {**group, "credited": 4.0, "caused": 5.0}})
-    assert "3.00 fewer are credited to consumables: 4.00 fewer that their ads cause, 1.00 more that come round anyway" in " ".join(told)
+    told = _answers(
+        {"consumable": {**group, "credited": 1.0, "caused": 1.0}, "durable": {**group, "credited": 4.0, "caused": 5.0}}
+    )
+    assert (
+        "3.00 fewer are credited to consumables: 4.00 fewer that their ads cause, 1.00 more that come round anyway"
+        in " ".join(told)
+    )
     alone = _answers({"consumable": {**group, "credited": 1.0, "caused": 1.0}, "durable": None})
     assert alone == ["The run has impressions of consumables only, so there is nothing to compare them with."]
 
@@ -108,7 +119,10 @@ def test_page__says_that_consumables_cause_less_of_what_is_credited(folder: Path
 
 
 def test_page__without_both_kinds() -> None:
-    result = bidsim.run(scenario_of(_world(["a", "b"], **{"requests": 1_500, "seats.main.model": "oracle", "holdout.share": 0.0})), progress=lambda *a: None)
+    result = bidsim.run(
+        scenario_of(_world(["a", "b"], **{"requests": 1_500, "seats.main.model": "oracle", "holdout.share": 0.0})),
+        progress=lambda *a: None,
+    )
     content = describe_consumables(result)
     assert content["groups"]["durable"] is None
     assert "impressions of consumables only" in content["answers"][0]

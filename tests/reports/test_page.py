@@ -16,33 +16,61 @@ if TYPE_CHECKING:
 
     import bidsim
 
-LOGGED: dict[str, Any] = {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.3}
+LOGGED: dict[str, Any] = {
+    "seats.main.model": {"name": "logistic"},
+    "history.requests": 12_000,
+    "products.soap.conversion_rate": 0.5,
+    "products.soap.click_rate": 0.3,
+}
 
 
 @pytest.mark.parametrize("settings", [{}, LOGGED], ids=["oracle", "logistic"])
-def test_predictions__beside_the_truth_by_outcome(run_small: Callable[..., bidsim.Result], settings: dict[str, Any]) -> None:
+def test_predictions__beside_the_truth_by_outcome(
+    run_small: Callable[..., bidsim.Result], settings: dict[str, Any]
+) -> None:
     result = run_small({**settings, "log.decisions": 1_000_000})
     sums = result.bids.groupby(result.bids["reason"] == "won")[["pcvr", "true_rate"]].sum()
     ratio = (sums["pcvr"] / sums["true_rate"]).to_dict()
     won, lost = ratio[True], ratio[False]
     page = render_report(result)
-    assert f"In this sample predictions are {won:.2f} of the truth where the bid won, and {lost:.2f} where it did not" in page
+    assert (
+        f"In this sample predictions are {won:.2f} of the truth where the bid won, and {lost:.2f} where it did not"
+        in page
+    )
     assert ("bids win where they think too well of an impression" in page) == (won >= lost + 0.01)
     assert (won, lost) == pytest.approx((1.0, 1.0)) or settings
 
 
 @pytest.mark.parametrize(
-    ("uplift", "told"), [(0.05, "With 1.9% probability it does not bring more conversions."), (-0.05, "With 1.9% probability it does not bring fewer conversions.")]
+    ("uplift", "told"),
+    [
+        (0.05, "With 1.9% probability it does not bring more conversions."),
+        (-0.05, "With 1.9% probability it does not bring fewer conversions."),
+    ],
 )
 def test_evidence__says_how_likely_it_is_wrong(uplift: float, told: str) -> None:
-    row = {"impressions": 20_000, "conversions_seen": 282, "everyone": 1_308, "false_sign": 0.019, "uplift": {"value": uplift}}
+    row = {
+        "impressions": 20_000,
+        "conversions_seen": 282,
+        "everyone": 1_308,
+        "false_sign": 0.019,
+        "uplift": {"value": uplift},
+    }
     assert evidence(row).endswith(told)
     assert "20,000 randomised impressions and 282 conversions" in evidence({**row, "false_sign": None})
     assert "probability" not in evidence({**row, "false_sign": None})
 
 
 def test_slice__without_impressions_has_no_ratio() -> None:
-    numbers = {"predicted": [9.0, 0.0], "due": [8.0, 0.0], "converted": [7, 0], "ratio": [0.9, 0.9], "low": [0.7, 0.5], "high": [1.1, 1.3], "normal": [0.95, 0.95]}
+    numbers = {
+        "predicted": [9.0, 0.0],
+        "due": [8.0, 0.0],
+        "converted": [7, 0],
+        "ratio": [0.9, 0.9],
+        "low": [0.7, 0.5],
+        "high": [1.1, 1.3],
+        "normal": [0.95, 0.95],
+    }
     content = {
         "slices": {
             "slice": ["all traffic", "new"],

@@ -31,7 +31,17 @@ def _truth(rule: str = "last_click", **levers: float) -> Truth:
 
 
 def _rates(truth: Truth, intent: float = 0.0, **changes: float) -> Rates:
-    arguments = {"sensitivity": 0.0, "interest": 1, "offer": 0.0, "frequency": 0.0, "buyer": False, "age": -1.0, "scale": 30.0 * DAY, "coming": -1.0, **changes}
+    arguments = {
+        "sensitivity": 0.0,
+        "interest": 1,
+        "offer": 0.0,
+        "frequency": 0.0,
+        "buyer": False,
+        "age": -1.0,
+        "scale": 30.0 * DAY,
+        "coming": -1.0,
+        **changes,
+    }
     return response_rates(truth, 0, 0, intent, *arguments.values(), UNMOVED)
 
 
@@ -48,12 +58,19 @@ def test_rates__a_typical_user_has_the_products_rates() -> None:
 
 def test_levers__move_what_they_declare_and_nothing_else() -> None:
     plain = _rates(_truth())
-    creative, landing, shipping, price = _rates(_truth(creative=1)), _rates(_truth(landing=1)), _rates(_truth(shipping_days=8)), _rates(_truth(price=9))
+    creative, landing, shipping, price = (
+        _rates(_truth(creative=1)),
+        _rates(_truth(landing=1)),
+        _rates(_truth(shipping_days=8)),
+        _rates(_truth(price=9)),
+    )
     assert creative.clicked > plain.clicked and creative.bought == plain.bought
     assert landing.clicked == plain.clicked and landing.bought > plain.bought
     assert shipping.clicked == plain.clicked and shipping.bought < plain.bought
     assert price.clicked == plain.clicked and price.bought > plain.bought
-    assert math.log(price.bought / (1 - price.bought)) - math.log(plain.bought / (1 - plain.bought)) == pytest.approx(-1.8 * math.log(0.9))
+    assert math.log(price.bought / (1 - price.bought)) - math.log(plain.bought / (1 - plain.bought)) == pytest.approx(
+        -1.8 * math.log(0.9)
+    )
 
 
 def test_rates__recent_purchase_holds_back_and_pending_one_blocks() -> None:
@@ -73,7 +90,11 @@ def test_credited_rate__agrees_with_a_fine_sum(rule: str, buyer: bool, displaced
     age = 20.0 * DAY
     rates = _rates(truth, buyer=buyer, age=age)
     found = credited_rate(truth, 0, rates, buyer, age, 30.0 * DAY, -1.0, displaced)
-    earned, bought = (rates.viewed * rates.clicked, rates.bought) if rule == "last_click" else (rates.viewed, rates.clicked * rates.bought)
+    earned, bought = (
+        (rates.viewed * rates.clicked, rates.bought)
+        if rule == "last_click"
+        else (rates.viewed, rates.clicked * rates.bought)
+    )
     expected = earned * naive.credited(30.0 * DAY, 3.0, age, bought, DAY, 7.0 * DAY, displaced, buyer)
     assert found == pytest.approx(expected, rel=1e-2)
     if displaced == 0.0:
@@ -132,7 +153,14 @@ def test_clock__an_ad_driven_purchase_comes_first_and_starts_the_clock_anew() ->
 
 def test_events__happen_as_often_as_the_truth_says(run_small: Callable[..., bidsim.Result]) -> None:
     result = run_small(
-        {"requests": 60_000, "traffic.users": 20_000, "log.wins": 10**6, "campaigns.lamp.budget": 5000.0, "campaigns.lamp.pacing": "none", "products.lamp.click_rate": 0.3}
+        {
+            "requests": 60_000,
+            "traffic.users": 20_000,
+            "log.wins": 10**6,
+            "campaigns.lamp.budget": 5000.0,
+            "campaigns.lamp.pacing": "none",
+            "products.lamp.click_rate": 0.3,
+        }
     )
     wins = result.auctions[result.auctions["campaign"] == "lamp"]
     for happened, chance in (("viewed", wins["true_view"]), ("clicked", wins["true_view"] * wins["true_click"])):

@@ -15,7 +15,13 @@ from tests.conftest import SMALL
 EDITS: list[tuple[str, str, str, str, str]] = [
     ("unknown key", "budget = 9.0", "budegt = 9.0\nbudget = 9.0", "campaigns.lamp.budegt", "did you mean 'budget'"),
     ("unknown table", "[auction]", "[auktion]", "auktion", "did you mean 'auction'"),
-    ("unknown key in inline table", "factor = 0.8", "factr = 0.8", "campaigns.soap-mobile.policy.factr", "did you mean 'factor'"),
+    (
+        "unknown key in inline table",
+        "factor = 0.8",
+        "factr = 0.8",
+        "campaigns.soap-mobile.policy.factr",
+        "did you mean 'factor'",
+    ),
     ("unknown key in auction", "fee = 0.13", "feee = 0.13", "auction.feee", "unknown key"),
     ("unknown key in market", "median_cpm = 20.0", "median = 20.0", "market.median", "did you mean 'median_cpm'"),
     ("unknown key in traffic", "users = 600", "user = 600", "traffic.user", "did you mean 'users'"),
@@ -29,43 +35,181 @@ EDITS: list[tuple[str, str, str, str, str]] = [
     ("negative seed", "seed = 3", "seed = -3", "seed", "greater than or equal to 0"),
     ("no requests", "requests = 4_000", "requests = 0", "requests", "say how many"),
     ("missing requests", "requests = 4_000\n", "", "requests", "say how many"),
-    ("positions that rise", "reserve_cpm = 0.4", "reserve_cpm = 0.4\npositions = [0.5, 1.0]", "auction.positions", "must fall"),
-    ("reserve of nobody", "reserve_cpm = 0.4", "reserve_cpm = 0.4\nreserves = { lmap = 1.0 }", "auction.reserves.lmap", "did you mean 'lamp'"),
-    ("charge by what", "reserve_cpm = 0.4", 'reserve_cpm = 0.4\ncharge = "view"', "auction.charge", "'impression' or 'click'"),
+    (
+        "positions that rise",
+        "reserve_cpm = 0.4",
+        "reserve_cpm = 0.4\npositions = [0.5, 1.0]",
+        "auction.positions",
+        "must fall",
+    ),
+    (
+        "reserve of nobody",
+        "reserve_cpm = 0.4",
+        "reserve_cpm = 0.4\nreserves = { lmap = 1.0 }",
+        "auction.reserves.lmap",
+        "did you mean 'lamp'",
+    ),
+    (
+        "charge by what",
+        "reserve_cpm = 0.4",
+        'reserve_cpm = 0.4\ncharge = "view"',
+        "auction.charge",
+        "'impression' or 'click'",
+    ),
     ("episodes with users", "seed = 3", "seed = 3\nepisode = 100", "episode", "worlds without users"),
-    ("values with targeting", "seed = 3", 'seed = 3\nvalues = { kind = "independent" }', "campaigns.soap-mobile.targeting", "no users"),
-    ("values of nobody", "seed = 3", 'seed = 3\nvalues = { kind = "types", worth = { lmap = [1.0] } }', "values", "did you mean 'lamp'"),
-    ("no such distribution", "seed = 3", 'seed = 3\nvalues = { kind = "independent", distribution = { type = "cauchy" } }', "values.distribution", "'uniform'"),
-    ("log that is not there", 'kind = "landscape"\nmedian_cpm = 20.0', 'kind = "replay"\npath = "no.csv"', "market", "no such file"),
+    (
+        "values with targeting",
+        "seed = 3",
+        'seed = 3\nvalues = { kind = "independent" }',
+        "campaigns.soap-mobile.targeting",
+        "no users",
+    ),
+    (
+        "values of nobody",
+        "seed = 3",
+        'seed = 3\nvalues = { kind = "types", worth = { lmap = [1.0] } }',
+        "values",
+        "did you mean 'lamp'",
+    ),
+    (
+        "no such distribution",
+        "seed = 3",
+        'seed = 3\nvalues = { kind = "independent", distribution = { type = "cauchy" } }',
+        "values.distribution",
+        "'uniform'",
+    ),
+    (
+        "log that is not there",
+        'kind = "landscape"\nmedian_cpm = 20.0',
+        'kind = "replay"\npath = "no.csv"',
+        "market",
+        "no such file",
+    ),
     ("bad duration", 'duration = "2d"', 'duration = "2 days"', "duration", "not a duration"),
     ("number as duration", 'duration = "2d"', "duration = 2.5", "duration", "not a duration"),
     ("duration too long", 'duration = "2d"', 'duration = "90000d"', "duration", "longer than 3650d"),
     ("empty list", 'device = ["mobile"]', "device = []", "campaigns.soap-mobile.targeting.device", "at least 1 item"),
-    ("unknown level", 'device = ["mobile"]', 'device = ["mobil"]', "campaigns.soap-mobile.targeting.device", "did you mean 'mobile'"),
-    ("unknown targeting field", "device = [", "devise = [", "campaigns.soap-mobile.targeting.devise", "did you mean 'device'"),
+    (
+        "unknown level",
+        'device = ["mobile"]',
+        'device = ["mobil"]',
+        "campaigns.soap-mobile.targeting.device",
+        "did you mean 'mobile'",
+    ),
+    (
+        "unknown targeting field",
+        "device = [",
+        "devise = [",
+        "campaigns.soap-mobile.targeting.devise",
+        "did you mean 'device'",
+    ),
     ("unknown product", 'product = "lamp"', 'product = "lmap"', "campaigns.lamp.product", "did you mean 'lamp'"),
-    ("unknown policy", 'policy = "truthful"', 'policy = "honest"', "campaigns.soap-everyone.policy", "unknown policy 'honest'"),
+    (
+        "unknown policy",
+        'policy = "truthful"',
+        'policy = "honest"',
+        "campaigns.soap-everyone.policy",
+        "unknown policy 'honest'",
+    ),
     ("unknown pacer", 'pacing = "even"', 'pacing = "evenly"', "campaigns.lamp.pacing", "did you mean 'even'"),
-    ("unknown format", 'format = "second_price"', 'format = "second_prize"', "auction.format", "unknown auction 'second_prize', did you mean 'second_price'?"),
+    (
+        "unknown format",
+        'format = "second_price"',
+        'format = "second_prize"',
+        "auction.format",
+        "unknown auction 'second_prize', did you mean 'second_price'?",
+    ),
     ("unknown market", 'kind = "landscape"', 'kind = "landscap"', "market.kind", "did you mean 'landscape'"),
     ("unknown model", 'model = "oracle"', 'model = "orakle"', "seats.main.model", "did you mean 'oracle'"),
-    ("outside code not allowed", 'policy = "truthful"', 'policy = "mine:Policy"', "campaigns.soap-everyone.policy", "--allow-code"),
-    ("parameter out of range", "factor = 0.8", "factor = 18.0", "campaigns.soap-mobile.policy.factor", "less than or equal to 10"),
+    (
+        "outside code not allowed",
+        'policy = "truthful"',
+        'policy = "mine:Policy"',
+        "campaigns.soap-everyone.policy",
+        "--allow-code",
+    ),
+    (
+        "parameter out of range",
+        "factor = 0.8",
+        "factor = 18.0",
+        "campaigns.soap-mobile.policy.factor",
+        "less than or equal to 10",
+    ),
     ("missing key", 'advertiser = "bright"\n', "", "campaigns.lamp.advertiser", "missing"),
     ("missing duration", 'duration = "2d"\n', "", "duration", "missing"),
-    ("daily above total", "daily_budget = 4.0", "daily_budget = 40.0", "campaigns.soap-everyone.daily_budget", "more than the whole budget"),
-    ("flight ends before it starts", 'product = "lamp"\nbudget', 'product = "lamp"\nstart = "20h"\nend = "10h"\nbudget', "campaigns.lamp.end", "before it starts"),
-    ("flight after the end", 'product = "lamp"\nbudget', 'product = "lamp"\nstart = "3d"\nbudget', "campaigns.lamp.start", "after the scenario's end"),
-    ("product nobody sells", "[campaigns.lamp]", "[products.chair]\nprice = 4.0\n\n[campaigns.lamp]", "products.chair", "no campaign sells"),
-    ("seat nobody uses", "[products.soap]", '[seats.other]\nmodel = "oracle"\n\n[products.soap]', "seats.other", "no campaign bids"),
-    ("unknown interest", 'interest = "household"', 'interest = "houshold"', "products.soap.interest", "did you mean 'household'"),
-    ("empty user split", 'model = "oracle"', 'model = "oracle"\nusers = [0.5, 0.5]', "seats.main.users", "below the second"),
-    ("cap of zero", "count = 2", "count = 0", "campaigns.soap-mobile.frequency_cap.count", "greater than or equal to 1"),
+    (
+        "daily above total",
+        "daily_budget = 4.0",
+        "daily_budget = 40.0",
+        "campaigns.soap-everyone.daily_budget",
+        "more than the whole budget",
+    ),
+    (
+        "flight ends before it starts",
+        'product = "lamp"\nbudget',
+        'product = "lamp"\nstart = "20h"\nend = "10h"\nbudget',
+        "campaigns.lamp.end",
+        "before it starts",
+    ),
+    (
+        "flight after the end",
+        'product = "lamp"\nbudget',
+        'product = "lamp"\nstart = "3d"\nbudget',
+        "campaigns.lamp.start",
+        "after the scenario's end",
+    ),
+    (
+        "product nobody sells",
+        "[campaigns.lamp]",
+        "[products.chair]\nprice = 4.0\n\n[campaigns.lamp]",
+        "products.chair",
+        "no campaign sells",
+    ),
+    (
+        "seat nobody uses",
+        "[products.soap]",
+        '[seats.other]\nmodel = "oracle"\n\n[products.soap]',
+        "seats.other",
+        "no campaign bids",
+    ),
+    (
+        "unknown interest",
+        'interest = "household"',
+        'interest = "houshold"',
+        "products.soap.interest",
+        "did you mean 'household'",
+    ),
+    (
+        "empty user split",
+        'model = "oracle"',
+        'model = "oracle"\nusers = [0.5, 0.5]',
+        "seats.main.users",
+        "below the second",
+    ),
+    (
+        "cap of zero",
+        "count = 2",
+        "count = 0",
+        "campaigns.soap-mobile.frequency_cap.count",
+        "greater than or equal to 1",
+    ),
     ("fee of everything", "fee = 0.13", "fee = 1.0", "auction.fee", "less than 1"),
     ("history too short", "[history]", '[history]\nduration = "10d"', "history.duration", "nothing to train on"),
-    ("market of other exchanges", '[market]\nkind = "landscape"\nmedian_cpm = 20.0', '[market]\nkind = "ipinyou"\n[traffic.exchanges]\nmine = 1.0', "market", "not 'mine'"),
+    (
+        "market of other exchanges",
+        '[market]\nkind = "landscape"\nmedian_cpm = 20.0',
+        '[market]\nkind = "ipinyou"\n[traffic.exchanges]\nmine = 1.0',
+        "market",
+        "not 'mine'",
+    ),
     ("list for a table", "[traffic]\nusers = 600", "traffic = [600]", "traffic", "traffic"),
-    ("unknown feature", 'model = "oracle"', 'model = { name = "lightgbm", ignore = ["engagment"] }', "seats.main.model.ignore", "did you mean 'engagement'"),
+    (
+        "unknown feature",
+        'model = "oracle"',
+        'model = { name = "lightgbm", ignore = ["engagment"] }',
+        "seats.main.model.ignore",
+        "did you mean 'engagement'",
+    ),
 ]
 
 
@@ -79,7 +223,14 @@ def _complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 @pytest.mark.parametrize(("name", "old", "new", "field", "words"), EDITS, ids=[e[0] for e in EDITS])
 def test_broken__names_file_line_and_field(
-    name: str, old: str, new: str, field: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    old: str,
+    new: str,
+    field: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert SMALL.count(old) >= 1, name
@@ -117,7 +268,11 @@ def test_broken__syntax_names_the_line(case: str, tmp_path: Path, capsys: pytest
 
 def test_broken__all_mistakes_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "broken.toml"
-    path.write_text(SMALL.replace("budget = 9.0", "budget = -1").replace("users = 600", "users = 0").replace("factor = 0.8", "factor = 3"))
+    path.write_text(
+        SMALL.replace("budget = 9.0", "budget = -1")
+        .replace("users = 600", "users = 0")
+        .replace("factor = 0.8", "factor = 3")
+    )
     told = _complaint(capsys, "check", str(path))
     assert told.count("broken.toml:") >= 2
 

@@ -16,7 +16,13 @@ from bidsim.scenario.model import ScenarioSettings
 from bidsim.scenario.problems import _block_within
 from tests.conftest import SMALL, fingerprint
 
-LOGGED = {"seats.main.model": {"name": "logistic"}, "history.requests": 12_000, "requests": 1500, "products.soap.conversion_rate": 0.5, "products.soap.click_rate": 0.3}
+LOGGED = {
+    "seats.main.model": {"name": "logistic"},
+    "history.requests": 12_000,
+    "requests": 1500,
+    "products.soap.conversion_rate": 0.5,
+    "products.soap.click_rate": 0.3,
+}
 TREES = {**LOGGED, "seats.main.model": {"name": "lightgbm", "trees": 4, "leaves": 6, "min_rows": 30}}
 DRAWN: dict[str, Any] = {"values": {"kind": "independent"}}
 """Stands for a world of drawn values, see `WITHOUT_USERS`."""
@@ -40,7 +46,12 @@ budget = 1e6
 budget = 1e6
 """
 DEADLINE: dict[str, Any] = {"deadline.tmax": "100ms", "deadline.network": "50ms"}
-QUEUE: dict[str, Any] = {**DEADLINE, "seats.main.decision.fixed": "20ms", "seats.main.decision.workers": 1, "deadline.volume": 1e4}
+QUEUE: dict[str, Any] = {
+    **DEADLINE,
+    "seats.main.decision.fixed": "20ms",
+    "seats.main.decision.workers": 1,
+    "deadline.volume": 1e4,
+}
 FIRST = {"auction.format": "first_price", "campaigns.lamp.budget": 100.0}
 VISIBLE = {
     "products.soap.conversion_rate": 0.5,
@@ -68,11 +79,40 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "traffic.device": ({"mobile": 1.0, "watch": 1.0}, {}),
     "traffic.placements.above-fold": (
         {"share": 0.9, "view_rate": 0.75},
-        {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}},
+        {
+            "traffic.placements": {
+                "above-fold": {"share": 0.5, "view_rate": 0.75},
+                "in-feed": {"share": 0.5, "view_rate": 0.5},
+            }
+        },
     ),
-    "traffic.placements.above-fold.share": (0.9, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
-    "traffic.placements.above-fold.view_rate": (0.1, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
-    "traffic.placements.above-fold.intent_tilt": (1.5, {"traffic.placements": {"above-fold": {"share": 0.5, "view_rate": 0.75}, "in-feed": {"share": 0.5, "view_rate": 0.5}}}),
+    "traffic.placements.above-fold.share": (
+        0.9,
+        {
+            "traffic.placements": {
+                "above-fold": {"share": 0.5, "view_rate": 0.75},
+                "in-feed": {"share": 0.5, "view_rate": 0.5},
+            }
+        },
+    ),
+    "traffic.placements.above-fold.view_rate": (
+        0.1,
+        {
+            "traffic.placements": {
+                "above-fold": {"share": 0.5, "view_rate": 0.75},
+                "in-feed": {"share": 0.5, "view_rate": 0.5},
+            }
+        },
+    ),
+    "traffic.placements.above-fold.intent_tilt": (
+        1.5,
+        {
+            "traffic.placements": {
+                "above-fold": {"share": 0.5, "view_rate": 0.75},
+                "in-feed": {"share": 0.5, "view_rate": 0.5},
+            }
+        },
+    ),
     "traffic.interests": (["household", "technology"], {}),
     "traffic.sites": (7, {}),
     "traffic.site_loyalty": (0.9, {}),
@@ -113,7 +153,10 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "auction.charge": ("click", {}),
     "auction.positions": ([1.0, 0.5], {}),
     "auction.reserves": ({"lamp": 60.0}, {"campaigns.lamp.policy": "truthful"}),
-    "auction.tell_minimum": (False, {"campaigns.lamp.policy": "learned_shading", "auction.format": "first_price", "campaigns.lamp.budget": 100.0}),
+    "auction.tell_minimum": (
+        False,
+        {"campaigns.lamp.policy": "learned_shading", "auction.format": "first_price", "campaigns.lamp.budget": 100.0},
+    ),
     "values": ({"kind": "types"}, DRAWN),
     "episode": (50, DRAWN | {"campaigns.lamp.budget": 5.0}),
     "seats.main.model": ("logistic", LOGGED | {"seats.main.model": "oracle"}),
@@ -132,11 +175,19 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "deadline.slowdown": (1e5, {**DEADLINE, "deadline.clock": "measured"}),
     "deadline.volume": (1e6, QUEUE),
     "campaigns.lamp.advertiser": ("someone", {}),
-    "campaigns.lamp.product": ("soap", {"campaigns.second-lamp": {"advertiser": "x", "product": "lamp", "budget": 1.0}}),
+    "campaigns.lamp.product": (
+        "soap",
+        {"campaigns.second-lamp": {"advertiser": "x", "product": "lamp", "budget": 1.0}},
+    ),
     "campaigns.lamp.budget": (1.0, {}),
     "campaigns.lamp.seat": (
         "other",
-        {"seats.other": {"model": "oracle", "users": [0.0, 0.5]}, "campaigns.soap-mobile.seat": "other", "campaigns.soap-everyone.seat": "main", "campaigns.lamp.seat": "main"},
+        {
+            "seats.other": {"model": "oracle", "users": [0.0, 0.5]},
+            "campaigns.soap-mobile.seat": "other",
+            "campaigns.soap-everyone.seat": "main",
+            "campaigns.lamp.seat": "main",
+        },
     ),
     "campaigns.soap-everyone.daily_budget": (1.0, {}),
     "campaigns.lamp.start": ("20h", {}),
@@ -240,10 +291,16 @@ PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "policy.max_ecpc.whole_cpm": (True, {}),
     "policy.max_ecpc.highest_cpm": (5.0, {}),
     "policy.fixed_bid.bid_cpm": (30.0, {}),
-    "policy.random_bid.low_cpm": (3.0, {"auction.format": "first_price", "campaigns.lamp.policy": {"name": "random_bid", "high_cpm": 60.0}}),
+    "policy.random_bid.low_cpm": (
+        3.0,
+        {"auction.format": "first_price", "campaigns.lamp.policy": {"name": "random_bid", "high_cpm": 60.0}},
+    ),
     "policy.random_bid.high_cpm": (60.0, {}),
     "policy.linear.mean_rate": (0.5, {}),
-    "policy.linear.whole_cpm": (True, {"auction.format": "first_price", "campaigns.lamp.policy": {"name": "linear", "base_cpm": 30.0}}),
+    "policy.linear.whole_cpm": (
+        True,
+        {"auction.format": "first_price", "campaigns.lamp.policy": {"name": "linear", "base_cpm": 30.0}},
+    ),
     "policy.linear.highest_cpm": (5.0, {"campaigns.lamp.policy": {"name": "linear", "base_cpm": 30.0}}),
     "pacing.adaptive.target": ("fixed", {}),
     "pacing.adaptive.highest": (0.01, {"campaigns.lamp.policy": "truthful", "campaigns.lamp.budget": 1.0}),
@@ -267,7 +324,10 @@ PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "values.independent.participants": ("rotate", DRAWN),
     "values.independent.count": (2.0, DRAWN | {"values": {"kind": "independent", "participants": "some"}}),
     "values.types.worth": ({"lamp": [0.7, 0.2]}, DRAWN),
-    "values.types.in_turn": (True, DRAWN | {"values": {"kind": "types", "worth": {"lamp": [0.7, 0.2], "soap": [0.1, 0.9]}}}),
+    "values.types.in_turn": (
+        True,
+        DRAWN | {"values": {"kind": "types", "worth": {"lamp": [0.7, 0.2], "soap": [0.1, 0.9]}}},
+    ),
     "values.auctiongym.catalogue_seed": (1, DRAWN | {"values": {"kind": "auctiongym"}}),
     "values.auctiongym.items": (3, DRAWN | {"values": {"kind": "auctiongym"}}),
     "values.auctiongym.participants": (1, DRAWN | {"values": {"kind": "auctiongym"}}),
@@ -291,9 +351,22 @@ PLUGIN_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "model.logistic.ignore": (["campaign", "product", "days_since_purchase", "price"], LOGGED),
 }
 CHOICE_KEY = {"market": "kind", "values": "kind", "auction": "format"}
-PATHS = {"model.lightgbm.path", "model.logistic.path", "market.replay.path", "market.replay.unit", "values.logged.event"}
+PATHS = {
+    "model.lightgbm.path",
+    "model.logistic.path",
+    "market.replay.path",
+    "market.replay.unit",
+    "values.logged.event",
+}
 """Tested with a trained model in tests/cvr/test_models.py, and with a log in tests/market/test_replay.py."""
-TABLE_OF = {"auction": "auction", "values": "values", "policy": "campaigns.lamp.policy", "pacing": "campaigns.lamp.pacing", "market": "market", "model": "seats.main.model"}
+TABLE_OF = {
+    "auction": "auction",
+    "values": "values",
+    "policy": "campaigns.lamp.policy",
+    "pacing": "campaigns.lamp.pacing",
+    "market": "market",
+    "model": "seats.main.model",
+}
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
@@ -321,7 +394,10 @@ def test_cases__cover_every_key_there_is() -> None:
     for key in CASES:
         parts = key.split(".")
         for position in (1, 2):
-            if len(parts) > position and ((parts[0] in ("products", "seats", "campaigns") and position == 1) or (parts[:2] == ["traffic", "placements"] and position == 2)):
+            if len(parts) > position and (
+                (parts[0] in ("products", "seats", "campaigns") and position == 1)
+                or (parts[:2] == ["traffic", "placements"] and position == 2)
+            ):
                 parts[position] = "*"
         covered.add(".".join(parts))
     assert _keys(ScenarioSettings) - covered == READ_LATER
@@ -356,7 +432,10 @@ def _outcome(overrides: str) -> Any:
     path = Path(_FOLDER[0]) / "small.toml"
     path.write_text(WITHOUT_USERS if "values" in changes else SMALL)
     result = bidsim.run(bidsim.load_scenario(path, changes), progress=lambda *a: None)
-    return fingerprint(result) | {"name": result.manifest["scenario"]["name"], "evaluation": str(result.manifest["evaluation"])}
+    return fingerprint(result) | {
+        "name": result.manifest["scenario"]["name"],
+        "evaluation": str(result.manifest["evaluation"]),
+    }
 
 
 _FOLDER: list[str] = []
@@ -377,11 +456,17 @@ def test_key__another_value_changes_the_result(key: str) -> None:
 @pytest.mark.parametrize("key", _plugin_cases())
 def test_plugin_key__another_value_changes_the_result(key: str) -> None:
     value, with_this = _plugin_cases()[key]
-    assert value is not None, f'say in PLUGIN_CASES which other value has an effect: "{key}": (value, {{what it needs beside}})'
+    assert value is not None, (
+        f'say in PLUGIN_CASES which other value has an effect: "{key}": (value, {{what it needs beside}})'
+    )
     family, name, parameter = key.split(".")
     table = TABLE_OF[family]
     base = with_this.get(table, {}) if isinstance(with_this.get(table), dict) else {}
     chosen = {CHOICE_KEY.get(family, "name"): name, **{k: v for k, v in base.items() if k not in ("name", "kind")}}
     with_this = {k: v for k, v in with_this.items() if not (family == "auction" and k.startswith("auction"))}
-    same = _outcome(repr({**with_this, table: chosen})) == _outcome(repr({**with_this, table: {**chosen, parameter: value}}))
-    assert not same, f"{parameter} = {value} changes nothing; where it needs something beside it, say so in PLUGIN_CASES"
+    same = _outcome(repr({**with_this, table: chosen})) == _outcome(
+        repr({**with_this, table: {**chosen, parameter: value}})
+    )
+    assert not same, (
+        f"{parameter} = {value} changes nothing; where it needs something beside it, say so in PLUGIN_CASES"
+    )

@@ -46,7 +46,11 @@ def test_locate_keys__finds_every_kind_of_key() -> None:
     assert lines[("list", 1, "sub", "z")] == 17
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=8), st.one_of(st.integers(), st.text(max_size=8), st.booleans()), max_size=6))
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=8), st.one_of(st.integers(), st.text(max_size=8), st.booleans()), max_size=6
+    )
+)
 def test_locate_keys__one_key_a_line(table: dict[str, object]) -> None:
     text = "".join(f"{json.dumps(k)} = {json.dumps(v)}\n" for k, v in table.items())
     import tomllib  # noqa: PLC0415
@@ -62,7 +66,9 @@ def test_locate_keys__one_key_a_line(table: dict[str, object]) -> None:
 def test_extends__lays_keys_over_and_keeps_places(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(SMALL)
     child = tmp_path / "child.toml"
-    child.write_text('extends = "base.toml"\nname = "child"\n[campaigns.lamp]\nbudget = 2.0\npolicy = { name = "truthful" }\n')
+    child.write_text(
+        'extends = "base.toml"\nname = "child"\n[campaigns.lamp]\nbudget = 2.0\npolicy = { name = "truthful" }\n'
+    )
     scenario = bidsim.load_scenario(child)
     assert scenario.settings.campaigns["lamp"].budget == 2.0
     assert scenario.settings.campaigns["lamp"].policy.params == {}

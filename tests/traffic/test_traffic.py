@@ -81,7 +81,9 @@ def test_users__are_picked_in_proportion_to_their_activity() -> None:
 
 
 def test_users__hidden_traits_have_the_declared_moments() -> None:
-    population = population_of(TrafficSettings(users=20_000, intent_activity=0.3, segment_accuracy=0.6, engagement_noise=1.0))
+    population = population_of(
+        TrafficSettings(users=20_000, intent_activity=0.3, segment_accuracy=0.6, engagement_noise=1.0)
+    )
     who = [user_profile(population, KEY, u) for u in range(20_000)]
     intent, sensitivity = np.array([w.intent for w in who]), np.array([w.sensitivity for w in who])
     engagement = np.array([w.engagement for w in who])
@@ -103,7 +105,10 @@ def test_stream__follows_its_mixes() -> None:
         device={"x": 1.0, "y": 1.0},
         geo={"US": 9.0, "CA": 1.0},
         floors=[Floor(cpm=0.0, share=1.0), Floor(cpm=2.5, share=3.0)],
-        placements={"top": Placement(share=1.0, view_rate=0.5, intent_tilt=0.8), "low": Placement(share=1.0, view_rate=0.5)},
+        placements={
+            "top": Placement(share=1.0, view_rate=0.5, intent_tilt=0.8),
+            "low": Placement(share=1.0, view_rate=0.5),
+        },
         site_loyalty=0.5,
     )
     requests, latent = Traffic(settings, 1, "run", _arrivals(requests=60_000)).chunk(0, 59_000)
@@ -125,5 +130,7 @@ def test_stream__attributes_belong_to_the_user() -> None:
     settings = TrafficSettings(users=50)
     requests, latent = Traffic(settings, 1, "run", _arrivals(requests=5000)).chunk(0, 4000)
     for field in (DEVICE, GEO, SEGMENT):
-        assert all(len(np.unique(requests.categories[requests.user == u, field])) == 1 for u in np.unique(requests.user))
+        assert all(
+            len(np.unique(requests.categories[requests.user == u, field])) == 1 for u in np.unique(requests.user)
+        )
     assert all(len(np.unique(latent.intent[requests.user == u])) == 1 for u in np.unique(requests.user))

@@ -40,7 +40,8 @@ class Applied:
         promised: Its middle.
         came: What came, in expected conversions.
         realised: What came in conversions of this seed.
-        earned: What came, as a change of what sales earn before media cost: a higher price sells less and may earn more.
+        earned: What came, as a change of what sales earn before media cost: a higher price sells less and may earn
+            more.
 
     """
 
@@ -77,7 +78,8 @@ class Came:
 def true_uplifts(scenario: Scenario, actions: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], Came]:
     """What actions really do to attributed conversions: the direct effects that pages estimate.
 
-    Each lever is moved in the truth of a world of its own, where nothing is explored; models and bidders go on as they were.
+    Each lever is moved in the truth of a world of its own, where nothing is explored; models and bidders go on as they
+    were.
 
     Args:
         scenario: The world.
@@ -107,42 +109,74 @@ def true_uplifts(scenario: Scenario, actions: Mapping[tuple[str, str], float]) -
 def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
     """Explore a share of the traffic, take all advice, and run the world again with each lever moved where that was advised.
 
-    Levers are moved in the truth alone, so bidders and models go on as they were, but for what they see of purchases that came or did not
-    come of it: what comes is the direct effect that was promised. The worlds that are compared explore nothing.
+    Levers are moved in the truth alone, so bidders and models go on as they were, but for what they see of purchases
+    that came or did not come of it: what comes is the direct effect that was promised. The worlds that are compared
+    explore nothing.
     """
     explored = run(_exploring(scenario, share), progress=lambda stage, done, total: None)
-    advice = {(name, row["lever"]): row for name, content in describe_advertisers(explored) for row in content["advice"]["actions"]}
+    advice = {
+        (name, row["lever"]): row
+        for name, content in describe_advertisers(explored)
+        for row in content["advice"]["actions"]
+    }
     found = []
-    for (name, lever), came in true_uplifts(scenario, {key: float(row["change"]) for key, row in advice.items()}).items():
+    for (name, lever), came in true_uplifts(
+        scenario, {key: float(row["change"]) for key, row in advice.items()}
+    ).items():
         row = advice[name, lever]
         given = row["uplift"]
         each = (1 + row["earnings"]["value"]) / (1 + given["value"])
         earned = (1 + came.expected) * each - 1
-        found.append(Applied(scenario.settings.seed, name, lever, row["change"], given["low"], given["high"], given["value"], came.expected, came.realised, earned))
+        found.append(
+            Applied(
+                scenario.settings.seed,
+                name,
+                lever,
+                row["change"],
+                given["low"],
+                given["high"],
+                given["value"],
+                came.expected,
+                came.realised,
+                earned,
+            )
+        )
     return found
 
 
 def _exploring(scenario: Scenario, share: float) -> Scenario:
     settings = scenario.settings
-    return replace(scenario, settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": share})}))
+    return replace(
+        scenario,
+        settings=settings.model_copy(update={"exploration": settings.exploration.model_copy(update={"share": share})}),
+    )
 
 
 def _conversions(scenario: Scenario, actions: Mapping[str, tuple[str, float]]) -> dict[str, NDArray[np.float64]]:
     """Expected and realised conversions of each advertiser, with actions applied in the truth."""
     simulation, _ = build(scenario)
     owners = simulation.names.advertisers
-    simulation.sim = simulation.sim._replace(truth=moved_truth(simulation.sim.truth, scenario, [actions.get(owner) for owner in owners]))
+    simulation.sim = simulation.sim._replace(
+        truth=moved_truth(simulation.sim.truth, scenario, [actions.get(owner) for owner in owners])
+    )
     table: dict[str, Any] = simulation.run(lambda done: None)["campaigns"]
     found = {}
     for name in dict.fromkeys(owners):
         mine = np.array([owner == name for owner in table["advertiser"]])
-        found[name] = np.array([table["true_rate_sum"][mine].sum(), table["conversions_eventual"][mine].sum()], np.float64)
+        found[name] = np.array(
+            [table["true_rate_sum"][mine].sum(), table["conversions_eventual"][mine].sum()], np.float64
+        )
     return found
 
 
 def moved_truth(truth: Truth, scenario: Scenario, actions: list[tuple[str, float] | None]) -> Truth:
     """The truth with one action for each campaign, or none."""
-    click, buy, price, nanos = truth.click_logit.copy(), truth.buy_logit.copy(), truth.log_price.copy(), truth.price_nanos.copy()
+    click, buy, price, nanos = (
+        truth.click_logit.copy(),
+        truth.buy_logit.copy(),
+        truth.log_price.copy(),
+        truth.price_nanos.copy(),
+    )
     for c, action in enumerate(actions):
         if action is None:
             continue

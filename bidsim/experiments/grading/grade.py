@@ -34,7 +34,8 @@ class Graded:
         naive: Method -> what it says; signed where the method has signs, else importance.
         estimates: Ours before shrinkage.
         conversions: Randomised conversions.
-        change: Conversions of the slice over those that natural values would have brought, less 1: what exploring cost, or gained.
+        change: Conversions of the slice over those that natural values would have brought, less 1: what exploring cost,
+            or gained.
         own: By advertiser, ours from its own evidence.
         own_truth: float64[advertisers, levers].
 
@@ -77,7 +78,9 @@ def grade_world(seed: int, conversions: Sequence[float]) -> list[Graded]:
     naive = {
         "gain": booster.feature_importance("gain")[: len(world.levers)].astype(np.float64),
         "mean_shap": _mean_shap(booster, _columns(logged)[:_SAMPLE], len(world.levers)),
-        "permutation": _permutation(booster, _columns(logged)[-20 * _SAMPLE :], outcome[-20 * _SAMPLE :], len(world.levers), dice),
+        "permutation": _permutation(
+            booster, _columns(logged)[-20 * _SAMPLE :], outcome[-20 * _SAMPLE :], len(world.levers), dice
+        ),
         "what_if": _what_if(booster, world, logged),
     }
     whole = draw_rows(world, _TRUTH, dice)
@@ -90,7 +93,19 @@ def grade_world(seed: int, conversions: Sequence[float]) -> list[Graded]:
         fitted = fit_slice(part, world.levers)
         means = {"difference_in_means": np.array([_difference(part, k, lever) for k, lever in enumerate(world.levers)])}
         own = [own_effects(fitted, a) for a in advertisers]
-        found.append(Graded(world.levers, world.null, truth, naive | means, common_effects(fitted), part.conversions, change, own, own_truth))
+        found.append(
+            Graded(
+                world.levers,
+                world.null,
+                truth,
+                naive | means,
+                common_effects(fitted),
+                part.conversions,
+                change,
+                own,
+                own_truth,
+            )
+        )
     return found
 
 
@@ -101,11 +116,21 @@ def _columns(rows: Rows) -> NDArray[np.float64]:
 def _train(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     import lightgbm  # noqa: PLC0415  (slow to import)
 
-    settings = {"objective": "binary", "verbosity": -1, "num_leaves": 15, "learning_rate": 0.05, "min_data_in_leaf": 100, "deterministic": True, "seed": 1}
+    settings = {
+        "objective": "binary",
+        "verbosity": -1,
+        "num_leaves": 15,
+        "learning_rate": 0.05,
+        "min_data_in_leaf": 100,
+        "deterministic": True,
+        "seed": 1,
+    }
     return lightgbm.train(settings, lightgbm.Dataset(x, y, categorical_feature=[x.shape[1] - 1]), 100)
 
 
-def _explore(world: World, booster: Any, conversions: float, rate: float, dice: np.random.Generator) -> tuple[Slice, float]:
+def _explore(
+    world: World, booster: Any, conversions: float, rate: float, dice: np.random.Generator
+) -> tuple[Slice, float]:
     """Randomise until about so many conversions came; all of them are kept, and some of the rest."""
     count, keep = int(conversions / rate), min(1.0, _NEGATIVES * rate / (1 - rate))
     parts: list[tuple[NDArray[Any], ...]] = []
@@ -128,7 +153,9 @@ def _mean_shap(booster: Any, x: NDArray[np.float64], levers: int) -> NDArray[np.
     return np.asarray(np.abs(attributor(x)).mean(axis=0)[:levers])
 
 
-def _permutation(booster: Any, x: NDArray[np.float64], y: NDArray[np.float64], levers: int, dice: np.random.Generator) -> NDArray[np.float64]:
+def _permutation(
+    booster: Any, x: NDArray[np.float64], y: NDArray[np.float64], levers: int, dice: np.random.Generator
+) -> NDArray[np.float64]:
     """Loss of log-likelihood when a lever's column is shuffled."""
 
     def loss(rows: NDArray[np.float64]) -> float:
@@ -205,13 +232,19 @@ def score_ours(worlds: Sequence[Graded], prior: Prior) -> Score:
     """Score the slice's estimates after shrinkage."""
     beliefs = [g.beliefs(prior) for g in worlds]
     means = [np.array([b.mean for b in one]) for one in beliefs]
-    flat = [(b, t, n) for one, g in zip(beliefs, worlds, strict=True) for b, t, n in zip(one, g.truth, g.null, strict=True)]
+    flat = [
+        (b, t, n) for one, g in zip(beliefs, worlds, strict=True) for b, t, n in zip(one, g.truth, g.null, strict=True)
+    ]
     matters = [(b, t) for b, t, _ in flat if abs(t) > 0.005]  # noqa: PLR2004
     spoken = [(b, t, n) for b, t, n in flat if b.speaks]
     signed = [b.mean * t > 0 for b, t, n in spoken if not n]
-    nulls = [any(b.speaks and n for b, n in zip(one, g.null, strict=True)) for one, g in zip(beliefs, worlds, strict=True)]
+    nulls = [
+        any(b.speaks and n for b, n in zip(one, g.null, strict=True)) for one, g in zip(beliefs, worlds, strict=True)
+    ]
     return Score(
-        rank_correlation=float(np.mean([_spearman(np.abs(m), np.abs(g.truth)) for m, g in zip(means, worlds, strict=True)])),
+        rank_correlation=float(
+            np.mean([_spearman(np.abs(m), np.abs(g.truth)) for m, g in zip(means, worlds, strict=True)])
+        ),
         signs_right=_signs(means, worlds),
         ordered_right=_ordered(means, worlds),
         error_points=_error(means, worlds),
@@ -236,7 +269,9 @@ def _score_own(worlds: Sequence[Graded], prior: Prior) -> dict[str, float | None
     spoken = [b.mean * t > 0 for b, _, t in pairs if b.speaks and abs(t) > 1e-4]  # noqa: PLR2004
     return {
         "own_error_points": float(np.mean([abs(100 * np.expm1(b.mean) - 100 * np.expm1(t)) for b, _, t in pairs])),
-        "own_alone_error_points": float(np.mean([abs(100 * np.expm1(e.value) - 100 * np.expm1(t)) for _, e, t in pairs])),
+        "own_alone_error_points": float(
+            np.mean([abs(100 * np.expm1(e.value) - 100 * np.expm1(t)) for _, e, t in pairs])
+        ),
         "own_coverage": float(np.mean([b.low <= t <= b.high for b, _, t in pairs])),
         "own_half_width": float(np.median([100 * (b.high - b.low) / 2 for b, _, _ in pairs])),
         "own_spoken_signs_right": float(np.mean(spoken)) if spoken else None,
@@ -252,7 +287,16 @@ def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _signs(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> float:
-    return float(np.mean([s * t > 0 for one, g in zip(said, worlds, strict=True) for s, t, n in zip(one, g.truth, g.null, strict=True) if not n]))
+    return float(
+        np.mean(
+            [
+                s * t > 0
+                for one, g in zip(said, worlds, strict=True)
+                for s, t, n in zip(one, g.truth, g.null, strict=True)
+                if not n
+            ]
+        )
+    )
 
 
 def _ordered(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> float:
@@ -267,7 +311,15 @@ def _ordered(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> f
 
 def _error(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> float:
     """Mean absolute error of uplift, in points."""
-    return float(np.mean([abs(100 * np.expm1(s) - 100 * np.expm1(t)) for one, g in zip(said, worlds, strict=True) for s, t in zip(one, g.truth, strict=True)]))
+    return float(
+        np.mean(
+            [
+                abs(100 * np.expm1(s) - 100 * np.expm1(t))
+                for one, g in zip(said, worlds, strict=True)
+                for s, t in zip(one, g.truth, strict=True)
+            ]
+        )
+    )
 
 
 def _regret(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> float:

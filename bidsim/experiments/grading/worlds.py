@@ -1,7 +1,7 @@
 """Random worlds of levers: a hidden intent that confounds everything, proxies without effect, levers that do nothing.
 
-A world is a recipe for rows (clicks, say) of several advertisers. Natural values of levers follow the hidden intent, which itself
-converts, so the log misleads; in the slice they are set by dice. All effects are known.
+A world is a recipe for rows (clicks, say) of several advertisers. Natural values of levers follow the hidden intent,
+which itself converts, so the log misleads; in the slice they are set by dice. All effects are known.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ def draw_world(seed: int) -> World:
     count = len(levers)
     null = np.zeros(count, np.bool_)
     null[dice.choice(count, int(dice.integers(2, 5)), replace=False)] = True
-    size = np.exp(math.log(_MEDIAN_EFFECT) + _SPREAD * dice.normal(size=count)).clip(0.001, 0.4) * dice.choice([-1.0, 1.0], count) * ~null
+    size = (
+        np.exp(math.log(_MEDIAN_EFFECT) + _SPREAD * dice.normal(size=count)).clip(0.001, 0.4)
+        * dice.choice([-1.0, 1.0], count)
+        * ~null
+    )
     curves = np.where([lever.kind == "continuous" for lever in levers], size * dice.normal(0.0, 0.05, count), 0.0)
     pairs = np.zeros((count, count))
     for _ in range(3):
@@ -83,7 +87,10 @@ def draw_world(seed: int) -> World:
         covariates=dice.normal(0.0, 0.3, _COVARIATES),
         slopes=size,
         curves=curves,
-        choices=tuple(size[k] * dice.normal(0.0, 1.0, lever.levels) if lever.kind == "choice" else np.zeros(1) for k, lever in enumerate(levers)),
+        choices=tuple(
+            size[k] * dice.normal(0.0, 1.0, lever.levels) if lever.kind == "choice" else np.zeros(1)
+            for k, lever in enumerate(levers)
+        ),
         with_intent=size * dice.normal(0.0, 0.2, count),
         pairs=pairs,
         by_advertiser=np.abs(size)[None, :] * dice.normal(0.0, 0.25, (_ADVERTISERS, count)),
@@ -100,7 +107,12 @@ def draw_rows(world: World, count: int, dice: np.random.Generator) -> Rows:
     covariates = 0.3 * intent[:, None] + dice.normal(size=(count, _COVARIATES))
     proxies = intent[:, None] + dice.normal(0.0, [0.5, 0.8, 1.2, 2.0], (count, _PROXIES))
     advertiser = dice.integers(0, _ADVERTISERS, count)
-    drive = world.natural[advertiser] + intent[:, None] * world.pull + covariates @ world.pull_covariates.T + dice.normal(0.0, 1.0, (count, len(world.levers)))
+    drive = (
+        world.natural[advertiser]
+        + intent[:, None] * world.pull
+        + covariates @ world.pull_covariates.T
+        + dice.normal(0.0, 1.0, (count, len(world.levers)))
+    )
     natural = drive.copy()
     for k, lever in enumerate(world.levers):
         if lever.kind == "binary":
@@ -113,8 +125,16 @@ def draw_rows(world: World, count: int, dice: np.random.Generator) -> Rows:
 def log_odds(world: World, rows: Rows, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """True log-odds with the levers at ``values``."""
     covariates = rows.seen[:, :_COVARIATES]
-    odds = math.log(world.rate / (1 - world.rate)) - 0.5 * world.intent**2 + world.intent * rows.intent + covariates @ world.covariates + world.advertisers[rows.advertiser]
-    slopes = world.slopes[None, :] + world.by_advertiser[rows.advertiser] + rows.intent[:, None] * world.with_intent[None, :]
+    odds = (
+        math.log(world.rate / (1 - world.rate))
+        - 0.5 * world.intent**2
+        + world.intent * rows.intent
+        + covariates @ world.covariates
+        + world.advertisers[rows.advertiser]
+    )
+    slopes = (
+        world.slopes[None, :] + world.by_advertiser[rows.advertiser] + rows.intent[:, None] * world.with_intent[None, :]
+    )
     for k, lever in enumerate(world.levers):
         if lever.kind == "choice":
             odds = odds + world.choices[k][values[:, k].astype(np.int64)]

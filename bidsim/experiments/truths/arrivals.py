@@ -43,7 +43,11 @@ def daily_traffic(params: Mapping[str, Any], units: int, seed: int) -> dict[str,
     total = r.sum(axis=1)
     peak = (r.shape[1] * float(params["phi"])) / 24.0
     # an hour around the peak, in half-hour buckets
-    near = np.array([int(np.floor(peak)) - 1, int(np.floor(peak))]) % r.shape[1] if peak == int(peak) else np.array([int(peak - 0.5), int(peak + 0.5)]) % r.shape[1]
+    near = (
+        np.array([int(np.floor(peak)) - 1, int(np.floor(peak))]) % r.shape[1]
+        if peak == int(peak)
+        else np.array([int(peak - 0.5), int(peak + 0.5)]) % r.shape[1]
+    )
     found = {
         "total": total.mean(),
         "fano_total": total.var(ddof=1) / total.mean(),
@@ -67,7 +71,16 @@ def _wave(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _days(params: Mapping[str, Any], seed: int, campaign: Mapping[str, Any], bucket: str) -> Result:
     requests = round(float(params["Lam"]) * _DAYS_AT_ONCE)
-    return simulate(seed, requests, {"c": campaign}, duration=f"{_DAYS_AT_ONCE}d", count="poisson", traffic=_wave(params), log={"bucket": bucket}, **_UNIFORM)
+    return simulate(
+        seed,
+        requests,
+        {"c": campaign},
+        duration=f"{_DAYS_AT_ONCE}d",
+        count="poisson",
+        traffic=_wave(params),
+        log={"bucket": bucket},
+        **_UNIFORM,
+    )
 
 
 def _by_day(result: Result, column: str) -> NDArray[np.float64]:
@@ -92,7 +105,11 @@ def _even_in_time(params: Mapping[str, Any], seed: int) -> float:
             relative = 1.0 + amp * (np.sin(ends[1]) - np.sin(ends[0])) / (turn * width)
             factor = min(float(np.sqrt(6.0 * rho / relative)), 1.0) if even else float(params["alpha"])
             flight = {"start": f"{k * 15}m"} if k else {}
-            campaigns[f"slice-{k:02d}"] = {"policy": {"name": "shaded", "factor": factor}, "end": f"{(k + 1) * 15}m", **flight}
+            campaigns[f"slice-{k:02d}"] = {
+                "policy": {"name": "shaded", "factor": factor},
+                "end": f"{(k + 1) * 15}m",
+                **flight,
+            }
         world: dict[str, Any] = _UNIFORM | {"values": {"kind": "independent", "common": True}}
         value.append(worth(simulate(seed, requests, campaigns, duration="1d", traffic=_wave(params), **world)))
     return value[0] / value[1]

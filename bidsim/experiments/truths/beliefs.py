@@ -31,12 +31,19 @@ def winners_curse(params: Mapping[str, Any], units: int, seed: int) -> dict[str,
     n, sigma, tau, m = int(params["n"]), float(params["sigma"]), float(params["tau"]), float(params["m"])
     shift = max(_ROOM * (sigma + tau) - m, 0.0)
     mean = m + shift
-    values = {"kind": "independent", "distribution": {"type": "normal", "mean": m, "sd": tau}, "noise": sigma, "shift": shift}
+    values = {
+        "kind": "independent",
+        "distribution": {"type": "normal", "mean": m, "sd": tau},
+        "noise": sigma,
+        "shift": shift,
+    }
     names = [f"bidder-{k:02d}" for k in range(n)]
     shrunk = {"name": "shrunk", "noise": sigma / mean, "spread": tau / mean, "mean": mean}
 
     def play(policy: Mapping[str, Any] | str) -> Result:
-        return simulate(seed, units, {name: {"policy": policy} for name in names}, values=values, auction=_SECOND, keep_wins=True)
+        return simulate(
+            seed, units, {name: {"policy": policy} for name in names}, values=values, auction=_SECOND, keep_wins=True
+        )
 
     result = play("truthful")
     predicted, price = figure(result, "pcvr_sum") / units - shift, figure(result, "payment_nanos") / units - shift
@@ -58,12 +65,22 @@ def curse_at_threshold(params: Mapping[str, Any], units: int, seed: int) -> dict
     """One bidder with noisy predictions against a fixed price (check ``curse_thr``)."""
     sigma, tau, m, price = (float(params[name]) for name in ("sigma", "tau", "m", "c"))
     shift = max(_ROOM * (sigma + tau) - m, 0.0)
-    values = {"kind": "independent", "distribution": {"type": "normal", "mean": m, "sd": tau}, "noise": sigma, "shift": shift}
+    values = {
+        "kind": "independent",
+        "distribution": {"type": "normal", "mean": m, "sd": tau},
+        "noise": sigma,
+        "shift": shift,
+    }
     market = {"kind": "distribution", "distribution": {"type": "point", "value": price + shift}}
     result = simulate(seed, units, {"c": {"policy": "truthful"}}, values=values, auction=_SECOND, market=market)
     wins = figure(result, "wins")
     predicted, actual = figure(result, "pcvr_sum") / wins - shift, worth(result) / wins - shift
-    found = {"win_rate": wins / units, "overprediction": predicted - actual, "win_pred": predicted, "win_actual": actual}
+    found = {
+        "win_rate": wins / units,
+        "overprediction": predicted - actual,
+        "win_pred": predicted,
+        "win_actual": actual,
+    }
     return {name: Estimate(value, units) for name, value in found.items()}
 
 
@@ -94,7 +111,14 @@ def downsampling(params: Mapping[str, Any], units: int, seed: int) -> dict[str, 
     (label,) = rows(result, "auctions", "converted")
     kept = (label == 1) | (thinned(seed, len(label)) < keep)
     count = int(kept.sum())
-    logged = LoggedRows(np.zeros((count, WIDTH), np.float32), label[kept], np.full(count, rate), np.zeros(count, np.int64), keep, len(label))
+    logged = LoggedRows(
+        np.zeros((count, WIDTH), np.float32),
+        label[kept],
+        np.full(count, rate),
+        np.zeros(count, np.int64),
+        keep,
+        len(label),
+    )
     vocabulary: dict[str, tuple[str, ...]] = dict.fromkeys(FEATURES, ("one",))
     fitted = Logistic.fit(LogisticParams(ignore=list(FEATURES)), logged, vocabulary, seed)
     return {

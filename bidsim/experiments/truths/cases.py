@@ -82,7 +82,11 @@ class Verdict:
     @property
     def holds(self) -> bool:
         """Whether the figure lies within its tolerance."""
-        return self.expected is not None and self.simulated is not None and abs(self.simulated - self.expected) <= self.tolerance
+        return (
+            self.expected is not None
+            and self.simulated is not None
+            and abs(self.simulated - self.expected) <= self.tolerance
+        )
 
 
 def own_cases() -> Path:
@@ -100,10 +104,14 @@ def load_cases(file: Path) -> list[Case]:
     try:
         loaded = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+        raise UsageError(
+            f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}"
+        ) from None
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 0)
-        raise UsageError(f"{file}{f':{line}' if line else ''}: not valid JSON: {getattr(error, 'msg', 'nested too deeply')}") from None
+        raise UsageError(
+            f"{file}{f':{line}' if line else ''}: not valid JSON: {getattr(error, 'msg', 'nested too deeply')}"
+        ) from None
     listed = loaded.get("cases") if isinstance(loaded, dict) else loaded
     if not isinstance(listed, list) or not listed:
         raise UsageError(f'{file}: cases: there is no list of cases; write {{"cases": [...]}}')
@@ -160,7 +168,11 @@ def grade(case: Case, component: str, estimates: Mapping[str, Estimate]) -> list
     for metric, expected in case.expected.items():
         estimate = estimates.get(metric)
         if estimate is None:
-            found.append(Verdict(case.id, case.check, component, metric, expected, None, note="no such metric in this kind of check"))
+            found.append(
+                Verdict(
+                    case.id, case.check, component, metric, expected, None, note="no such metric in this kind of check"
+                )
+            )
             continue
         error = math.hypot(case.sd.get(metric, 0.0) / math.sqrt(estimate.units), case.expected_se.get(metric, 0.0))
         tolerance = case.slack.get(metric, 0.0) + SIGMAS * error + _ROUNDING * max(1.0, abs(expected))

@@ -26,7 +26,10 @@ _GONE = 0.999
 
 def _alone(params: Mapping[str, Any]) -> dict[str, Any]:
     """One bidder against a drawn price."""
-    return {"values": {"kind": "independent", "distribution": distribution(params["v"])}, "market": {"kind": "distribution", "distribution": distribution(params["p"])}}
+    return {
+        "values": {"kind": "independent", "distribution": distribution(params["v"])},
+        "market": {"kind": "distribution", "distribution": distribution(params["p"])},
+    }
 
 
 def _shaded(factor: float) -> dict[str, Any]:
@@ -52,8 +55,21 @@ def budget_pacing(params: Mapping[str, Any], units: int, seed: int) -> dict[str,
     spend, got, wins = figure(paced, "payment_nanos"), worth(paced), figure(paced, "wins")
     free = simulate(seed, units, {"c": {"policy": "truthful"}}, auction=_SECOND, **_alone(params))
     chance = min(1.0, rho * units / figure(free, "payment_nanos"))
-    throttled = simulate(seed, units, {"c": {"policy": "truthful", "pacing": {"name": "throttle", "probability": chance}}}, auction=_SECOND, **_alone(params))
-    broke = simulate(seed, units, {"c": {"policy": "truthful", "budget": rho * units}}, auction=_SECOND, keep_wins=True, **_alone(params))
+    throttled = simulate(
+        seed,
+        units,
+        {"c": {"policy": "truthful", "pacing": {"name": "throttle", "probability": chance}}},
+        auction=_SECOND,
+        **_alone(params),
+    )
+    broke = simulate(
+        seed,
+        units,
+        {"c": {"policy": "truthful", "budget": rho * units}},
+        auction=_SECOND,
+        keep_wins=True,
+        **_alone(params),
+    )
     found = {
         "win_rate": wins / units,
         "spend": spend / units,
@@ -65,7 +81,10 @@ def budget_pacing(params: Mapping[str, Any], units: int, seed: int) -> dict[str,
         "throttle_utility": (worth(throttled) - figure(throttled, "payment_nanos")) / units,
         "exhaust_fraction_unpaced": _exhausted(broke, rho * units, units),
     }
-    return {name: Estimate(v, units) for name, v in found.items()} | {"alpha": Estimate(alpha, long), "mu": Estimate(1.0 / alpha - 1.0, long)}
+    return {name: Estimate(v, units) for name, v in found.items()} | {
+        "alpha": Estimate(alpha, long),
+        "mu": Estimate(1.0 / alpha - 1.0, long),
+    }
 
 
 def _exhausted(result: Result, budget: float, units: int) -> float:
@@ -122,10 +141,15 @@ def first_price_pacing(params: Mapping[str, Any], units: int, seed: int) -> dict
     values, budgets = params["v"], params["B"]
     types = len(values[0])
     names = [f"bidder-{i:02d}" for i in range(len(values))]
-    campaigns = {name: {"policy": "truthful", "pacing": "adaptive", "budget": float(b) * units / types} for name, b in zip(names, budgets, strict=True)}
+    campaigns = {
+        name: {"policy": "truthful", "pacing": "adaptive", "budget": float(b) * units / types}
+        for name, b in zip(names, budgets, strict=True)
+    }
     worths = {name: [float(v) for v in row] for name, row in zip(names, values, strict=True)}
     goods = {"kind": "types", "worth": worths, "in_turn": True}
-    result = simulate(seed, units, campaigns, values=goods, auction={"format": "first_price"}, keep_bids=True, keep_wins=True)
+    result = simulate(
+        seed, units, campaigns, values=goods, auction={"format": "first_price"}, keep_bids=True, keep_wins=True
+    )
     found = {}
     for i, name in enumerate(names):
         found[f"alpha_{i}"] = _late_multiplier(result, name, units)
@@ -148,11 +172,20 @@ def second_price_pacing(params: Mapping[str, Any], units: int, seed: int) -> dic
     violation = 0.0
     for e, equilibrium in enumerate(params["equilibria"]):
         campaigns = {name: _shaded(float(a)) for name, a in zip(names, equilibrium["alpha"], strict=True)}
-        goods = {"kind": "types", "worth": {name: [float(v) for v in row] for name, row in zip(names, values, strict=True)}, "in_turn": True}
+        goods = {
+            "kind": "types",
+            "worth": {name: [float(v) for v in row] for name, row in zip(names, values, strict=True)},
+            "in_turn": True,
+        }
         result = simulate(seed, types, campaigns, values=goods, auction=_SECOND, keep_bids=True, keep_wins=True)
         price, good = rows(result, "auctions", "payment_nanos", "request")
         prices = dict(zip(good.astype(int).tolist(), price.tolist(), strict=True))
-        bids = {name: dict(zip(*(column.tolist() for column in rows_of(result, "bids", name, "request", "bid_nanos")), strict=True)) for name in names}
+        bids = {
+            name: dict(
+                zip(*(column.tolist() for column in rows_of(result, "bids", name, "request", "bid_nanos")), strict=True)
+            )
+            for name in names
+        }
         welfare = 0.0
         for i, name in enumerate(names):
             spend = value = 0.0
@@ -174,7 +207,10 @@ def second_price_pacing(params: Mapping[str, Any], units: int, seed: int) -> dic
 def hindsight_knapsack(params: Mapping[str, Any], units: int, seed: int) -> dict[str, Estimate]:
     """The hindsight benchmark itself (check ``knap``)."""
     value, price, budget = np.array(params["v"], float), np.array(params["p"], float), float(params["B"])
-    by_value, by_utility = best_in_hindsight(value, price, budget, "value"), best_in_hindsight(value, price, budget, "utility")
+    by_value, by_utility = (
+        best_in_hindsight(value, price, budget, "value"),
+        best_in_hindsight(value, price, budget, "utility"),
+    )
     return {
         "lp_value": Estimate(by_value.worth),
         "lp_dual": Estimate(by_value.price_of_money),
@@ -213,7 +249,13 @@ def pacing_regret(params: Mapping[str, Any], units: int, seed: int) -> dict[str,
 
 def _regrets(params: Mapping[str, Any], horizon: int, replications: int, seed: int) -> list[tuple[float, float]]:
     rho = float(params["rho"])
-    pacer = {"name": "adaptive", "start": float(params["mu0"]), "step": float(params["c"]) * rho, "target": "fixed", "highest": float(params["mubar"])}
+    pacer = {
+        "name": "adaptive",
+        "start": float(params["mu0"]),
+        "step": float(params["c"]) * rho,
+        "target": "fixed",
+        "highest": float(params["mubar"]),
+    }
     names = [f"bidder-{k:04d}" for k in range(replications)]
     campaigns = {name: {"policy": "truthful", "pacing": pacer, "budget": rho * horizon} for name in names}
     world = _alone(params)

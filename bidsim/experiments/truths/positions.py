@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 _AUCTIONS = 50
 
 
-def _priced(seed: int, pricing: str, bids: Sequence[float], quality: Sequence[float], slots: Sequence[float]) -> list[tuple[int, float]]:
+def _priced(
+    seed: int, pricing: str, bids: Sequence[float], quality: Sequence[float], slots: Sequence[float]
+) -> list[tuple[int, float]]:
     """Position (-1 none) and price per click of each bidder, from one auction of the engine."""
     top = max(quality)
     names = [f"bidder-{k:02d}" for k in range(len(bids))]
@@ -22,7 +24,14 @@ def _priced(seed: int, pricing: str, bids: Sequence[float], quality: Sequence[fl
     own = {name: {"type": "point", "value": b * q} for name, b, q in zip(names, bids, share, strict=True)}
     values = {"kind": "independent", "own": own, "quality": dict(zip(names, share, strict=True))}
     auction = {"format": pricing, "charge": "click", "positions": [float(x) / float(slots[0]) for x in slots]}
-    result = simulate(seed, _AUCTIONS, {name: {"policy": "truthful"} for name in names}, values=values, auction=auction, keep_wins=True)
+    result = simulate(
+        seed,
+        _AUCTIONS,
+        {name: {"policy": "truthful"} for name in names},
+        values=values,
+        auction=auction,
+        keep_wins=True,
+    )
     found = []
     for name in names:
         position, price = rows_of(result, "auctions", name, "position", "price_nanos")
@@ -52,7 +61,8 @@ def symmetric_equilibria(params: Mapping[str, Any], units: int, seed: int) -> di
     sold = min(len(slots), len(values))
     found: dict[str, float] = {}
     for label, ahead in (("lower", 0), ("upper", 1)):
-        # price of position s: sum over t > s of v_t (x_{t-1} - x_t) / x_s, with v_{t-1} for the upper bound (Varian 2007, equations 7 and 8)
+        # price of position s: sum over t > s of v_t (x_{t-1} - x_t) / x_s, with v_{t-1} for the upper bound (Varian
+        # 2007, equations 7 and 8)
         prices = []
         for s in range(sold):
             total = 0.0

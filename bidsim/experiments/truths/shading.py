@@ -31,7 +31,14 @@ def known_landscape(params: Mapping[str, Any], units: int, seed: int) -> dict[st
 
     def against(chosen: Mapping[str, Any]) -> Result:
         own = {"kind": "independent", "distribution": {"type": "point", "value": value}}
-        return simulate(seed, units, {"c": {"policy": dict(chosen)}}, values=own, auction=_FIRST, market={"kind": "distribution", "distribution": landscape})
+        return simulate(
+            seed,
+            units,
+            {"c": {"policy": dict(chosen)}},
+            values=own,
+            auction=_FIRST,
+            market={"kind": "distribution", "distribution": landscape},
+        )
 
     result = against(policy)
     found = {"win_rate": figure(result, "wins") / units, "surplus": _surplus(result, units)}
@@ -49,12 +56,25 @@ def power_landscape(params: Mapping[str, Any], units: int, seed: int) -> dict[st
     rivals = int(params["k"])
     market = {"kind": "distribution", "rivals": rivals}
     values = {"kind": "independent"}
-    stream = simulate(seed, units, {"c": {"policy": "truthful"}}, values=values, auction=_FIRST, market=market, keep_bids=True)
+    stream = simulate(
+        seed, units, {"c": {"policy": "truthful"}}, values=values, auction=_FIRST, market=market, keep_bids=True
+    )
     value, price = rows(stream, "bids", "value_nanos", "minimum_bid_nanos")
     grid = np.linspace(0.2, 1.2, 101)
     gain = np.array([((value - m * value) * (m * value >= price)).mean() for m in grid])
-    best = simulate(seed, units, {"c": {"policy": {"name": "shaded", "factor": rivals / (rivals + 1)}}}, values=values, auction=_FIRST, market=market)
-    found = {"win_rate": figure(best, "wins") / units, "surplus": _surplus(best, units), "spend": figure(best, "payment_nanos") / units}
+    best = simulate(
+        seed,
+        units,
+        {"c": {"policy": {"name": "shaded", "factor": rivals / (rivals + 1)}}},
+        values=values,
+        auction=_FIRST,
+        market=market,
+    )
+    found = {
+        "win_rate": figure(best, "wins") / units,
+        "surplus": _surplus(best, units),
+        "spend": figure(best, "payment_nanos") / units,
+    }
     return {name: Estimate(v, units) for name, v in found.items()} | {"multiplier": Estimate(best_on_grid(grid, gain))}
 
 
@@ -71,7 +91,15 @@ def censored_prices(params: Mapping[str, Any], units: int, seed: int) -> dict[st
         count = max(1, min(_SAMPLES - len(known), _ROWS_AT_ONCE // size))
         own = {"kind": "independent", "distribution": distribution(params["b"])}
         market = {"kind": "distribution", "distribution": distribution(params["m"])}
-        result = simulate(seed + len(known), count * size, {"c": {"policy": "truthful"}}, values=own, auction={"format": "second_price"}, market=market, keep_bids=True)
+        result = simulate(
+            seed + len(known),
+            count * size,
+            {"c": {"policy": "truthful"}},
+            values=own,
+            auction={"format": "second_price"},
+            market=market,
+            keep_bids=True,
+        )
         bid, paid, won = _by_request(result, count * size)
         for k in range(count):
             part = slice(k * size, (k + 1) * size)

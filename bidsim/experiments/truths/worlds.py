@@ -22,7 +22,14 @@ RICH = 1e8
 """A budget that never binds, currency units."""
 CPM = 1000.0
 """CPM of one currency unit for an impression."""
-_TYPES = {"uniform": "uniform", "exp": "exponential", "lognormal": "lognormal", "normal": "normal", "beta": "beta", "point": "point"}
+_TYPES = {
+    "uniform": "uniform",
+    "exp": "exponential",
+    "lognormal": "lognormal",
+    "normal": "normal",
+    "beta": "beta",
+    "point": "point",
+}
 _KEYS = {"a": "low", "b": "high"}
 
 
@@ -61,7 +68,12 @@ def simulate(
         other: Further blocks of the scenario.
 
     """
-    log = {"wins": 1_000_000_000 if keep_wins else 0, "decisions": 1_000_000_000 if keep_bids else 0, "bucket": duration, "landscape_every": 1_000_000_000}
+    log = {
+        "wins": 1_000_000_000 if keep_wins else 0,
+        "decisions": 1_000_000_000 if keep_bids else 0,
+        "bucket": duration,
+        "landscape_every": 1_000_000_000,
+    }
     world = {
         "name": "truth",
         "seed": seed,
@@ -95,19 +107,30 @@ def worth(result: Result, campaign: str | None = None) -> float:
 def rows(result: Result, table: str, *names: str) -> Sequence[NDArray[np.float64]]:
     """Columns of a row table as float64, money in currency units."""
     found = result.tables[table]
-    return [np.asarray(found[name], np.float64) / (NANOS_PER_UNIT if name.endswith("_nanos") else 1.0) for name in names]
+    return [
+        np.asarray(found[name], np.float64) / (NANOS_PER_UNIT if name.endswith("_nanos") else 1.0) for name in names
+    ]
 
 
 def rows_of(result: Result, table: str, campaign: str, *names: str) -> Sequence[NDArray[np.float64]]:
     """Columns of a row table for one campaign."""
-    mine = np.array([c == campaign for c in result.tables[table]["campaign"]], bool) if len(result.tables[table]["campaign"]) else np.zeros(0, bool)
+    mine = (
+        np.array([c == campaign for c in result.tables[table]["campaign"]], bool)
+        if len(result.tables[table]["campaign"])
+        else np.zeros(0, bool)
+    )
     return [column[mine] if len(column) else NOTHING for column in rows(result, table, *names)]
 
 
 def bids_at(seed: int, policy: Mapping[str, Any], values: Sequence[float], auction: Mapping[str, Any]) -> list[float]:
     """What a policy bids at given values, in currency units: a world in which these values come in turn."""
     result = simulate(
-        seed, len(values), {"c": {"policy": dict(policy)}}, values={"kind": "types", "worth": {"c": [float(v) for v in values]}, "in_turn": True}, auction=auction, keep_bids=True
+        seed,
+        len(values),
+        {"c": {"policy": dict(policy)}},
+        values={"kind": "types", "worth": {"c": [float(v) for v in values]}, "in_turn": True},
+        auction=auction,
+        keep_bids=True,
     )
     bid, _ = rows(result, "bids", "bid_nanos", "request")
     return [float(b) for b in bid]
