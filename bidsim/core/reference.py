@@ -27,6 +27,7 @@ from numba.extending import (
     unbox,
 )
 
+from bidsim.core.kernel import kernel
 from bidsim.core.llvm import array_data
 
 if TYPE_CHECKING:
@@ -42,8 +43,22 @@ _PUT: dict[int, Any] = {}
 class _Reference:
     """Python's side of a reference: keeps the tuple alive while compiled code reads it."""
 
+    address = 0
+
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+class _Held:
+    """A tuple that lies in memory as compiled code reads it, so that a call hands over one address."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.row = np.zeros(_most_words(value), np.int64)
+        self._numba_type_ = _type_of(value)
+        self.address = 0
+        _lay(_Reference(value), self.row)
+        self.address = self.row.ctypes.data
 
 
 class ReferenceType(numba_types.Type):
@@ -67,6 +82,18 @@ def ref(value: T) -> T:
     return value if numba.config.DISABLE_JIT else _Reference(value)  # type: ignore[return-value]
 
 
+def hold(value: T) -> T:
+    """Wrap a named tuple for many calls: it is laid down once, and must be wrapped anew where an array is replaced."""
+    return value if numba.config.DISABLE_JIT else _Held(value)  # type: ignore[return-value]
+
+
+def _most_words(value: Any) -> int:
+    """int64 words that a value takes in memory, at most."""
+    if isinstance(value, tuple):
+        return sum(map(_most_words, value))
+    return 5 + 2 * value.ndim if isinstance(value, np.ndarray) else 1
+
+
 def _seen_as(field: Any) -> Any:
     return ReferenceType(field) if isinstance(field, types.BaseNamedTuple) else field
 
@@ -86,13 +113,17 @@ def _layout(value: Any) -> Hashable:
     return type(value), isinstance(value, int) and value > _LARGEST
 
 
-@typeof_impl.register(_Reference)
-def _typeof_reference(value: _Reference, context: Any) -> ReferenceType:
-    layout = _layout(value.value)
+def _type_of(value: Any) -> ReferenceType:
+    layout = _layout(value)
     found = _KNOWN.get(layout)
     if found is None:
-        found = _KNOWN[layout] = ReferenceType(typeof_impl(value.value, context))
+        found = _KNOWN[layout] = ReferenceType(numba.typeof(value))
     return found
+
+
+@typeof_impl.register(_Reference)
+def _typeof_reference(value: _Reference, context: Any) -> ReferenceType:
+    return _type_of(value.value)
 
 
 @register_model(ReferenceType)
@@ -129,18 +160,45 @@ def _get_field(context: Any, builder: Any, reference: ReferenceType, value: Any,
 
 @unbox(ReferenceType)
 def _unbox_reference(reference: ReferenceType, obj: Any, c: Any) -> NativeValue:
-    inside = c.pyapi.object_getattr_string(obj, "value")
-    native = c.unbox(reference.pointee, inside)
-    c.pyapi.decref(inside)
-    place = cgutils.alloca_once_value(c.builder, native.value)
+    """Take the address of what is held, or lay the tuple down for this call."""
+    builder, kind = c.builder, c.context.get_value_type(reference.pointee)
+    told = c.pyapi.object_getattr_string(obj, "address")
+    address = c.pyapi.long_as_longlong(told)
+    c.pyapi.decref(told)
+    is_held = builder.icmp_signed("!=", address, ir.Constant(address.type, 0))
+    room = cgutils.alloca_once(builder, kind, zfill=True)
+    place = cgutils.alloca_once_value(builder, builder.inttoptr(address, cgutils.voidptr_t))
+    failed = cgutils.alloca_once_value(builder, cgutils.false_bit)
+    with builder.if_then(builder.not_(is_held)):
+        inside = c.pyapi.object_getattr_string(obj, "value")
+        native = c.unbox(reference.pointee, inside)
+        c.pyapi.decref(inside)
+        builder.store(native.value, room)
+        builder.store(builder.bitcast(room, cgutils.voidptr_t), place)
+        builder.store(native.is_error, failed)
 
     def cleanup() -> None:
-        if native.cleanup is not None:
-            native.cleanup()
         if c.context.enable_nrt:
-            c.context.nrt.decref(c.builder, reference.pointee, native.value)
+            with builder.if_then(builder.not_(is_held)):
+                c.context.nrt.decref(builder, reference.pointee, builder.load(room))
 
-    return NativeValue(c.builder.bitcast(place, cgutils.voidptr_t), is_error=native.is_error, cleanup=cleanup)
+    return NativeValue(builder.load(place), is_error=builder.load(failed), cleanup=cleanup)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy(context: Any, row: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, made: Any, values: Any) -> Any:
+        kind = context.get_value_type(made.args[1].pointee)
+        target = builder.bitcast(array_data(context, builder, made.args[0], values[0]), kind.as_pointer())
+        builder.store(builder.load(builder.bitcast(values[1], kind.as_pointer())), target, align=8)
+        return context.get_dummy_value()
+
+    return types.void(row, value), generate
+
+
+@kernel()
+def _lay(value: Any, row: NDArray[np.int64]) -> None:
+    _copy(row, value)
 
 
 def words(kind: Any) -> int:

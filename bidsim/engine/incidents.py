@@ -1,4 +1,6 @@
-"""What goes wrong at a known moment: requests and prices that change, features that fail, conversions that are lost.
+"""What goes wrong in the world at a known moment: requests and prices that change, conversions that are lost.
+
+What goes wrong on the bidder's side is in `bidsim.bidder.faults`.
 
 Every incident has dice of its own, so whatever it does not touch stays as it was, to the bit.
 """
@@ -12,14 +14,14 @@ from numpy.typing import NDArray
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
-from bidsim.cvr.features import FIRST_PAIR
-from bidsim.engine.tables import NO_LIMIT, Chunk, Incidents, Simulated
+from bidsim.core.columns import columns
+from bidsim.engine.tables import Chunk, Incidents, State
 from bidsim.response.truth import Rates
 
-MIX, PRICE, FEATURE, BUDGET, TRACKER, LATE, CONVERSIONS, MODEL, BOTS = range(9)
+MIX, PRICE, TRACKER, LATE, CONVERSIONS, BOTS = range(6)
 """What an incident touches; what a scenario calls an incident may be several of these."""
-KIND, START, END, COLUMN, LEVEL, DONE = range(6)
-"""Columns of `Incidents.what`: ``COLUMN`` is a field or a feature, ``DONE`` whether a change that stays was made."""
+WHAT = columns(("kind", "start", "end", "field", "level"))
+"""Columns of `Incidents.what`: requests of ``field`` get ``level``."""
 SIZE, SECOND = range(2)
 """Columns of `Incidents.size`."""
 LOST = -1
@@ -37,7 +39,7 @@ class Spared(NamedTuple):
 @kernel(inner=True)
 def is_on(incidents: Incidents, j: int, time: int) -> bool:
     """Whether an incident lasts at ``time``."""
-    return incidents.what[j, START] <= time < incidents.what[j, END]
+    return incidents.what[j, WHAT.start] <= time < incidents.what[j, WHAT.end]
 
 
 @kernel(inner=True)
@@ -54,90 +56,26 @@ def disturb_traffic(chunk: Chunk, incidents: Incidents) -> None:
     """Change the levels of requests, and rivals' bids, of a chunk in place."""
     for j in range(incidents.what.shape[0]):
         what, size = incidents.what[j], incidents.size[j, SIZE]
-        if what[KIND] != MIX and what[KIND] != PRICE:
+        if what[WHAT.kind] != MIX and what[WHAT.kind] != PRICE:
             continue
         for i in range(chunk.requests.time.shape[0]):
             categories = chunk.requests.categories[i]
             if not is_on(incidents, j, chunk.requests.time[i]) or not is_within(incidents, j, categories):
                 continue
-            if what[KIND] == PRICE:
+            if what[WHAT.kind] == PRICE:
                 for rival in range(chunk.rivals.shape[1]):
                     chunk.rivals[i, rival] = int(chunk.rivals[i, rival] * size)
             elif uniform(incidents.key, chunk.requests.number[i], incidents.id[j], 0) < size:
-                categories[what[COLUMN]] = what[LEVEL]
+                categories[what[WHAT.field]] = what[WHAT.level]
 
 
 @kernel(inner=True)
-def disturb_request(sim: Simulated, chunk: Chunk, i: int) -> None:
-    """Change what models see of a request."""
-    incidents = sim.incidents
-    for j in range(incidents.what.shape[0]):
-        column = incidents.what[j, COLUMN]
-        if (
-            incidents.what[j, KIND] == FEATURE
-            and column < FIRST_PAIR
-            and is_on(incidents, j, chunk.requests.time[i])
-            and is_within(incidents, j, chunk.requests.categories[i])
-        ):
-            sim.scratch.head[column] = incidents.size[j, SIZE]
-
-
-@kernel(inner=True)
-def disturb_pairs(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
-    """Change what models see of user and campaign."""
-    incidents = sim.incidents
-    for j in range(incidents.what.shape[0]):
-        column = incidents.what[j, COLUMN]
-        if (
-            incidents.what[j, KIND] == FEATURE
-            and column >= FIRST_PAIR
-            and is_on(incidents, j, chunk.requests.time[i])
-            and is_within(incidents, j, chunk.requests.categories[i])
-        ):
-            for k in range(count):
-                sim.scratch.features[k, column] = incidents.size[j, SIZE]
-
-
-@kernel(inner=True)
-def disturb_predictions(sim: Simulated, time: int, lo: int, hi: int) -> None:
-    """Multiply the odds that a faulty model gives."""
-    incidents, offers = sim.incidents, sim.scratch.offers
-    for j in range(incidents.what.shape[0]):
-        if incidents.what[j, KIND] == MODEL and is_on(incidents, j, time):
-            for k in range(lo, hi):
-                if incidents.who[j, offers.campaign[k]]:
-                    odds = incidents.size[j, SIZE] * offers.pcvr[k]
-                    offers.pcvr[k] = odds / (1.0 - offers.pcvr[k] + odds)
-
-
-@kernel(inner=True)
-def change_budgets(sim: Simulated, time: int) -> None:
-    """Make changes of budgets that are due; they stay."""
-    incidents, campaigns = sim.incidents, sim.campaigns
-    for j in range(incidents.what.shape[0]):
-        what = incidents.what[j]
-        if what[KIND] == BUDGET and what[DONE] == 0 and time >= what[START]:
-            what[DONE] = 1
-            for c in range(campaigns.id.shape[0]):
-                if incidents.who[j, c]:
-                    campaigns.budget[c] = _scaled(campaigns.budget[c], incidents.size[j, SIZE])
-                    campaigns.daily[c] = _scaled(campaigns.daily[c], incidents.size[j, SIZE])
-
-
-@kernel(inner=True)
-def _scaled(budget: int, factor: float) -> int:
-    if budget == NO_LIMIT or budget * factor >= NO_LIMIT:
-        return NO_LIMIT
-    return int(budget * factor)
-
-
-@kernel(inner=True)
-def spared(sim: Simulated, chunk: Chunk, i: int, campaign: int) -> Spared:
+def spared(sim: State, chunk: Chunk, i: int, campaign: int) -> Spared:
     """What is left of conversions when ``campaign`` is shown in request ``i``."""
-    incidents = sim.incidents
+    incidents = sim.world.incidents
     left, bot, clicks = 1.0, False, 0.0
     for j in range(incidents.what.shape[0]):
-        kind = incidents.what[j, KIND]
+        kind = incidents.what[j, WHAT.kind]
         if kind not in (CONVERSIONS, BOTS):
             continue
         if (
@@ -164,9 +102,9 @@ def disturbed_rates(rates: Rates, found: Spared) -> Rates:
 
 
 @kernel(inner=True)
-def is_struck(sim: Simulated, request: int, campaign_id: int, found: Spared) -> bool:
+def is_struck(sim: State, request: int, campaign_id: int, found: Spared) -> bool:
     """Whether this impression brings neither a purchase nor credit."""
-    return found.bot or (found.left < 1.0 and uniform(sim.incidents.key, request, campaign_id, -_STRUCK) >= found.left)
+    return found.bot or (found.left < 1.0 and uniform(sim.world.incidents.key, request, campaign_id, -_STRUCK) >= found.left)
 
 
 @kernel(inner=True)
@@ -182,11 +120,11 @@ def undisturbed(rates: Rates, found: Spared) -> Rates:
 
 
 @kernel(inner=True)
-def report_time(sim: Simulated, campaign: int, user: int, time: int) -> int:
+def report_time(sim: State, campaign: int, user: int, time: int) -> int:
     """When a conversion is reported; `LOST` where it never is."""
-    incidents, reported = sim.incidents, time
+    incidents, reported = sim.world.incidents, time
     for j in range(incidents.what.shape[0]):
-        kind = incidents.what[j, KIND]
+        kind = incidents.what[j, WHAT.kind]
         if (kind not in (TRACKER, LATE)) or incidents.who[j, campaign] == 0 or not is_on(incidents, j, time):
             continue
         if kind == LATE:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform_open
-from bidsim.engine.store import CLOCKS, EVENTS
-from bidsim.engine.tables import Keys, Store
+from bidsim.bidder.memory import Memory
+from bidsim.engine.feed import Feed, report
+from bidsim.engine.tables import Keys
+from bidsim.engine.users import CLOCKS, EVENTS, Store
 from bidsim.kernels.heap import heap_pop
 from bidsim.kernels.normal import normal_quantile
 from bidsim.response.purchases import (
@@ -56,8 +58,8 @@ def due(store: Store, time: int) -> bool:
 
 
 @kernel(inner=True)
-def next_conversion(store: Store, truth: Truth, keys: Keys) -> Conversion:
-    """Take the earliest event from the queue and carry out its purchase."""
+def next_conversion(store: Store, truth: Truth, keys: Keys, feed: Feed, memory: Memory) -> Conversion:
+    """Take the earliest event from the queue and carry out its purchase, of which the shop's ``feed`` tells."""
     time, entry = store.heap[0, 0], store.heap[0, 1]
     store.used[EVENTS] = heap_pop(store.heap, store.used[EVENTS])
     clock = store.clocks[entry]
@@ -82,6 +84,7 @@ def next_conversion(store: Store, truth: Truth, keys: Keys) -> Conversion:
         plain,
     )
     buy(clock, truth, keys.organic, store.scale[entry])
+    report(feed, memory, clock, ad_driven == 1, time)
     clock[CREDIT_CAMPAIGN] = -1
     return found
 

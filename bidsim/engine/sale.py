@@ -11,7 +11,7 @@ import numpy as np
 
 from bidsim.core.errors import BidsimError
 from bidsim.core.kernel import kernel
-from bidsim.engine.tables import Simulated
+from bidsim.engine.tables import State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,10 +27,10 @@ def empty_breach() -> NDArray[np.int64]:
 
 
 @kernel(inner=True)
-def check_sale(sim: Simulated, request: int, n: int) -> None:
-    """Note the first position that was sold as no format may, and leave such positions unsold; ``n`` is the size of the book."""
-    outcome, book = sim.scratch.outcome, sim.scratch.book
-    for s in range(sim.rules.positions):
+def check_sale(sim: State, request: int, n: int) -> None:
+    """Note the first position that was sold as no format may, and leave such positions unsold; ``n`` entries bid."""
+    outcome, book = sim.world.scratch.outcome, sim.world.scratch.book
+    for s in range(sim.world.rules.positions):
         e = outcome.winner[s]
         if e < 0:
             continue
@@ -46,7 +46,7 @@ def check_sale(sim: Simulated, request: int, n: int) -> None:
             if kind == 0 and not book.reserve[e] <= outcome.payment[s] <= book.bid[e]:
                 low, high, kind = book.reserve[e], book.bid[e], _PAYMENT_OUTSIDE
         if kind:
-            breach = sim.counters.breach
+            breach = sim.world.counters.breach
             if breach[_KIND] == 0:
                 breach[_KIND], breach[_REQUEST], breach[_POSITION], breach[_WINNER] = kind, request, s, e
                 breach[_PAYMENT], breach[_LOW], breach[_HIGH] = outcome.payment[s], low, high

@@ -102,21 +102,21 @@ def _run_within_memory(
 
 def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: int | None, look: Any) -> Result:
     begun = time.perf_counter()
-    simulation, models = build(scenario, progress=progress)
+    engine, models = build(scenario, progress=progress)
     if chunk is not None:
-        simulation.chunk = chunk
-    total = simulation.total
-    sofar = 0
+        engine.chunk = chunk
+    total = engine.total
 
-    def advance(done: int) -> None:
-        nonlocal sofar
-        sofar += done
+    engine.begin()
+    looped = time.perf_counter()
+    while done := engine.step(engine.chunk):
         progress("auctions", done, total)
         if look is not None:
-            look(sofar, lambda: Result({"scenario": scenario.resolved(), **simulation.facts()}, simulation.snapshot()))
-
-    tables = simulation.run(advance)
-    seconds = {**simulation.seconds, "total": time.perf_counter() - begun}
+            facts = {"scenario": scenario.resolved(), **engine.facts()}
+            look(engine.done, lambda: Result(facts, engine.look()))
+    tables = engine.finish()
+    engine.seconds["loop"] = time.perf_counter() - looped
+    seconds = {**engine.seconds, "total": time.perf_counter() - begun}
     manifest = {
         "scenario": scenario.resolved(),
         "scenario_hash": scenario.digest(),
@@ -124,12 +124,12 @@ def _run(scenario: Scenario, progress: Callable[[str, int, int], None], chunk: i
         "scorers": {
             seat: model.kind.describe(model.tables) for seat, model in zip(models.seats, models.fitted, strict=True)
         },
-        "reproducible": simulation.sim.rules.measured == 0,
-        **simulation.facts(),
+        "reproducible": engine.state.world.rules.measured == 0,
+        **engine.facts(),
         **_circumstances(),
         "seconds": {stage: round(s, 3) for stage, s in seconds.items()},
-        "requests_per_second": round(total / max(simulation.seconds["loop"], 1e-9)),
-        "stage_nanoseconds": stage_times(stage_nanoseconds(simulation.sim), STAGES, DECISION),
+        "requests_per_second": round(total / max(engine.seconds["loop"], 1e-9)),
+        "stage_nanoseconds": stage_times(stage_nanoseconds(engine.state), STAGES, DECISION),
     }
     result = Result(manifest, tables, models=_model_texts(models))
     result.summary = summarize(result)

@@ -20,14 +20,14 @@ from bidsim.kernels.normal import sigmoid
 from bidsim.response.truth import Truth
 
 CLOCK = (
-    "user", "line", "link", "buyer", "last", "next", "pending", "count", "plain_next", "plain_count",
-    "credit_time", "credit_campaign", "credit_row", "credit_price", "credit_levels", "credit_rate", "exposed", "bought", "plain_bought",
-)  # fmt: skip
-"""Columns of a clock: int64. Times are microseconds, `NEVER` where nothing is due."""
-(
-    USER, LINE, LINK, BUYER, LAST, NEXT, PENDING, COUNT, PLAIN_NEXT, PLAIN_COUNT,
-    CREDIT_TIME, CREDIT_CAMPAIGN, CREDIT_ROW, CREDIT_PRICE, CREDIT_LEVELS, CREDIT_RATE, EXPOSED, BOUGHT, PLAIN_BOUGHT,
-) = range(len(CLOCK))  # fmt: skip
+    *("user", "line", "link", "buyer", "last", "next", "pending", "count", "plain_next", "plain_count"),
+    *("credit_time", "credit_campaign", "credit_row", "credit_price", "credit_levels", "credit_rate"),
+    *("exposed", "bought", "plain_bought", "told"),
+)
+"""Columns of a clock: int64. Times are microseconds, `NEVER` where nothing is due; ``told`` is the purchase told last."""
+(USER, LINE, LINK, BUYER, LAST, NEXT, PENDING, COUNT, PLAIN_NEXT, PLAIN_COUNT) = range(10)
+(CREDIT_TIME, CREDIT_CAMPAIGN, CREDIT_ROW, CREDIT_PRICE, CREDIT_LEVELS, CREDIT_RATE) = range(10, 16)
+(EXPOSED, BOUGHT, PLAIN_BOUGHT, TOLD) = range(16, len(CLOCK))
 
 NOT_EXPOSED, SERVED, HELD_OUT = range(3)
 """Values of column ``exposed``: before the first win, after a served first win, after a ghost one."""

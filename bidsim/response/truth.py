@@ -72,6 +72,28 @@ class Rates(NamedTuple):
     direct: float
 
 
+class Person(NamedTuple):
+    """What is true of a user: hidden intent and price sensitivity, standard normal over users, and hidden interest."""
+
+    intent: float
+    sensitivity: float
+    interest: int
+
+
+class Need(NamedTuple):
+    """Where a user stands with a product line.
+
+    ``buyer`` says whether the user buys it without ads; ``age`` is the time since the last purchase and ``coming`` that
+    until an ad-driven one that is on its way and blocks another, microseconds, negative where there is none; ``scale``
+    is the user's own Weibull scale, microseconds.
+    """
+
+    buyer: bool
+    age: float
+    scale: float
+    coming: float
+
+
 class Moved(NamedTuple):
     """What levers set by dice add to the log-odds of a click, to those of a purchase, and to the log of the price."""
 
@@ -111,15 +133,10 @@ def response_rates(
     truth: Truth,
     campaign: int,
     placement: int,
-    intent: float,
-    sensitivity: float,
-    interest: int,
+    person: Person,
+    need: Need,
     offer: float,
     frequency: float,
-    buyer: bool,
-    age: float,
-    scale: float,
-    coming: float,
     moved: Moved,
 ) -> Rates:
     """True probabilities of showing ``campaign`` in this request.
@@ -128,45 +145,33 @@ def response_rates(
         truth: Parameters.
         campaign: Row of the campaign.
         placement: Code of the placement.
-        intent: The user's hidden intent.
-        sensitivity: The user's hidden price sensitivity.
-        interest: The user's hidden interest.
+        person: The user,
+        need: and where the user stands with the campaign's line.
         offer: Log of shown price over the campaign's price.
         frequency: Recent impressions of the campaign that the user has seen.
-        buyer: Whether the user buys this line without ads.
-        age: Microseconds since the last purchase; negative where there was none.
-        scale: The user's Weibull scale for this line, microseconds.
-        coming: Microseconds until an ad-driven purchase that is on its way, which blocks another; negative where none
-            is.
         moved: What the exploration slice changes; `UNMOVED` elsewhere.
 
     """
     line = truth.line[campaign]
-    match = 1.0 if truth.interest[line] == interest else 0.0
+    match = 1.0 if truth.interest[line] == person.interest else 0.0
     view = truth.view_rate[placement]
-    click = sigmoid(
-        truth.click_logit[campaign]
-        + moved.click
-        + truth.click_intent * intent
-        + truth.click_match * match
-        - truth.fatigue * math.log1p(frequency)
-    )
+    click_logit = truth.click_logit[campaign] + moved.click + truth.click_intent * person.intent
+    click = sigmoid(click_logit + truth.click_match * match - truth.fatigue * math.log1p(frequency))
     price = truth.log_price[campaign] + offer + moved.price
-    buy_logit = truth.buy_logit[campaign] + moved.buy + truth.buy_intent * intent + truth.buy_match * match
-    buy_logit -= truth.elasticity * (1.0 + truth.sensitivity * sensitivity) * price
-    if age >= 0.0:
-        buy_logit += truth.cycle * math.log(readiness(age, scale, truth.shape[line]))
-    if not buyer:
+    buy_logit = truth.buy_logit[campaign] + moved.buy + truth.buy_intent * person.intent + truth.buy_match * match
+    buy_logit -= truth.elasticity * (1.0 + truth.sensitivity * person.sensitivity) * price
+    if need.age >= 0.0:
+        buy_logit += truth.cycle * math.log(readiness(need.age, need.scale, truth.shape[line]))
+    if not need.buyer:
         buy_logit += truth.newcomer
-    buy = 0.0 if coming >= 0.0 else sigmoid(buy_logit)
+    buy = 0.0 if need.coming >= 0.0 else sigmoid(buy_logit)
     organic = 0.0
-    if coming >= 0.0:
-        organic = 1.0 if coming <= truth.window else 0.0
-    elif buyer:
+    if need.coming >= 0.0:
+        organic = 1.0 if need.coming <= truth.window else 0.0
+    elif need.buyer:
         shape = truth.shape[line]
-        organic = 1.0 - math.exp(
-            cumulative_hazard(age, scale, shape) - cumulative_hazard(age + truth.window, scale, shape)
-        )
+        before = cumulative_hazard(need.age, need.scale, shape)
+        organic = 1.0 - math.exp(before - cumulative_hazard(need.age + truth.window, need.scale, shape))
     timely = 1.0 - math.exp(-truth.window / truth.delay[line])
     earned, bought = (view * click, buy) if truth.by_click else (view, click * buy)
     attributed = earned * (1.0 - (1.0 - bought * timely) * (1.0 - organic))
@@ -174,9 +179,7 @@ def response_rates(
 
 
 @kernel()
-def credited_rate(
-    truth: Truth, campaign: int, rates: Rates, buyer: bool, age: float, scale: float, coming: float, displaced: float
-) -> float:
+def credited_rate(truth: Truth, campaign: int, rates: Rates, need: Need, displaced: float) -> float:
     """Return the chance that an impression is credited where later clicks (or views) of the line take the credit away.
 
     The purchase comes at the earlier of an ad-driven time, exponential, and an organic one, Weibull; until then
@@ -187,23 +190,20 @@ def credited_rate(
         truth: Parameters.
         campaign: Row of the campaign.
         rates: Its true probabilities.
-        buyer: Whether the user buys this line without ads; ``age`` and ``scale`` as in `response_rates`.
-        age: Microseconds since the last purchase.
-        scale: The user's Weibull scale.
-        coming: Microseconds until an ad-driven purchase that is on its way, negative where none is.
+        need: Where the user stands with the campaign's line.
         displaced: Expected events per microsecond that take the credit.
 
     """
     line = truth.line[campaign]
     earned = rates.viewed * rates.clicked if truth.by_click else rates.viewed
-    if coming >= 0.0:
-        return earned * math.exp(-displaced * coming) if coming <= truth.window else 0.0
+    if need.coming >= 0.0:
+        return earned * math.exp(-displaced * need.coming) if need.coming <= truth.window else 0.0
     bought = rates.bought if truth.by_click else rates.clicked * rates.bought
-    before = cumulative_hazard(age, scale, truth.shape[line]) if buyer else 0.0
+    before = cumulative_hazard(need.age, need.scale, truth.shape[line]) if need.buyer else 0.0
     credited, left, survival = 0.0, 0.0, 1.0
     for panel in range(1, _PANELS + 1):
         right = truth.window * (panel / _PANELS) ** 3
-        organic = math.exp(before - cumulative_hazard(age + right, scale, truth.shape[line])) if buyer else 1.0
+        organic = math.exp(before - cumulative_hazard(need.age + right, need.scale, truth.shape[line])) if need.buyer else 1.0
         after = (1.0 - bought * (1.0 - math.exp(-right / truth.delay[line]))) * organic
         credited += math.exp(-displaced * 0.5 * (left + right)) * (survival - after)
         left, survival = right, after

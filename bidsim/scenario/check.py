@@ -15,6 +15,7 @@ from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import format_duration
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.files import load_model
+from bidsim.scenario.accounts import check_budgets
 from bidsim.scenario.incidents import check_incidents
 from bidsim.scenario.names import answer_of, check_names, chosen_params
 from bidsim.scenario.slices import cells_of
@@ -41,6 +42,7 @@ def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | No
         *_traffic(settings, source),
         *_times(settings, source),
         *_campaigns(settings, source),
+        *check_budgets(settings, source),
         *check_incidents(settings, source),
     ]
 
@@ -272,10 +274,6 @@ def _campaign(
     path: KeyPath = ("campaigns", name)
     if campaign.seat is None and len(settings.seats) > 1:
         yield source.problem((*path, "seat"), f"is missing: there are several seats ({', '.join(settings.seats)})")
-    if campaign.daily_budget is not None and campaign.daily_budget > campaign.budget:
-        yield source.problem(
-            (*path, "daily_budget"), f"{campaign.daily_budget:g} is more than the whole budget of {campaign.budget:g}"
-        )
     yield from _flight(settings, source, path, campaign)
     for field in CATEGORIES:
         for level in getattr(campaign.targeting, field) or ():

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bidsim.engine.exploration import ARMS, BID, BUY, CHANCES, CLICK, DOWN, LEVERS, LOG, NATURAL, SHIFT, UP
+from bidsim.bidder.exploration import ARMS, CHANCES, DOWN, NATURAL, UP
+from bidsim.bidder.tables import Experiment
+from bidsim.core.levers import BID, LEVERS
+from bidsim.engine.exploration import BUY, CLICK, LOG, SHIFT
 from bidsim.engine.tables import Exploration
 from bidsim.observers.exploration import empty_tried
 from bidsim.response.prepare import moved_by
@@ -21,7 +24,9 @@ _IN_LOGARITHMS = ("price", "bid")
 """Levers of which a step is a part: so many parts of their logarithm."""
 
 
-def prepare_exploration(settings: ScenarioSettings, campaigns: Sequence[CampaignSettings]) -> Exploration:
+def prepare_exploration(
+    settings: ScenarioSettings, campaigns: Sequence[CampaignSettings]
+) -> tuple[Exploration, Experiment]:
     """Tables of the slice for campaigns in the engine's order; a lever that is not varied stays where it is."""
     explored = settings.exploration
     stays = CHANCES[DOWN] + CHANCES[NATURAL]
@@ -40,4 +45,5 @@ def prepare_exploration(settings: ScenarioSettings, campaigns: Sequence[Campaign
                 else:
                     moved = moved_by(settings.response, lever, change)
                     moves[c, j, arm, CLICK], moves[c, j, arm, BUY], moves[c, j, arm, LOG] = moved
-    return Exploration(below, moves, empty_tried(len(campaigns), ARMS))
+    factor = np.ascontiguousarray(moves[:, BID, :, LOG])
+    return Exploration(below, moves), Experiment(below[BID].copy(), factor, empty_tried(len(campaigns), ARMS))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bidsim.core.contracts import Drawn, Offers
-    from bidsim.engine.tables import Campaigns
+    from bidsim.bidder.tables import Campaigns
     from bidsim.scenario.load import Scenario
     from bidsim.scenario.model import CampaignSettings
 

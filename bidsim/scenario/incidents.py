@@ -14,7 +14,9 @@ from bidsim.core.random import name_id, stream_key
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import NEVER, format_duration
 from bidsim.cvr.features import CATEGORICAL, FEATURES, PAIR_FEATURES, REQUEST_FEATURES
-from bidsim.engine.incidents import BOTS, BUDGET, CONVERSIONS, FEATURE, LATE, MIX, MODEL, PRICE, TRACKER
+from bidsim.bidder import faults
+from bidsim.bidder.tables import Faults
+from bidsim.engine.incidents import BOTS, CONVERSIONS, LATE, MIX, PRICE, TRACKER
 from bidsim.engine.tables import Incidents
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class _Touch:
     column: int = 0
     level: int = 0
     second: float = 0.0
+    bidders: bool = False
 
 
 def run_vocabulary(settings: ScenarioSettings) -> dict[str, tuple[str, ...]]:
@@ -76,34 +79,40 @@ def run_vocabulary(settings: ScenarioSettings) -> dict[str, tuple[str, ...]]:
 
 def prepare_incidents(
     settings: ScenarioSettings, campaigns: Sequence[CampaignSettings], vocabulary: Mapping[str, Sequence[str]]
-) -> Incidents:
-    """Tables of all incidents, for campaigns in the engine's order."""
+) -> tuple[Incidents, Faults]:
+    """Tables of all incidents, for campaigns in the engine's order: what happens to the world, and to bidders."""
     touches, ids = [], []
     for n, incident in enumerate(settings.incidents):
         for j, touch in enumerate(_touches(incident, campaigns, vocabulary, list(settings.seats))):
             touches.append((incident, touch))
             ids.append(_dice_of(incident, settings.incidents[:n], j))
+    world = [(i, t, ids[k]) for k, (i, t) in enumerate(touches) if not t.bidders]
+    own = [(i, t) for i, t in touches if t.bidders]
     first = np.cumsum([0] + [len(vocabulary[f]) for f in CATEGORIES[:-1]]).astype(np.int64)
+    ends = [NEVER if i.end is None else i.end for i, *_ in world]
     return Incidents(
-        what=_array(
-            [[t.kind, i.start, NEVER if i.end is None else i.end, t.column, t.level, 0] for i, t in touches],
-            6,
-            np.int64,
-        ),
-        size=_array([[t.size, t.second] for _, t in touches], 2, np.float64),
-        where=_array(
-            [
-                [t.within.get(f) is None or level in t.within[f] for f in CATEGORIES for level in vocabulary[f]]
-                for _, t in touches
-            ],
-            1,
-            np.int64,
-        ),  # type: ignore[operator]
-        who=_array([list(t.who) for _, t in touches], len(campaigns), np.int64),
-        id=np.array(ids, np.int64),
+        what=_array([[t.kind, i.start, end, t.column, t.level] for (i, t, _), end in zip(world, ends, strict=True)], 5),
+        size=_array([[t.size, t.second] for _, t, _ in world], 2, np.float64),
+        where=_where([t for _, t, _ in world], vocabulary),
+        who=_array([list(t.who) for _, t, _ in world], len(campaigns)),
+        id=np.array([one for *_, one in world], np.int64),
         first=first,
         key=stream_key(settings.seed, "incidents"),
+    ), Faults(
+        what=_array([[t.kind, i.start, NEVER if i.end is None else i.end, t.column, 0] for i, t in own], 5),
+        size=np.array([t.size for _, t in own], np.float64),
+        where=_where([t for _, t in own], vocabulary),
+        who=_array([list(t.who) for _, t in own], len(campaigns)),
+        first=first,
     )
+
+
+def _where(touches: Sequence[_Touch], vocabulary: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:
+    rows = []
+    for touch in touches:
+        allowed = [(touch.within.get(field), level) for field in CATEGORIES for level in vocabulary[field]]
+        rows.append([levels is None or level in levels for levels, level in allowed])
+    return _array(rows, 1)
 
 
 def _dice_of(incident: IncidentSettings, before: Sequence[IncidentSettings], touch: int) -> int:
@@ -111,7 +120,7 @@ def _dice_of(incident: IncidentSettings, before: Sequence[IncidentSettings], tou
     return name_id(f"{incident.model_dump_json()}/{sum(other == incident for other in before)}/{touch}")
 
 
-def _array(rows: list[list[Any]], width: int, dtype: Any) -> NDArray[Any]:
+def _array(rows: list[list[Any]], width: int, dtype: Any = np.int64) -> NDArray[Any]:
     return np.array(rows, dtype) if rows else np.zeros((0, width), dtype)
 
 
@@ -129,13 +138,8 @@ def _touches(
         name = str(incident.feature)
         nothing = -1.0 if name in CATEGORICAL else math.nan
         code = vocabulary[name].index(incident.value) if isinstance(incident.value, str) else incident.value
-        yield _Touch(
-            FEATURE,
-            nothing if incident.kind == "feature_outage" else float(code or 0.0),
-            within,
-            mine,
-            FEATURES.index(name),
-        )
+        reads = nothing if incident.kind == "feature_outage" else float(code or 0.0)
+        yield _Touch(faults.FEATURE, reads, within, mine, FEATURES.index(name), bidders=True)
     elif incident.kind == "traffic_shift":
         field, level = _target(incident)
         yield _Touch(MIX, share, within, mine, CATEGORIES.index(field), vocabulary[field].index(level))
@@ -145,15 +149,18 @@ def _touches(
     elif incident.kind == "bots":
         yield _Touch(BOTS, share, within, mine, second=float(incident.clicks or 0.0))
     elif incident.kind == "faulty_model":
-        yield _Touch(MODEL, factor, within, [incident.seat in (None, c.seat or seats[0]) for c in campaigns])
+        theirs = [incident.seat in (None, c.seat or seats[0]) for c in campaigns]
+        yield _Touch(faults.MODEL, factor, within, theirs, bidders=True)
     elif incident.kind == "late_labels":
         yield _Touch(LATE, float(incident.delay or 0), within, mine)
     elif incident.kind == "tracker_outage":
         yield _Touch(TRACKER, share, within, mine)
     elif incident.kind == "conversion_drop":
         yield _Touch(CONVERSIONS, left, within, mine)
+    elif incident.kind == "budget_change":
+        yield _Touch(faults.BUDGET, factor, within, mine, bidders=True)
     else:
-        yield _Touch(BUDGET if incident.kind == "budget_change" else PRICE, factor, within, mine)
+        yield _Touch(PRICE, factor, within, mine)
 
 
 def _target(incident: IncidentSettings) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bidsim.core.settings import Duration, Money, Number, Settings, Share
 from bidsim.core.units import DAY, HOUR
+from bidsim.kernels.distributions import Distribution, Exponential
 from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
 from bidsim.scenario.choices import (
     AuctionChoice,
@@ -107,8 +108,8 @@ class CampaignSettings(Settings):
     """Who pays."""
     product: str
     """What is sold: a key of ``products``."""
-    budget: Money
-    """Most that the campaign may spend, currency units."""
+    budget: Money | None = None
+    """Most that the campaign may spend, currency units; may be left out where it draws on one of ``budgets``."""
     seat: str | None = None
     """Who bids for it: a key of ``seats``; may be left out where there is only one."""
     daily_budget: Money | None = None
@@ -154,6 +155,52 @@ class HoldoutSettings(Settings):
 
     share: Annotated[Number, Field(ge=0.0, le=0.9)] = 0.0
     """Share of (user, advertiser) pairs that are held out."""
+
+
+class NoticeSettings(Settings):
+    """How the exchange tells bidders what became of their bids; without this block at once, in the same request.
+
+    A bid is reserved in its budgets when it is sent, and until its notice comes. An impression is billed by its notice:
+    one that is lost, or comes after ``expire``, bills nothing.
+    """
+
+    delay: Duration | Distribution = Exponential(type="exponential", rate=1 / 60)
+    """Time from a request to its notices: a duration, or a distribution of seconds."""
+    lost: Share = 0.0
+    """Share of notices that never come."""
+    expire: Duration = HOUR
+    """Age at which a bid that nothing was heard of is given up, and its money is free again."""
+
+
+class PurchaseSettings(Settings):
+    """What shops tell their bidders of users' purchases, which the feature ``days_since_purchase`` reads."""
+
+    told: Literal["all", "ad_driven", "none"] = "all"
+    """Which purchases: all, with those that come without ads; those that an ad caused; or none."""
+    delay: Duration | None = None
+    """How much later they are told; by default at once."""
+
+
+class BudgetSettings(Settings):
+    """A budget that several campaigns draw on, beside their own."""
+
+    total: Money | None = None
+    """Most that they may spend together, currency units."""
+    daily: Money | None = None
+    """Most that they may spend together in a day, currency units."""
+    advertiser: str | None = None
+    """Whose campaigns draw on it,"""
+    campaigns: Annotated[list[str], Field(min_length=1)] | None = None
+    """or which."""
+
+
+class WarmStartSettings(Settings):
+    """Policies and pacers that begin with what they had learned by the end of an earlier run."""
+
+    run: Annotated[str, Field(min_length=1)]
+    """The earlier run's directory, beside the scenario or absolute."""
+    fresh: list[str] = []
+    """Campaigns that begin anew; all others must be found in the earlier run, with the same policy and pacer."""
 
 
 class StepSettings(Settings):
@@ -316,6 +363,14 @@ class ScenarioSettings(Settings):
     """Ghost ads."""
     exploration: ExplorationSettings = ExplorationSettings()
     """Levers set by dice."""
+    notices: NoticeSettings | None = None
+    """When bidders hear what became of their bids; by default in the same request."""
+    purchases: PurchaseSettings = PurchaseSettings()
+    """What bidders hear of users' purchases."""
+    budgets: Annotated[dict[Name, BudgetSettings], Field(max_length=1024)] = {}
+    """Budgets that campaigns share."""
+    warm_start: WarmStartSettings | None = None
+    """An earlier run whose policies and pacers have learned; by default all begin anew."""
     incidents: Annotated[list[IncidentSettings], Field(max_length=64)] = []
     """What goes wrong, and when."""
     monitoring: MonitoringSettings = MonitoringSettings()

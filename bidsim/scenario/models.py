@@ -11,7 +11,8 @@ from bidsim.core.errors import BidsimError
 from bidsim.cvr.evaluation import evaluate
 from bidsim.cvr.files import load_model
 from bidsim.cvr.oracle import Oracle
-from bidsim.engine.history import log_history
+from bidsim.engine.feed import open_feed
+from bidsim.engine.history import HistoryPlan, log_history
 from bidsim.scenario.check import model_folder
 from bidsim.scenario.names import chosen_params
 from bidsim.traffic.arrivals import Arrivals
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bidsim.cvr.training import FittedModel, LoggedRows
-    from bidsim.engine.tables import Campaigns, Keys
+    from bidsim.bidder.tables import Campaigns
+    from bidsim.engine.tables import Keys
     from bidsim.response.truth import Truth
     from bidsim.scenario.load import Scenario
 
@@ -171,11 +173,7 @@ def _history(
         exact=False,
     )
     traffic = Traffic(settings.traffic, settings.seed, "history", arrivals)
-    return log_history(
-        traffic,
-        campaigns,
-        truth,
-        keys,
+    plan = HistoryPlan(
         seed=settings.seed,
         mean_view=settings.traffic.mean_view_rate,
         keep=float(history.keep) if training else 1.0,
@@ -183,7 +181,16 @@ def _history(
         evaluate_from=-settings.attribution.window - history.evaluation,
         evaluate_until=-settings.attribution.window,
         impute=history.labels == "imputed",
-        progress=lambda done: progress("history", done, arrivals.total),
+    )
+    told = settings.purchases
+    return log_history(
+        traffic,
+        campaigns,
+        truth,
+        keys,
+        open_feed(told.told, told.delay or 0),
+        plan,
+        lambda done: progress("history", done, arrivals.total),
     )
 
 

@@ -154,12 +154,11 @@ def _exploring(scenario: Scenario, share: float) -> Scenario:
 
 def _conversions(scenario: Scenario, actions: Mapping[str, tuple[str, float]]) -> dict[str, NDArray[np.float64]]:
     """Expected and realised conversions of each advertiser, with actions applied in the truth."""
-    simulation, _ = build(scenario)
-    owners = simulation.names.advertisers
-    simulation.sim = simulation.sim._replace(
-        truth=moved_truth(simulation.sim.truth, scenario, [actions.get(owner) for owner in owners])
-    )
-    table: dict[str, Any] = simulation.run(lambda done: None)["campaigns"]
+    engine, _ = build(scenario)
+    owners, (bidder, world) = engine.names.advertisers, engine.state
+    truth = moved_truth(world.truth, scenario, [actions.get(owner) for owner in owners])
+    engine.state = State(bidder, world._replace(truth=truth))
+    table: dict[str, Any] = engine.finish()["campaigns"]
     found = {}
     for name in dict.fromkeys(owners):
         mine = np.array([owner == name for owner in table["advertiser"]])
