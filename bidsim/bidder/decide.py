@@ -9,7 +9,13 @@ from __future__ import annotations
 from bidsim.bidder.bidding import fill_offers, hold_internal_auctions, place_bids, predict, sit_out
 from bidsim.bidder.eligibility import find_eligible
 from bidsim.bidder.faults import change_budgets
-from bidsim.bidder.memory import meet, recall_exposures, recall_purchases, turn_away
+from bidsim.bidder.memory import (
+    forget_exposures,
+    forget_purchases,
+    meet,
+    recall_exposures,
+    recall_purchases,
+)
 from bidsim.bidder.notices import send_bids
 from bidsim.bidder.rows import fill_rows
 from bidsim.bidder.tables import Bidder
@@ -21,9 +27,9 @@ from bidsim.core.requests import Requests
 def consider(bidder: Bidder, requests: Requests, i: int, watch: bool) -> tuple[int, int]:
     """Recall the user of request ``i`` and find the campaigns that may bid; return as `find_eligible`."""
     memory, desk = bidder.memory, bidder.desk
-    slot = meet(memory, requests.user[i])
-    desk.slot[0] = slot
-    recall_exposures(memory, desk.exposure_of, slot, requests.time[i], bidder.campaigns.cap_window)
+    at = meet(memory, requests.user[i])
+    desk.user[0] = at
+    recall_exposures(memory, desk.exposure_of, at, requests.time[i], bidder.campaigns.cap_window)
     if bidder.rules.faults:
         change_budgets(bidder, requests.time[i])
     return find_eligible(bidder, requests, i, watch)
@@ -32,7 +38,8 @@ def consider(bidder: Bidder, requests: Requests, i: int, watch: bool) -> tuple[i
 @kernel(inner=True)
 def see(bidder: Bidder, requests: Requests, i: int, watched: int, whole: bool) -> None:
     """Write what models see of the campaigns that are considered."""
-    recall_purchases(bidder.memory, bidder.desk.slot[0], bidder.desk.bought)
+    if bidder.rules.remembers:
+        recall_purchases(bidder.memory, bidder.desk.user[0], bidder.port.bought)
     fill_rows(bidder, requests, i, watched, whole)
 
 
@@ -57,7 +64,9 @@ def bid(bidder: Bidder, requests: Requests, i: int, count: int, watched: int) ->
 @kernel(inner=True)
 def finish(bidder: Bidder) -> None:
     """Clear the desk of what was recalled of the user."""
-    turn_away(bidder.memory, bidder.desk.exposure_of, bidder.desk.bought, bidder.desk.slot[0])
+    forget_exposures(bidder.memory, bidder.desk.exposure_of, bidder.desk.user[0])
+    if bidder.rules.remembers:
+        forget_purchases(bidder.memory, bidder.port.bought, bidder.desk.user[0])
 
 
 @kernel()

@@ -6,8 +6,6 @@ world's to move (`engine.exploration`), by the same dice.
 
 from __future__ import annotations
 
-import math
-
 from bidsim.bidder.tables import Bidder
 from bidsim.core.kernel import kernel
 from bidsim.core.levers import BID
@@ -45,7 +43,7 @@ def explore_bids(bidder: Bidder, requests: Requests, i: int, count: int) -> None
         campaign = offers.campaign[k]
         if is_explored(bidder, requests.user[i], campaign):
             arm = bid_arm(bidder, requests.number[i], campaign)
-            offers.bid[k] = int(offers.bid[k] * math.exp(experiment.factor[campaign, arm]))
+            offers.bid[k] = int(offers.bid[k] * experiment.factor[campaign, arm])
             experiment.tried[campaign, arm, OFFERED] += 1
             if offers.bid[k] > 0 and offers.active[k]:
                 experiment.tried[campaign, arm, BIDS] += 1

@@ -61,8 +61,10 @@ def hear(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
         if offers.won[k]:
             spend(bidder.ledger, c, offers.payment[k], day)
             if bidder.rules.users:
-                entry = expose(bidder.memory, desk.slot[0], desk.exposure_of[c], c, requests.time[i])
+                entry = expose(bidder.memory, desk.user[0], desk.exposure_of[c], c, requests.time[i])
                 desk.exposure_of[c] = entry
+        if bidder.rules.hears:
+            _mask(bidder, k, desk.reason[k] in (TIMEOUT, INTERNAL))
     if bidder.rules.hears:
         _tell_all(bidder, count)
 
@@ -93,8 +95,6 @@ def _tell(bidder: Bidder, g: int, lo: int, hi: int) -> None:
 @kernel(inner=True)
 def _tell_all(bidder: Bidder, count: int) -> None:
     """Tell policies and pacers what the notices of a request reveal, group by group."""
-    for k in range(count):
-        _mask(bidder, k, bidder.desk.reason[k] in (TIMEOUT, INTERNAL))
     lo = 0
     for g in range(bidder.groups.shape[0]):
         hi = end_of_group(bidder, g, lo, count)
@@ -153,8 +153,8 @@ def commit(bidder: Bidder, bid: int, payment: int, price: int, minimum: int, eff
     offers.minimum[0], offers.effect[0] = minimum, effect
     if bidder.rules.users:
         memory, c = bidder.memory, offers.campaign[0]
-        slot = meet(memory, bidder.flight.bids[entry, BID.user])
-        expose(memory, slot, find_exposure(memory, slot, c, time, bidder.campaigns.cap_window), c, time)
+        at = meet(memory, bidder.flight.bids[entry, BID.user])
+        expose(memory, at, find_exposure(memory, at, c, time, bidder.campaigns.cap_window), c, time)
     _answer(bidder, entry, True, payment)
     return True
 

@@ -99,11 +99,13 @@ class Port(NamedTuple):
     """What the world declares to bidders with a request, before they bid.
 
     Fields: ``offer`` float64[lines], log of the price that the shop shows this user today over the campaign's price;
-    ``rate`` and ``lift`` float64[campaigns], true rates for oracle seats: of conversions credited, and of purchases
+    ``bought`` int64[lines], when the user bought of each line, as far as the shop tells, minus `NEVER` where it tells
+    nothing; ``rate`` and ``lift`` float64[campaigns], true rates for oracle seats: of conversions credited, and of purchases
     that would not come without the impression. They are written for eligible campaigns only.
     """
 
     offer: F64
+    bought: I64
     rate: F64
     lift: F64
 
@@ -115,9 +117,8 @@ class Desk(NamedTuple):
     reads; ``price`` log of the shown price over the campaign's; ``wanted`` bid before it was cut; ``reason`` why a bid
     did not win, see `core.reasons`; ``held`` nanos reserved for the bid, where that is done; ``broke`` campaigns without
     money; ``source`` row that a value model drew.
-    ``head`` float32[features] is the request's part of every row; ``exposure_of`` int64[campaigns] and
-    ``bought`` int64[lines] what is remembered of this user, ``seat_best`` int64[seats], ``slot`` int64[1] the user's
-    place in the memory.
+    ``head`` float32[features] is the request's part of every row; ``exposure_of`` int64[campaigns] what is remembered
+    of this user; ``seat_best`` int64[seats]; ``user`` int64[1], the user's place in the memory.
     """
 
     offers: Offers
@@ -131,15 +132,14 @@ class Desk(NamedTuple):
     broke: I64
     source: I64
     exposure_of: I64
-    bought: I64
     seat_best: I64
-    slot: I64
+    user: I64
 
 
 class Experiment(NamedTuple):
     """Bids that dice move in the exploration slice; ``below`` float64[2], dice below which a bid goes down, or stays.
 
-    ``factor`` float64[campaigns, arms], log of what a bid is multiplied by; ``tried`` int64[campaigns, arms, columns],
+    ``factor`` float64[campaigns, arms], what a bid is multiplied by; ``tried`` int64[campaigns, arms, columns],
     see `observers.exploration`.
     """
 
@@ -180,7 +180,8 @@ class BidderRules(NamedTuple):
     listens to notices; ``internal`` whether any seat sends its best bid only; ``oracles`` whether the port tells rates;
     ``exploration`` share of (user, advertiser) pairs whose levers are set by dice; ``faults`` how many there are;
     ``shared`` whether any budget is shared; ``late`` whether notices come late, so that bids have to be reserved, and
-    ``expire`` how long at most.
+    ``expire`` how long at most; ``remembers`` whether purchases are told apart from requests, so that they are
+    remembered, or stand in the port with each request.
     """
 
     duration: int
@@ -198,6 +199,7 @@ class BidderRules(NamedTuple):
     shared: int
     late: int
     expire: int
+    remembers: int
 
 
 class BidderCalls(NamedTuple):
@@ -242,10 +244,10 @@ class Bidder(NamedTuple):
 
 def empty_port(campaigns: int, lines: int) -> Port:
     """Allocate a port."""
-    return Port(np.zeros(lines), np.zeros(campaigns), np.zeros(campaigns))
+    return Port(np.zeros(lines), np.full(lines, -NEVER, np.int64), np.zeros(campaigns), np.zeros(campaigns))
 
 
-def empty_desk(campaigns: int, lines: int, seats: int) -> Desk:
+def empty_desk(campaigns: int, seats: int) -> Desk:
     """Allocate room for one request."""
     return Desk(
         offers=empty_offers(campaigns),
@@ -259,7 +261,6 @@ def empty_desk(campaigns: int, lines: int, seats: int) -> Desk:
         broke=np.zeros(campaigns, np.int64),
         source=np.zeros(campaigns, np.int64),
         exposure_of=np.full(campaigns, -1, np.int64),
-        bought=np.full(lines, -NEVER, np.int64),
         seat_best=np.zeros(seats, np.int64),
-        slot=np.zeros(1, np.int64),
+        user=np.zeros(1, np.int64),
     )

@@ -18,7 +18,7 @@ from bidsim.response.truth import Truth
 
 I64 = NDArray[np.int64]
 AT_ONCE, QUEUED, SILENT = range(3)
-"""How purchases are told: each at the user's next request, which is as good as at once; through the queue; not at all."""
+"""How purchases are told: with the user's next request, which is as good as at once; through the queue; not at all."""
 REPORT = columns(("user", "line", "time", "link"))
 """Columns of `Feed.reports`."""
 WAITING, FREE, TOP, MISSED = range(4)
@@ -129,7 +129,15 @@ def advance_and_report(
 
 @kernel(inner=True)
 def bring_up(
-    store: Store, slot: int, truth: Truth, key: np.uint64, feed: Feed, memory: Memory, met: int, clock_of: I64, time: int
+    store: Store,
+    slot: int,
+    truth: Truth,
+    key: np.uint64,
+    feed: Feed,
+    memory: Memory,
+    bought: I64,
+    clock_of: I64,
+    time: int,
 ) -> None:
     """Bring a user's clocks up to ``time``, say where each is, and let the shop tell its bidders of purchases.
 
@@ -140,7 +148,7 @@ def bring_up(
         key: Random stream of organic purchases.
         feed: The shop's feed,
         memory: to what its bidders remember,
-        met: where the user has this place.
+        bought: or with the request: int64[lines], when the user bought; written.
         clock_of: int64[lines], where the clock of each line is; written.
         time: Microseconds.
 
@@ -152,8 +160,7 @@ def bring_up(
             advance_and_report(store, entry, truth, key, feed, memory, time)
         else:
             advance(clock, truth, key, store.scale[entry], time)
-            if clock[TOLD] != clock[LAST] and feed.how == AT_ONCE:
-                clock[TOLD] = clock[LAST]
-                learn_purchase(memory, met, clock[LINE], clock[LAST])
+            if feed.how == AT_ONCE:
+                bought[clock[LINE]] = clock[LAST]
         clock_of[clock[LINE]] = entry
         entry = clock[LINK]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.bidder.memory import (
+    SLOT,
     Memory,
     empty_memory,
     expose,
@@ -206,7 +207,8 @@ def _log_one(logging: _Logging, chunk: Chunk, i: int) -> None:
     requests, intent, interest = chunk.requests, chunk.latent.intent[i], chunk.latent.interest[i]
     time, request, user = requests.time[i], requests.number[i], requests.user[i]
     met = meet(memory, user)
-    slot = find_user(store, truth, keys.organic, user, intent, interest, SERVED, logging.start, met)
+    guess = memory.table[met, SLOT]
+    slot = find_user(store, truth, keys.organic, user, intent, interest, SERVED, logging.start, guess)
     campaign = campaigns.by_name[int(uniform(logging.pick, request, 0, 0) * campaigns.id.shape[0])]
     line = truth.line[campaign]
     clock = _find_clock(logging, slot, line, time)

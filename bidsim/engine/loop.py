@@ -9,7 +9,7 @@ from bidsim.bidder import decide
 from bidsim.bidder.bidding import prepare_tasks
 from bidsim.bidder.eligibility import find_participants
 from bidsim.bidder.flight import flight_has_room
-from bidsim.bidder.memory import memory_has_room, turn_away
+from bidsim.bidder.memory import forget_exposures, memory_has_room
 from bidsim.core.contracts import call_clear, call_draw
 from bidsim.core.kernel import kernel
 from bidsim.core.reasons import BUDGET
@@ -174,9 +174,9 @@ def _dismiss(sim: State) -> None:
     """Forget where this request's user is."""
     scratch = sim.world.scratch
     decide.finish(sim.bidder)
-    let_go(sim.world.store, scratch.clock_of, scratch.slot[USER])
+    let_go(sim.world.store, scratch.clock_of, sim.bidder.port.bought, scratch.slot[USER])
     if sim.world.rules.late:
-        turn_away(sim.world.seen, scratch.exposure_of, sim.bidder.desk.bought, scratch.slot[SEEN])
+        forget_exposures(sim.world.seen, scratch.exposure_of, scratch.slot[SEEN])
 
 
 @kernel(inner=True)

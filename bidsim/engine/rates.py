@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bidsim.bidder.memory import meet, recall_exposures, recent_frequency
+from bidsim.bidder.memory import SLOT, meet, recall_exposures, recent_frequency
 from bidsim.core.kernel import kernel
 from bidsim.engine.exploration import moved_by
 from bidsim.engine.feed import bring_up
@@ -22,13 +22,14 @@ USER, SEEN = range(2)
 def look_up(sim: State, chunk: Chunk, i: int) -> None:
     """Find the user of request ``i``, and let what was bought in the meantime happen and be told."""
     world, bidder, requests = sim.world, sim.bidder, chunk.requests
-    user, time, met = requests.user[i], requests.time[i], bidder.desk.slot[0]
+    user, time = requests.user[i], requests.time[i]
+    met = bidder.memory.table[bidder.desk.user[0], SLOT]
     exposed, intent = from_the_start(world.rules.holdout > 0.0), chunk.latent.intent[i]
     key = world.keys.organic
     slot = find_user(world.store, world.truth, key, user, intent, chunk.latent.interest[i], exposed, 0, met)
     world.scratch.slot[USER] = slot
     clock_of = world.scratch.clock_of
-    bring_up(world.store, slot, world.truth, key, world.feed, bidder.memory, met, clock_of, time)
+    bring_up(world.store, slot, world.truth, key, world.feed, bidder.memory, bidder.port.bought, clock_of, time)
     if world.rules.late:
         seen = meet(world.seen, user)
         world.scratch.slot[SEEN] = seen

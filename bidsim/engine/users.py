@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.bidder.memory import EXPOSURES, FILL, PURCHASES, USER, Memory, grown_table, place_of, resized, roomy
+from bidsim.bidder.memory import EXPOSURES, FILL, PURCHASES, SLOT, WHO, Memory, grown_table, place_of, resized, roomy
 from bidsim.core.kernel import kernel
 from bidsim.core.units import NEVER
 from bidsim.response.purchases import (
@@ -28,8 +28,8 @@ from bidsim.response.truth import Truth
 I64 = NDArray[np.int64]
 USERS, CLOCKS, EVENTS = range(3)
 """Columns of `Store.used`."""
-FIRST_CLOCK = 1
-"""Column of `Store.users`, behind `USER`."""
+USER, FIRST_CLOCK = range(2)
+"""Columns of `Store.users`."""
 
 
 class Store(NamedTuple):
@@ -77,7 +77,7 @@ def grown(store: Store, lines: int, positions: int = 1) -> Store:
     users = roomy(len(store.users), int(used[USERS]) + 1)
     clocks = roomy(len(store.clocks), int(used[CLOCKS]) + lines)
     return store._replace(
-        table=grown_table(store.table, store.users, int(used[USERS]), users),
+        table=grown_table(store.table, int(used[USERS])),
         users=resized(store.users, users),
         clocks=resized(store.clocks, clocks),
         scale=resized(store.scale, clocks),
@@ -114,12 +114,12 @@ def find_user(
     if guess < store.used[USERS] and store.users[guess, USER] == user:
         return guess
     at = place_of(store.table, user)
-    if store.table[at, 0] != 0:
-        return store.table[at, 1]
+    if store.table[at, WHO] != 0:
+        return store.table[at, SLOT]
     slot = store.used[USERS]
     store.used[USERS] += 1
-    store.table[at, 0] = user + 1
-    store.table[at, 1] = slot
+    store.table[at, WHO] = user + 1
+    store.table[at, SLOT] = slot
     store.users[slot, USER] = user
     store.users[slot, FIRST_CLOCK] = -1
     for line in range(truth.line_id.shape[0]):
@@ -163,11 +163,12 @@ def find_clock(store: Store, truth: Truth, key: np.uint64, slot: int, line: int,
 
 
 @kernel(inner=True)
-def let_go(store: Store, clock_of: I64, slot: int) -> None:
-    """Forget where the user's clocks are, when the request is over."""
+def let_go(store: Store, clock_of: I64, bought: I64, slot: int) -> None:
+    """Forget where the user's clocks are and what was told of them, when the request is over."""
     entry = store.users[slot, FIRST_CLOCK]
     while entry >= 0:
-        clock_of[store.clocks[entry, LINE]] = -1
+        line = store.clocks[entry, LINE]
+        clock_of[line], bought[line] = -1, -NEVER
         entry = store.clocks[entry, LINK]
 
 
@@ -175,7 +176,7 @@ def bytes_per_user(store: Store, memory: Memory) -> float:
     """Bytes of state for each user seen so far, of what is true and of what is remembered."""
     used, known = store.used, memory.used
     parts = (
-        (int(used[USERS]), (store.users, memory.users)),
+        (int(used[USERS]), (store.users,)),
         (int(used[CLOCKS]), (store.clocks, store.scale)),
         (int(used[EVENTS]), (store.heap,)),
         (int(known[EXPOSURES]), (memory.exposures, memory.frequency, memory.ring)),

@@ -35,6 +35,7 @@ from bidsim.kernels.normal import logit, sigmoid
 from bidsim.observers import funnel
 from bidsim.scenario.accounts import Purse, prepare_ledger
 from bidsim.scenario.incidents import run_vocabulary
+from bidsim.scenario.model import PurchaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,7 +145,7 @@ def prepare_bidder(
         ledger=prepare_ledger(settings, order.names),
         flight=empty_flight(1024 if rules.late else 1),
         port=empty_port(count, lines),
-        desk=empty_desk(count, lines, len(settings.seats)),
+        desk=empty_desk(count, len(settings.seats)),
         experiment=mischief[0],
         faults=mischief[1],
         keys=BidderKeys(**{name: stream_key(settings.seed, name) for name in BidderKeys._fields}),
@@ -177,6 +178,7 @@ def prepare_bidder_rules(
         shared=1 if settings.budgets else 0,
         late=1 if notices is not None else 0,
         expire=notices.expire if notices is not None else 0,
+        remembers=1 if settings.purchases != PurchaseSettings() else 0,
     )
 
 

@@ -45,5 +45,5 @@ def prepare_exploration(
                 else:
                     moved = moved_by(settings.response, lever, change)
                     moves[c, j, arm, CLICK], moves[c, j, arm, BUY], moves[c, j, arm, LOG] = moved
-    factor = np.ascontiguousarray(moves[:, BID, :, LOG])
+    factor = np.array([[math.exp(change) for change in arms] for arms in moves[:, BID, :, LOG].tolist()])
     return Exploration(below, moves), Experiment(below[BID].copy(), factor, empty_tried(len(campaigns), ARMS))
