@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bidsim.core.errors import BidsimError, ScenarioError
     from bidsim.core.result import Result, load_result
     from bidsim.experiments.run import run
+    from bidsim.experiments.simulation import Simulation
     from bidsim.explain.notebook import explain_result
     from bidsim.scenario.load import Scenario, load_scenario
 
@@ -21,6 +22,7 @@ __all__ = [
     "Result",
     "Scenario",
     "ScenarioError",
+    "Simulation",
     "__version__",
     "explain_result",
     "load_result",
@@ -33,6 +35,7 @@ _HOMES = {
     "Result": "bidsim.core.result",
     "Scenario": "bidsim.scenario.load",
     "ScenarioError": "bidsim.core.errors",
+    "Simulation": "bidsim.experiments.simulation",
     "explain_result": "bidsim.explain.notebook",
     "load_result": "bidsim.core.result",
     "load_scenario": "bidsim.scenario.load",

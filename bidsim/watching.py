@@ -10,7 +10,7 @@ import numpy as np
 
 from bidsim.core.errors import UsageError
 from bidsim.core.units import NANOS_PER_UNIT
-from bidsim.experiments.run import run
+from bidsim.experiments.run import Kept, run
 from bidsim.interrupt import stop_if_asked
 from bidsim.monitoring.cells import Cells, read_cells
 from bidsim.monitoring.monitor import FEWEST_WINDOWS, monitor
@@ -27,10 +27,10 @@ _PART = 0.1
 """Part of the time that looking may take."""
 
 
-def run_watched(scenario: Scenario) -> Result:
+def run_watched(scenario: Scenario, keep: Kept | None = None) -> Result:
     """Run a scenario with a live view on standard error; where that is no terminal, it is run without."""
     if not sys.stderr.isatty():
-        return run(scenario)
+        return run(scenario, keep=keep)
     from rich.console import Console  # noqa: PLC0415  (only on a terminal)
     from rich.live import Live  # noqa: PLC0415
 
@@ -41,7 +41,7 @@ def run_watched(scenario: Scenario) -> Result:
         looker = Looker(
             lambda done, rows, incidents, when: live.update(live_view(done, total, rows, incidents, when), refresh=True)
         )
-        return run(scenario, progress=lambda *told: stop_if_asked(), look=looker)
+        return run(scenario, progress=lambda *told: stop_if_asked(), look=looker, keep=keep)
 
 
 class Looker:

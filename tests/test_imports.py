@@ -16,15 +16,16 @@ ALLOWED: dict[str, set[str]] = {
     "core": {"core"},
     "kernels": BASE,
     **{room: BASE | {room} for room in L2},
-    "engine": BASE | L2 | {"engine"},
-    "scenario": BASE | L2 | {"engine", "scenario"},
+    "bidder": BASE | {"cvr", "observers", "bidder"},
+    "engine": BASE | L2 | {"bidder", "engine", "version"},
+    "scenario": BASE | L2 | {"bidder", "engine", "scenario"},
     "metrics": BASE | {"metrics"},
     "explain": BASE | {"cvr", "metrics", "explain"},
     "monitoring": BASE | {"metrics", "monitoring"},
     "reports": BASE | {"metrics", "explain", "monitoring", "reports"},
     "experiments": BASE
     | L2
-    | {"engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
+    | {"bidder", "engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
     "watching": BASE | {"scenario", "experiments", "metrics", "monitoring", "reports", "watching", "interrupt"},
     "progress": {"interrupt"},
     "interrupt": set(),
@@ -52,6 +53,33 @@ def test_imports__point_down_only(path: Path) -> None:
     if room in ("__init__", "__main__", "cli", "commands"):
         return
     assert _rooms(path) <= ALLOWED[room]
+
+
+def _reached(module: str) -> set[str]:
+    """All modules of the package that a module imports, directly or not, those of the packages above it included."""
+    found, left = set(), {module}
+    while left:
+        one = left.pop()
+        path = ROOT / Path(*one.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if one in found or not file.is_file():
+            continue
+        found.add(one)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bidsim"):
+                left |= {str(node.module), *(f"{node.module}.{a.name}" for a in node.names)}
+            elif isinstance(node, ast.Import):
+                left |= {a.name for a in node.names if a.name.startswith("bidsim")}
+    return found
+
+
+@pytest.mark.parametrize("module", [f"bidsim.bidder.{p.stem}" for p in (ROOT / "bidsim" / "bidder").glob("*.py")])
+def test_bidder__reaches_neither_the_truth_nor_hidden_traffic(module: str) -> None:
+    rooms = {m.split(".")[1] for m in _reached(module) if "." in m}
+    assert rooms <= {"bidder", "core", "kernels", "cvr", "observers"}
+    source = (ROOT / Path(*module.split("."))).with_suffix(".py").read_text()
+    assert "Latent" not in source
+    assert not {m for m in _reached(module) if m.startswith("bidsim.cvr.")} - {"bidsim.cvr.features"}
 
 
 def test_rooms__are_all_drawn() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, load
 from bidsim.core.errors import UsageError, cut
+from bidsim.core.units import SECOND, parse_duration
 
 if TYPE_CHECKING:
     import argparse
 
+    from bidsim.experiments.run import Kept
     from bidsim.scenario.load import Scenario
 
 QUICKSTART = "quickstart"
@@ -43,6 +46,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="run directory; by default runs/<scenario>-<hash>")
     add_json(parser)
     parser.add_argument(
+        "--resume", action="store_true", help="go on where this run was killed; takes snapshots for the next time"
+    )
+    parser.add_argument(
+        "--snapshot-every", metavar="TIME", help="take a snapshot so often, such as 10m; by default none, 1m with --resume"
+    )
+    parser.add_argument(
         "--watch", action="store_true", help="show advertisers and incidents while the run goes, on a terminal"
     )
 
@@ -63,8 +72,11 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
     out = chosen.out or Path("runs") / f"{scenario.name}-{scenario.digest()}"
     _check_place(out)
     before = _digest_of(out)
-    result = run_watched(scenario) if chosen.watch else run(scenario)
+    keep = _kept(chosen, out)
+    result = run_watched(scenario, keep) if chosen.watch else run(scenario, keep=keep)
     result.save(out)
+    if keep is not None:
+        keep.end()
     chosen.left_behind = f"the run is whole, in {out}"
     if chosen.json:
         print(json.dumps(result.summary, indent=1, sort_keys=True))
@@ -73,6 +85,24 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
         if before not in (None, result.manifest["scenario_hash"]):
             print(f"Replaced         another run ({before}) that was in {out}")
     return 0
+
+
+def _kept(chosen: argparse.Namespace, out: Path) -> Kept | None:
+    """Where snapshots go, beside the run directory; None where none are wanted."""
+    from bidsim.experiments.run import Kept  # noqa: PLC0415
+
+    if not chosen.resume and chosen.snapshot_every is None:
+        return None
+    try:
+        every = parse_duration(chosen.snapshot_every or "1m") / SECOND
+    except ValueError as error:
+        raise UsageError(f"--snapshot-every: {error}") from None
+    path = out.parent / f".{out.name}.snapshot"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = Kept(path, every, resume=chosen.resume)
+    if chosen.resume and path.exists():
+        print(f"Going on from {path}", file=sys.stderr)
+    return kept
 
 
 def _digest_of(out: Path) -> str | None:

@@ -107,7 +107,14 @@ def _purse(scenario: dict[str, Any], name: str, bids: dict[str, Any], rows: NDAr
         return _Purse(np.inf, bids["request"][rows] // scenario["episode"], campaign["budget"])
     if campaign["daily_budget"] is not None:
         return _Purse(campaign["budget"], bids["time_us"][rows] // DAY, campaign["daily_budget"])
-    return _Purse(campaign["budget"])
+    return _Purse(campaign["budget"] if campaign["budget"] is not None else _shared(scenario, name))
+
+
+def _shared(scenario: dict[str, Any], name: str) -> float:
+    """What a campaign without a budget of its own could spend if it had the budgets that it draws on to itself."""
+    owner = scenario["campaigns"][name]["advertiser"]
+    theirs = [b for b in scenario["budgets"].values() if name in (b["campaigns"] or ()) or b["advertiser"] == owner]
+    return float(min((b["total"] for b in theirs if b["total"] is not None), default=np.inf))
 
 
 def _faced(bids: dict[str, Any], rows: NDArray[np.int64], worth: float) -> _Faced:

@@ -77,7 +77,8 @@ def _purse(settings: ScenarioSettings, names: Sequence[str], k: int) -> Purse:
     shared = list(settings.budgets.values())[place]
     whole, daily = _nanos(shared.total), _nanos(shared.daily)
     by_day = daily < NO_LIMIT and daily * days <= whole
-    return Purse(len(names) + place, whole, daily, by_day, min(whole, daily * days))
+    shown = min(whole, daily * days) if daily < NO_LIMIT else whole
+    return Purse(len(names) + place, whole, daily, by_day, shown)
 
 
 def check_budgets(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:

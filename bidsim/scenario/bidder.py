@@ -8,11 +8,11 @@ import numpy as np
 
 from bidsim.bidder.flight import empty_flight
 from bidsim.bidder.memory import empty_memory
+from bidsim.bidder.packed import calls_of
 from bidsim.bidder.tables import (
     NOTICES,
     SETTLES,
     Bidder,
-    BidderCalls,
     BidderKeys,
     BidderRules,
     Campaigns,
@@ -23,11 +23,9 @@ from bidsim.bidder.tables import (
     empty_desk,
     empty_port,
 )
-from bidsim.core.calls import addresses
-from bidsim.core.contracts import OFFERS_SIGNATURE
 from bidsim.core.random import campaign_id, name_id, stream_key
 from bidsim.core.requests import CATEGORIES
-from bidsim.core.scoring import SCORE_SIGNATURE, TASK_WORDS, ScorerTables, aligned_tables
+from bidsim.core.scoring import TASK_WORDS, ScorerTables, aligned_tables
 from bidsim.core.units import MINUTE, cpm_to_nanos, to_nanos
 from bidsim.cvr.features import CAMPAIGN_FEATURES
 from bidsim.kernels.bits import bitset
@@ -130,13 +128,7 @@ def prepare_bidder(
     count, lines = len(order.names), int(campaigns.line.max()) + 1
     seats, tables = _seats(settings, models, campaigns.static)
     return Bidder(
-        calls=BidderCalls(
-            score=addresses(models.scorers, SCORE_SIGNATURE),
-            bid=addresses([p.bid for p in bidders.policies], OFFERS_SIGNATURE),
-            notice=addresses([p.notice for p in bidders.policies], OFFERS_SIGNATURE),
-            pace=addresses([p.pace for p in bidders.pacers], OFFERS_SIGNATURE),
-            settle=addresses([p.settle for p in bidders.pacers], OFFERS_SIGNATURE),
-        ),
+        calls=calls_of(models.kinds, bidders.policies, bidders.pacers),
         campaigns=campaigns._replace(group=_group_of(bidders.groups, count)),
         seats=seats,
         groups=bidders.groups,

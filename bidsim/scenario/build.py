@@ -19,6 +19,7 @@ from bidsim.scenario.exchange import Exchange, prepare_exchange, rivals_and_arri
 from bidsim.scenario.exploration import prepare_exploration
 from bidsim.scenario.forecast import forecast
 from bidsim.scenario.incidents import prepare_incidents, run_vocabulary
+from bidsim.scenario.learned import warm_start
 from bidsim.scenario.models import SeatModels, prepare_models
 from bidsim.scenario.order import Order, order_of
 from bidsim.scenario.slices import group_campaigns
@@ -75,6 +76,7 @@ def build(
     bidder = prepare_bidder(
         settings, order, campaigns, models, bidders, (experiment, faults), exchange.arrivals.curve, rules
     )
+    warm_start(bidder, scenario)
     grouped, groups = group_campaigns(settings, order.campaigns, vocabulary)
     world = prepare_world(settings, order, truth, bidder, exchange, models, (exploration, incidents), grouped)
     traffic = Traffic(settings.traffic, settings.seed, "run", exchange.arrivals)

@@ -41,8 +41,8 @@ class SeatModels:
     Attributes:
         seats: Names of the seats.
         fitted: Their models.
-        scorers: Distinct scoring kernels.
-        scorer_of: For each seat the index of its kernel.
+        kinds: Distinct kinds of models.
+        scorer_of: For each seat the index of its kind.
         evaluation: Metrics of each seat's model, of the oracle and of the base rate, on later rows; of a model from a
             file, those of its training where this run trains none.
         typical: Mean true rate by campaign on logged traffic, for seats without a model of their own.
@@ -53,7 +53,7 @@ class SeatModels:
 
     seats: Sequence[str]
     fitted: Sequence[FittedModel]
-    scorers: Sequence[Any]
+    kinds: Sequence[Any]
     scorer_of: Sequence[int]
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     typical: dict[str, float] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def prepare_models(
         return SeatModels(
             list(settings.seats),
             [Oracle.ready()] * len(settings.seats),
-            [Oracle.score],
+            [Oracle],
             [0] * len(settings.seats),
             delays=none,
         )
@@ -118,15 +118,11 @@ def prepare_models(
         _evaluate(list(settings.seats), fitted, train, later) if training else _as_trained(list(settings.seats), fitted)
     )
     fitted = [_with_figures(m, evaluation[s], later, names) for s, m in zip(settings.seats, fitted, strict=True)]
-    kernels: list[Any] = []
-    scorer_of = []
-    for model in fitted:
-        if model.kind.score not in kernels:
-            kernels.append(model.kind.score)
-        scorer_of.append(kernels.index(model.kind.score))
+    kinds: list[Any] = list(dict.fromkeys(model.kind for model in fitted))
+    scorer_of = [kinds.index(model.kind) for model in fitted]
     typical = _by_campaign(later.true_rate, later, names)
     return SeatModels(
-        list(settings.seats), fitted, kernels, scorer_of, evaluation, typical, _delays([train, later], truth.line)
+        list(settings.seats), fitted, kinds, scorer_of, evaluation, typical, _delays([train, later], truth.line)
     )
 
 
