@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "core": {"core"},
     "kernels": BASE,
     **{room: BASE | {room} for room in L2},
+    "incidents": BASE | {"cvr", "incidents"},
     "bidder": BASE | {"cvr", "observers", "bidder"},
     "engine": BASE | L2 | {"bidder", "engine", "version"},
     "scenario": BASE | L2 | {"bidder", "engine", "scenario"},

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from bidsim.bidder.ledger import ACCOUNT, NO_LIMIT
 from bidsim.bidder.tables import Bidder, Faults
 from bidsim.core.columns import columns
+from bidsim.core.incidents import BUDGET, FEATURE, MODEL
 from bidsim.core.kernel import kernel
 from bidsim.core.requests import Requests
 from bidsim.cvr.features import FIRST_PAIR
 
-FEATURE, MODEL, BUDGET = range(3)
-"""What a fault touches."""
 FAULT = columns(("kind", "start", "end", "column", "done"))
 """Columns of `Faults.what`: ``column`` is a feature, ``done`` whether a change that stays was made."""
 

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.calls import caller
+from bidsim.core.incidents import IncidentKind
 from bidsim.core.kernel import kernel
+from bidsim.core.plugin import Plugin
 from bidsim.core.random import campaign_id
 from bidsim.core.reference import ref
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
@@ -252,17 +254,6 @@ class CampaignBrief:
         return self.prices[np.isfinite(self.prices)]
 
 
-class Plugin:
-    """Base of every plug-in: its parameters, and who published the idea.
-
-    Attributes:
-        Params: Settings that a scenario may give; defaults make a usable plug-in.
-
-    """
-
-    Params: ClassVar[type[Settings]] = Settings
-
-
 class Stateful(Plugin):
     """A plug-in with a row of state for each campaign.
 
@@ -474,6 +465,7 @@ KERNELS_OF: dict[str, dict[str, Any]] = {
     "market": {},
     "values": {"draw": DRAW_SIGNATURE},
     "model": {"score": SCORE_SIGNATURE},
+    "incident": {},
 }
 """Kernels that a plug-in of each family must have, with their signature."""
 METHODS_OF: dict[str, tuple[str, ...]] = {
@@ -483,5 +475,6 @@ METHODS_OF: dict[str, tuple[str, ...]] = {
     "market": ("prepare",),
     "values": (),
     "model": ("fit", "restore"),
+    "incident": ("touches",),
 }
 """Methods that a plug-in of each family must define."""

@@ -26,6 +26,7 @@ ROOMS = {
     "market": "market",
     "values": "values",
     "model": "cvr",
+    "incident": "incidents",
 }
 """Family -> the room that holds its plug-ins."""
 _BASES = {
@@ -35,6 +36,7 @@ _BASES = {
     "market": "Market",
     "values": "ValueModel",
     "model": "CvrModel",
+    "incident": "IncidentKind",
 }
 _LONGEST_MODULE = 100
 _NOT_PLUGINS = {

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core import requests as columns
+from bidsim.core.errors import did_you_mean
 from bidsim.core.kernel import kernel
 from bidsim.core.requests import Requests
 from bidsim.core.units import DAY, HOUR, NANOS_PER_CPM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REQUEST_FEATURES = (
     "hour", "weekday", "exchange", "site", "placement", "device", "geo", "slot", "segment", "age", "floor_cpm", "visits", "engagement",
@@ -56,6 +62,15 @@ def fill_pair(row: NDArray[np.float32], price: float, frequency: float, since_se
     row[FIRST_PAIR + 1] = frequency
     row[FIRST_PAIR + 2] = since_seen / HOUR if since_seen >= 0 else np.nan
     row[FIRST_PAIR + 3] = since_purchase / DAY if since_purchase >= 0 else np.nan
+
+
+def unreadable(feature: str) -> Iterator[tuple[str, str]]:
+    """Say, as ("feature", why), where a feature is not read anew with each request."""
+    visible = (*REQUEST_FEATURES, *PAIR_FEATURES)
+    if feature not in visible:
+        why = "belongs to the campaign, which a model knows before the run" if feature in FEATURES else "is no feature"
+        hint = did_you_mean(feature, visible)
+        yield "feature", f"{feature!r} {why}{hint}; choose one of {', '.join(visible)}"
 
 
 def categorical_indices() -> list[int]:

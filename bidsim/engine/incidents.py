@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.incidents import BOTS, CONVERSIONS, LATE, MIX, PRICE, TRACKER
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
 from bidsim.core.columns import columns
 from bidsim.engine.tables import Chunk, Incidents, State
 from bidsim.response.truth import Rates
 
-MIX, PRICE, TRACKER, LATE, CONVERSIONS, BOTS = range(6)
-"""What an incident touches; what a scenario calls an incident may be several of these."""
 WHAT = columns(("kind", "start", "end", "field", "level"))
 """Columns of `Incidents.what`: requests of ``field`` get ``level``."""
 SIZE, SECOND = range(2)

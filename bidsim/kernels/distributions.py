@@ -24,15 +24,20 @@ class Point(Settings):
     """One value for certain."""
 
     type: Literal["point"]
+    """Which distribution."""
     value: Annotated[Number, Field(ge=-1e9, le=1e9)] = 1.0
+    """The value."""
 
 
 class Uniform(Settings):
     """Uniform on [low, high]."""
 
     type: Literal["uniform"]
+    """Which distribution."""
     low: Annotated[Number, Field(ge=-1e9, le=1e9)] = 0.0
+    """Lowest value."""
     high: Annotated[Number, Field(ge=-1e9, le=1e9)] = 1.0
+    """Highest value."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
@@ -45,31 +50,42 @@ class Exponential(Settings):
     """Exponential with the given rate."""
 
     type: Literal["exponential"]
+    """Which distribution."""
     rate: Positive = 1.0
+    """One over the mean."""
 
 
 class Lognormal(Settings):
     """Lognormal: the log is normal with mean ``mu`` and standard deviation ``sigma``."""
 
     type: Literal["lognormal"]
+    """Which distribution."""
     mu: Annotated[Number, Field(ge=-50.0, le=20.0)] = 0.0
+    """Mean of the logarithm."""
     sigma: Annotated[Number, Field(ge=0.0, le=5.0)] = 1.0
+    """Standard deviation of the logarithm."""
 
 
 class Normal(Settings):
     """Normal with mean and standard deviation."""
 
     type: Literal["normal"]
+    """Which distribution."""
     mean: Annotated[Number, Field(ge=-1e9, le=1e9)] = 0.0
+    """Mean."""
     sd: NonNegative = 1.0
+    """Standard deviation."""
 
 
 class Beta(Settings):
     """Beta with shapes ``a`` and ``b``."""
 
     type: Literal["beta"]
+    """Which distribution."""
     a: Annotated[Number, Field(gt=0.0, le=1e4)] = 1.0
+    """First shape."""
     b: Annotated[Number, Field(gt=0.0, le=1e4)] = 1.0
+    """Second shape."""
 
 
 Distribution = Annotated[Point | Uniform | Exponential | Lognormal | Normal | Beta, Field(discriminator="type")]

@@ -32,11 +32,10 @@ from bidsim.kernels.bits import bitset
 from bidsim.kernels.normal import logit, sigmoid
 from bidsim.observers import funnel
 from bidsim.scenario.accounts import Purse, prepare_ledger
-from bidsim.scenario.incidents import run_vocabulary
 from bidsim.scenario.model import PurchaseSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -132,7 +131,7 @@ def prepare_bidder(
         campaigns=campaigns._replace(group=_group_of(bidders.groups, count)),
         seats=seats,
         groups=bidders.groups,
-        targeting=_targeting(order, run_vocabulary(settings), len(settings.seats)),
+        targeting=_targeting(order, len(settings.seats)),
         memory=empty_memory(int(campaigns.cap_count.max())),
         ledger=prepare_ledger(settings, order.names),
         flight=empty_flight(1024 if rules.late else 1),
@@ -181,14 +180,14 @@ def _group_of(groups: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return found
 
 
-def _targeting(order: Order, vocabulary: Mapping[str, Sequence[str]], seats: int) -> Targeting:
+def _targeting(order: Order, seats: int) -> Targeting:
     rows = []
     for field in CATEGORIES:
-        for level in vocabulary[field]:
+        for level in order.vocabulary[field]:
             allowed = [(wanted := getattr(c.targeting, field)) is None or level in wanted for c in order.campaigns]
             rows.append(bitset(np.array(allowed)))
     member = np.array([bitset(np.array(order.seats) == s) for s in range(seats)])
-    first = np.cumsum([0] + [len(vocabulary[f]) for f in CATEGORIES[:-1]]).astype(np.int64)
+    first = np.cumsum([0] + [len(order.vocabulary[f]) for f in CATEGORIES[:-1]]).astype(np.int64)
     return Targeting(
         first, np.array(rows), np.zeros(member.shape[1], np.uint64), member, np.full(1, -(2**62), np.int64)
     )

@@ -18,7 +18,7 @@ from bidsim.scenario.bidders import Bidders
 from bidsim.scenario.exchange import Exchange, prepare_exchange, rivals_and_arrivals
 from bidsim.scenario.exploration import prepare_exploration
 from bidsim.scenario.forecast import forecast
-from bidsim.scenario.incidents import prepare_incidents, run_vocabulary
+from bidsim.scenario.incidents import prepare_incidents
 from bidsim.scenario.learned import warm_start
 from bidsim.scenario.models import SeatModels, prepare_models
 from bidsim.scenario.order import Order, order_of
@@ -50,7 +50,7 @@ def build(
 
     """
     settings, begun = scenario.settings, time.perf_counter()
-    order = order_of(settings)
+    order = order_of(scenario)
     own = purses(settings, order.names)
     truth, lines = prepare_truth(
         [Offered(Line(c.advertiser, c.product), c.levers) for c in order.campaigns],
@@ -69,15 +69,14 @@ def build(
     campaigns = with_static(campaigns, order, models)
     briefs = _briefs(scenario, order, campaigns, own, exchange, models)
     bidders = Bidders(scenario, list(zip(order.campaigns, order.seats, strict=True)), briefs)
-    vocabulary = run_vocabulary(settings)
     exploration, experiment = prepare_exploration(settings, order.campaigns)
-    incidents, faults = prepare_incidents(settings, order.campaigns, vocabulary)
+    incidents, faults = prepare_incidents(settings, order.campaigns, scenario.beside)
     rules = prepare_bidder_rules(settings, exchange.auction, exchange.by_click, models, bidders, faults)
     bidder = prepare_bidder(
         settings, order, campaigns, models, bidders, (experiment, faults), exchange.arrivals.curve, rules
     )
     warm_start(bidder, scenario)
-    grouped, groups = group_campaigns(settings, order.campaigns, vocabulary)
+    grouped, groups = group_campaigns(settings, order.campaigns, order.vocabulary)
     world = prepare_world(settings, order, truth, bidder, exchange, models, (exploration, incidents), grouped)
     traffic = Traffic(settings.traffic, settings.seed, "run", exchange.arrivals)
     engine = Engine(
@@ -132,7 +131,7 @@ def _names(
         policies=[c.policy.name for c in order.campaigns],
         pacers=[c.pacing.name for c in order.campaigns],
         lines=[(line.advertiser, line.product) for line in lines],
-        vocabulary=run_vocabulary(settings),
+        vocabulary=order.vocabulary,
         bidders=list(settings.seats),
         pairs=[(a, b) for a, b in settings.monitoring.pairs],
         groups=groups,

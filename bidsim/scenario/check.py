@@ -43,7 +43,7 @@ def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | No
         *_times(settings, source),
         *_campaigns(settings, source),
         *check_budgets(settings, source),
-        *check_incidents(settings, source),
+        *check_incidents(settings, source, beside),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from bidsim.core.settings import Number, Settings
+from bidsim.core.settings import Duration, Number, Settings
 
 KEY_OF = {"auction": "format", "market": "kind", "values": "kind"}
 """Key of the plug-in's name in a table, by block; ``name`` elsewhere."""
@@ -69,23 +69,49 @@ class AuctionSettings(Settings):
     """Parameters of the format."""
 
 
-def _auction(value: Any) -> Any:
-    if isinstance(value, dict):
-        known = set(AuctionSettings.model_fields) - {"params"}
-        own = {k: v for k, v in value.items() if k in known}
-        return {**own, "params": {k: v for k, v in value.items() if k not in own}}
-    return value
+class IncidentSettings(Settings):
+    """Something that goes wrong at a known moment; the other keys are those of its ``kind``."""
+
+    kind: str
+    """What happens: a file of ``bidsim/incidents``."""
+    start: Duration
+    """When it begins."""
+    end: Duration | None = None
+    """When it is over; by default it lasts."""
+    params: dict[str, Any] = {}
+    """Keys of the kind."""
 
 
+def _with_rest(settings: type[Settings]) -> Any:
+    """Gather the keys that are not a block's own under ``params``."""
+
+    def split(value: Any) -> Any:
+        if isinstance(value, dict):
+            known = set(settings.model_fields) - {"params"}
+            own = {k: v for k, v in value.items() if k in known}
+            return {**own, "params": {k: v for k, v in value.items() if k not in own}}
+        return value
+
+    return split
+
+
+_auction = _with_rest(AuctionSettings)
 AuctionChoice = Annotated[
     AuctionSettings, BeforeValidator(_auction), WithJsonSchema({"$plugin": "auction", "$key": "format"})
 ]
+IncidentChoice = Annotated[
+    IncidentSettings,
+    BeforeValidator(_with_rest(IncidentSettings)),
+    WithJsonSchema({"$plugin": "incident", "$key": "kind"}),
+]
+SHARED: dict[str, type[Settings]] = {"auction": AuctionSettings, "incident": IncidentSettings}
+"""Families whose keys stand in one block with those of the plug-in."""
 
 
 def split_choice(family: str, key: str, typed: Any) -> tuple[Any, dict[str, Any]]:
     """Name and parameters of a plug-in as they were typed; the name is None where there is none."""
-    if family == "auction":
-        split, default = _auction(typed), AuctionSettings.model_fields[key].default
+    if family in SHARED:
+        split, default = _with_rest(SHARED[family])(typed), SHARED[family].model_fields[key].default
     else:
         split, key, default = _choice(key)(typed), "name", None
     return (split.get(key, default), split.get("params", {})) if isinstance(split, dict) else (None, {})

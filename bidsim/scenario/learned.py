@@ -36,7 +36,7 @@ def _columns(plugin: Any, kind: str) -> Iterator[tuple[str, int, int]]:
 
 def _plugins(scenario: Scenario) -> Iterator[tuple[int, str, str, Any]]:
     """Row and name of each campaign, and the family and class of its policy and pacer."""
-    order = order_of(scenario.settings)
+    order = order_of(scenario)
     for row, (name, campaign) in enumerate(zip(order.names, order.campaigns, strict=True)):
         for family, choice in (("policy", campaign.policy), ("pacing", campaign.pacing)):
             yield row, name, family, chosen_params(family, choice.name, choice.params, scenario.beside)[0]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from bidsim.core.incidents import Places
 from bidsim.core.settings import Duration, Money, Number, Settings, Share
 from bidsim.core.units import DAY, HOUR
 from bidsim.kernels.distributions import Distribution, Exponential
@@ -14,6 +15,8 @@ from bidsim.scenario.choices import (
     AuctionChoice,
     AuctionSettings,
     Choice,
+    IncidentChoice,
+    IncidentSettings,
     MarketChoice,
     ModelChoice,
     PacingChoice,
@@ -77,28 +80,8 @@ class FrequencyCap(Settings):
     """Length of the sliding period."""
 
 
-Levels = Annotated[list[str], Field(min_length=1)]
-
-
-class Targeting(Settings):
+class Targeting(Places):
     """Where a campaign may bid: for each field the allowed levels; a field left out allows all."""
-
-    exchange: Levels | None = None
-    """Ad exchanges."""
-    site: Levels | None = None
-    """Sites, such as ``technology-site-1``."""
-    placement: Levels | None = None
-    """Placements."""
-    device: Levels | None = None
-    """Devices."""
-    geo: Levels | None = None
-    """Countries."""
-    slot: Levels | None = None
-    """Slot sizes."""
-    segment: Levels | None = None
-    """Audience segments: an interest, or ``unknown``."""
-    age: Levels | None = None
-    """Age bands."""
 
 
 class CampaignSettings(Settings):
@@ -259,53 +242,6 @@ class MonitoringSettings(Settings):
     """False alarms that are allowed in 1,000 windows, over all slices together."""
 
 
-class IncidentSettings(Settings):
-    """Something that goes wrong at a known moment; ``kind`` says which of the other keys it takes."""
-
-    kind: Literal[
-        "feature_outage",
-        "stuck_feature",
-        "traffic_shift",
-        "new_site",
-        "budget_change",
-        "price_shift",
-        "tracker_outage",
-        "late_labels",
-        "conversion_drop",
-        "faulty_model",
-        "bots",
-    ]
-    """What happens."""
-    start: Duration
-    """When it begins."""
-    end: Duration | None = None
-    """When it is over; by default it lasts."""
-    feature: str | None = None
-    """The feature that models no longer see, or see stuck."""
-    value: Annotated[Number, Field(ge=-1e9, le=1e9)] | str | None = None
-    """What a stuck feature reads: a number, or the name of a level."""
-    to: Targeting | None = None
-    """The one level that requests are turned into, such as ``{ geo = ["US"] }``."""
-    within: Targeting = Targeting()
-    """Where it happens; by default everywhere."""
-    advertiser: str | None = None
-    """Whom it concerns; by default everyone."""
-    seat: str | None = None
-    """Whose model is faulty; may be left out where there is only one."""
-    site: str | None = None
-    """Name of the new site."""
-    share: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
-    """Part of the requests (or, for a tracker, of the conversions) that it concerns."""
-    factor: Annotated[Number, Field(gt=0.0, le=100.0)] | None = None
-    """What budgets, rivals' bids, or the odds of predictions are multiplied by."""
-    left: Share | None = None
-    """Part of the conversions that is left."""
-    clicks: Annotated[Number, Field(ge=0.0, le=1.0)] | None = None
-    """How often a bot clicks on what it views."""
-    delay: Duration | None = None
-    """How much later conversions are reported."""
-
-
 class LogSettings(Settings):
     """How much of a run is kept in rows; counters always cover everything."""
 
@@ -371,7 +307,7 @@ class ScenarioSettings(Settings):
     """Budgets that campaigns share."""
     warm_start: WarmStartSettings | None = None
     """An earlier run whose policies and pacers have learned; by default all begin anew."""
-    incidents: Annotated[list[IncidentSettings], Field(max_length=64)] = []
+    incidents: Annotated[list[IncidentChoice], Field(max_length=64)] = []
     """What goes wrong, and when."""
     monitoring: MonitoringSettings = MonitoringSettings()
     """Slices, windows and alarms."""

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from bidsim.core.code_errors import line_in
 from bidsim.core.errors import Problem, did_you_mean
 from bidsim.core.registry import PluginNotFoundError, find
-from bidsim.scenario.choices import KEY_OF, AuctionSettings, split_choice
+from bidsim.scenario.choices import KEY_OF, SHARED, split_choice
 from bidsim.scenario.model import whole_world
 from bidsim.scenario.problems import problems_of
 
@@ -79,6 +79,7 @@ def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
 def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
     """Every place where a plug-in is chosen: family, key of its name, path, what was typed."""
     yield from ((family, key, (family,), data[family]) for family, key in KEY_OF.items() if family in data)
+    yield from _incidents(data)
     yield from (
         ("model", "name", (*path, "model"), seat["model"]) for path, seat in _tables(data, "seats") if "model" in seat
     )
@@ -86,6 +87,13 @@ def _choices(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
         yield from (
             (family, "name", (*path, family), campaign[family]) for family in ("policy", "pacing") if family in campaign
         )
+
+
+def _incidents(data: dict[str, Any]) -> Iterator[tuple[str, str, KeyPath, Any]]:
+    found = data.get("incidents")
+    for n, incident in enumerate(found if isinstance(found, list) else []):
+        if isinstance(incident, dict):
+            yield "incident", "kind", ("incidents", n), incident
 
 
 def _tables(data: dict[str, Any], family: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
@@ -104,4 +112,5 @@ def _plugin(
         yield source.problem(here, str(error))
     except ValidationError as error:
         model: type[BaseModel] = find(family, name, beside).Params
-        yield from problems_of(error, source, model, path, AuctionSettings.model_fields if path == ("auction",) else ())
+        beside_it = [k for k in SHARED[family].model_fields if k != "params"] if family in SHARED else []
+        yield from problems_of(error, source, model, path, beside_it)

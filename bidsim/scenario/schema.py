@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bidsim.core.registry import find, names
-from bidsim.scenario.choices import AuctionSettings
+from bidsim.scenario.choices import SHARED
 from bidsim.scenario.model import ScenarioSettings
 
 
@@ -39,9 +39,9 @@ def _plugin_schema(family: str, key: str) -> dict[str, Any]:
     for name in names(family):
         params = find(family, name).Params.model_json_schema()
         properties = {key: {"const": name}, **params.get("properties", {})}
-        if family == "auction":
-            shared = AuctionSettings.model_json_schema()["properties"]
-            properties |= {k: v for k, v in shared.items() if k not in ("format", "params")}
+        if family in SHARED:
+            shared = SHARED[family].model_json_schema()["properties"]
+            properties |= {k: v for k, v in shared.items() if k not in (key, "params")}
         choices.append(
             {
                 "type": "object",

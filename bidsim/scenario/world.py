@@ -40,7 +40,6 @@ from bidsim.observers.latency import empty_latency
 from bidsim.observers.population import empty_seen
 from bidsim.observers.slices import empty_slices
 from bidsim.observers.timeline import empty_timeline
-from bidsim.scenario.incidents import run_vocabulary
 from bidsim.scenario.slices import windows_of
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def prepare_world(
         mail=_mail(settings),
         reserve=np.array([cpm_to_nanos(reserves.get(name, 0.0)) for name in order.names], np.int64),
         revenue=np.zeros(2, np.int64),
-        counters=_counters(settings, grouped),
+        counters=_counters(settings, order, grouped),
         logs=_logs(settings.values is None),
         scratch=empty_scratch(count, lines, exchange.rivals.depth, exposure_of, settings.auction.positions),
         keys=keys_of(settings.seed, ""),
@@ -127,8 +126,8 @@ def _mail(settings: ScenarioSettings) -> Mail:
     return open_mail(1024, kind, notices.lost, notices.expire)
 
 
-def _counters(settings: ScenarioSettings, grouped: NDArray[np.int64]) -> Counters:
-    vocabulary = run_vocabulary(settings)
+def _counters(settings: ScenarioSettings, order: Order, grouped: NDArray[np.int64]) -> Counters:
+    vocabulary = order.vocabulary
     campaigns, windows = len(grouped), windows_of(settings) if settings.monitoring.rows != "none" else 0
     levels = [len(vocabulary[f]) for f in CATEGORIES]
     pairs = [(CATEGORIES.index(a), CATEGORIES.index(b)) for a, b in settings.monitoring.pairs]

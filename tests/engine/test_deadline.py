@@ -170,9 +170,9 @@ def test_measured__is_said_not_to_be_reproducible(run_small: Run) -> None:
 
 
 def test_stages__are_stamped_and_add_up(small: Any) -> None:
-    simulation, _ = build(bidsim.load_scenario(small))
-    simulation.run()
-    stages = stage_nanoseconds(simulation.sim)
+    engine, _ = build(bidsim.load_scenario(small))
+    engine.finish()
+    stages = stage_nanoseconds(engine.state)
     assert stages.shape[1] == len(STAGES)
     assert len(stages) > 1000
     assert (stages >= 0).all()

@@ -264,14 +264,14 @@ def test_bots__click_and_never_buy(world: Callable[..., bidsim.Result]) -> None:
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ('kind = "feature_outage"\nstart = "1d"', "needs feature"),
+        ('kind = "feature_outage"\nstart = "1d"', "feature: is missing; add it"),
         ('kind = "feature_outage"\nstart = "1d"\nfeature = "enagement"', "did you mean 'engagement'"),
         ('kind = "feature_outage"\nstart = "1d"\nfeature = "creative"', "belongs to the campaign"),
         ('kind = "stuck_feature"\nstart = "1d"\nfeature = "geo"\nvalue = 3.0', "name of a level"),
         ('kind = "stuck_feature"\nstart = "1d"\nfeature = "geo"\nvalue = "UK"', "no geo 'UK'"),
         ('kind = "traffic_shift"\nstart = "1d"\nshare = 0.1\nto = { geo = ["US", "CA"] }', "one level of one field"),
         ('kind = "traffic_shift"\nstart = "1d"\nshare = 0.1\nto = { geo = ["USA"] }', "no geo 'USA'"),
-        ('kind = "price_shift"\nstart = "1d"\nfactor = 2.0\nclicks = 0.1', "means nothing to a price_shift"),
+        ('kind = "price_shift"\nstart = "1d"\nfactor = 2.0\nclicks = 0.1', "unknown key; known here: end, factor"),
         ('kind = "price_shift"\nstart = "3d"\nfactor = 2.0', "begins after the scenario's end"),
         ('kind = "price_shift"\nstart = "1d"\nend = "2h"\nfactor = 2.0', "before it starts"),
         (
@@ -281,7 +281,7 @@ def test_bots__click_and_never_buy(world: Callable[..., bidsim.Result]) -> None:
         ('kind = "tracker_outage"\nstart = "1d"\nadvertiser = "claen"', "did you mean 'clean'"),
         ('kind = "new_site"\nstart = "1d"\nshare = 0.1\nsite = "household-site-1"', "is not new"),
         ('kind = "faulty_model"\nstart = "1d"\nfactor = 2.0\nseat = "mian"', "did you mean 'main'"),
-        ('kind = "outage"\nstart = "1d"', "feature_outage"),
+        ('kind = "outage"\nstart = "1d"', "tracker_outage"),
     ],
 )
 def test_incident__what_is_typed_wrong_is_told_with_its_line(small: Path, typed: str, told: str) -> None:

@@ -1,0 +1,1 @@
+"""What may go wrong in a scenario: one file a kind of incident."""
