@@ -28,6 +28,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenarios")
     parser.add_argument("--worlds", type=int, metavar="N", help="how many worlds to grade (explanations)")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout to run in turn (throughput)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     parser.add_argument(
         "--out",

@@ -20,16 +20,16 @@ from bidsim.cvr.features import WIDTH
 from bidsim.cvr.lightgbm import MODEL_FILE
 from bidsim.engine.deadline import DECISION as PARTS
 from bidsim.engine.deadline import STAGES, stage_nanoseconds
-from bidsim.engine.decision import prepare_tasks
-from bidsim.engine.loop import one_request, ready, run_requests
-from bidsim.engine.tables import Chunk, Clock, Simulated
+from bidsim.bidder.bidding import prepare_tasks
+from bidsim.engine.loop import lay_tasks, one_request, ready, run_requests
+from bidsim.engine.tables import Chunk, Clock, State
 from bidsim.kernels.clock import nanoseconds_per_tick, ticks
 from bidsim.kernels.normal import sigmoid
 from bidsim.scenario.build import build
 from bidsim.scenario.load import scenario_of
 
 if TYPE_CHECKING:
-    from bidsim.engine.simulation import Simulation
+    from bidsim.engine.engine import Engine
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "scenarios" / "quickstart.toml"
 POLICIES: tuple[Any, ...] = ({"name": "shaded", "factor": 0.7}, {"name": "linear", "base_cpm": 2.0})
@@ -58,11 +58,12 @@ def market_of(campaigns: int, seed: int, requests: int, history: int) -> Market:
         "history": {**data["history"], "requests": history},
         "log": {"wins": 0, "decisions": 0, "landscape_every": 10**9, "bucket": "7d"},
     }
-    simulation, models = build(scenario_of(data))
+    engine, models = build(scenario_of(data))
     every = Clock(np.zeros((requests + 1, len(STAGES) + 1), np.int64), np.zeros(1, np.int64))
-    simulation.sim = simulation.sim._replace(clock=every, rules=simulation.sim.rules._replace(clock_every=1))
+    bidder, world = engine.state
+    engine.state = State(bidder, world._replace(clock=every, rules=world.rules._replace(clock_every=1)))
     model = models.fitted[0]
-    return Market(simulation, model.text[MODEL_FILE], float(model.meta["offset"]))
+    return Market(engine, model.text[MODEL_FILE], float(model.meta["offset"]))
 
 
 @dataclass
@@ -70,24 +71,24 @@ class Market:
     """A built market that is run piece by piece, with one scorer or another.
 
     Attributes:
-        simulation: The world; it grows as it runs.
+        engine: The world; it grows as it runs.
         model: Text of the seat's model.
         offset: What is added to its log-odds.
 
     """
 
-    simulation: Simulation
+    engine: Engine
     model: str
     offset: float
     _at: int = 0
     _kept: list[Any] = field(default_factory=list)
 
     @property
-    def ours(self) -> Simulated:
+    def ours(self) -> State:
         """The world as it was built."""
-        return self.simulation.sim
+        return self.engine.state
 
-    def with_lightgbm(self) -> Simulated:
+    def with_lightgbm(self) -> State:
         """The same world, its seat scored by LightGBM's single-row C API."""
         config, function, length = fast_config(self.model, WIDTH, raw=True)
         told = length.ctypes.data
@@ -102,25 +103,28 @@ class Market:
                 task.pcvr[k] = sigmoid(task.pcvr[k] + task.floats[0])
 
         self._kept.append(score)  # what is called by its address must not be collected
-        sim, ends = self.simulation.sim, np.array([0, 1], np.int64)
-        return sim._replace(
-            calls=sim.calls._replace(score=addresses([score], SCORE_SIGNATURE)),
-            tables=ScorerTables(
-                np.array([config], np.int64), np.array([self.offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)
-            ),
-            seats=sim.seats._replace(ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64)),
+        (bidder, world), ends = self.engine.state, np.array([0, 1], np.int64)
+        tables = ScorerTables(
+            np.array([config], np.int64), np.array([self.offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)
         )
+        seats = bidder.seats._replace(
+            ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64), task=bidder.seats.task.copy()
+        )
+        calls = bidder.calls._replace(score=addresses([score], SCORE_SIGNATURE))
+        return State(bidder._replace(calls=calls, tables=tables, seats=seats), world)
 
-    def stages(self, sim: Simulated, count: int) -> NDArray[np.float64]:
+    def stages(self, sim: State, count: int) -> NDArray[np.float64]:
         """Nanoseconds of each stage of the next ``count`` requests."""
         chunk = self._next(count)
-        sim.clock.used[0] = 0
-        done = 0
-        while (done := run_requests(ref(self._fitting(sim)), ref(chunk), done)) < len(chunk.requests.time):
-            self.simulation.grow()
+        sim.world.clock.used[0] = 0
+        done, count = 0, len(chunk.requests.time)
+        lay_tasks(ref(self._fitting(sim)))
+        while (done := run_requests(ref(self._fitting(sim)), ref(chunk), done, count)) < count:
+            self.engine.grow()
+            lay_tasks(ref(self._fitting(sim)))
         return stage_nanoseconds(sim)
 
-    def open_loop(self, sim: Simulated, count: int, rate: float, seed: int) -> NDArray[np.float64]:
+    def open_loop(self, sim: State, count: int, rate: float, seed: int) -> NDArray[np.float64]:
         """Nanoseconds from arrival to decision of requests that arrive at ``rate`` a second whether or not the loop is free."""
         chunk = self._next(count)
         due = (
@@ -128,31 +132,32 @@ class Market:
             / nanoseconds_per_tick()
         )
         done, at = np.zeros(len(due), np.int64), 0
-        sim.clock.used[0] = 0
+        sim.world.clock.used[0] = 0
         while (at := _serve(ref(self._fitting(sim)), ref(chunk), due.astype(np.int64), done, at)) < len(due):
-            self.simulation.grow()
+            self.engine.grow()
         return np.asarray(done * nanoseconds_per_tick())
 
     def _next(self, count: int) -> Chunk:
-        chunk = self.simulation.generate(self._at, self._at + count)
+        chunk = self.engine.generate(self._at, self._at + count)
         self._at += count
         return chunk
 
-    def _fitting(self, sim: Simulated) -> Simulated:
+    def _fitting(self, sim: State) -> State:
         """The scorer of ``sim`` in the world as it has grown."""
-        now = self.simulation.sim
-        return now._replace(calls=sim.calls, tables=sim.tables, seats=sim.seats)
+        bidder, world = self.engine.state
+        own = sim.bidder
+        return State(bidder._replace(calls=own.calls, tables=own.tables, seats=own.seats), world)
 
 
 @kernel()
-def _serve(sim: Simulated, chunk: Chunk, due: NDArray[np.int64], done: NDArray[np.int64], first: int) -> int:
+def _serve(sim: State, chunk: Chunk, due: NDArray[np.int64], done: NDArray[np.int64], first: int) -> int:
     """Take each request when it is due or when the loop is free, and note how long after its arrival it was decided.
 
     Returns:
         The first request not served; where state has to grow the clock stands still.
 
     """
-    prepare_tasks(sim)
+    prepare_tasks(sim.bidder)
     begun = ticks() - due[first]
     for i in range(first, due.shape[0]):
         if not ready(sim, chunk, i):

@@ -78,10 +78,44 @@ def measure(options: Namespace) -> Report:
             note="no model to score",
         )
     )
+    _steps(report, options)
+    _before(report, options)
     _auctiongym(report, options)
     _clearing(report, options)
     report.add(_memory(options))
     return report
+
+
+def _steps(report: Report, options: Namespace) -> None:
+    """What a step of one request costs from Python over what the request itself takes, in one world."""
+    overrides = {"seed": options.seed, "requests": 60_000, "history.requests": 100_000}
+    simulation = bidsim.Simulation(bidsim.load_scenario(QUICKSTART, overrides))
+    simulation.step(requests=20_000)  # the state has grown by then
+    over = []
+    for _ in range(_REPEATS if options.quick else 7):
+        begun = time.perf_counter()
+        for _ in range(2_000):
+            simulation.step(requests=1)
+        alone = (time.perf_counter() - begun) / 2_000
+        begun = time.perf_counter()
+        simulation.step(requests=2_000)
+        over.append(1e6 * (alone - (time.perf_counter() - begun) / 2_000))
+    report.add(measured("step_overhead_microseconds", over, "us", "<= 10", note="step(requests=1) over its decision"))
+
+
+def _before(report: Report, options: Namespace) -> None:
+    """The loop of another checkout, such as the code before a change, and this one in turn, each on one core."""
+    if options.before is None:
+        return
+    size = {"requests": 200_000 if options.quick else 1_000_000, "history.requests": 300_000, "pinned": True}
+    ratios = []
+    for repeat in range(_REPEATS + 1 if options.quick else 8):
+        ours, theirs = (
+            _child({"seed": options.seed, **size}, folder)["requests_per_second"] for folder in (ROOT, options.before)
+        )
+        if repeat:  # the first of each fills caches
+            ratios.append(ours / theirs)
+    report.add(measured("ratio_to_before", ratios, "times", ">= 0.98", note="one core, this checkout over --before"))
 
 
 def _auctiongym(report: Report, options: Namespace) -> None:
@@ -140,16 +174,16 @@ def _traffic(seed: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def _child(overrides: dict[str, Any]) -> dict[str, float]:
-    """Run quickstart in a process of its own and return what it measured."""
+def _child(overrides: dict[str, Any], folder: Path = ROOT) -> dict[str, float]:
+    """Run quickstart in a process of its own, with the code of a checkout, and return what it measured."""
     begun = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "bench.throughput", json.dumps(overrides)],
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, **(_ONE_THREAD if overrides.get("pinned") else {})},
+        env={**os.environ, "PYTHONPATH": str(folder), **(_ONE_THREAD if overrides.get("pinned") else {})},
     )
     return {**json.loads(done.stdout), "seconds": time.perf_counter() - begun}
 
