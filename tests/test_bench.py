@@ -75,16 +75,16 @@ def test_decisions__are_timed_in_the_loop_and_scored_alike_by_lightgbm(campaigns
     stages = market.stages(ours, requests)
     assert stages.shape == (requests, len(STAGES))
     assert (stages > 0).all()
-    scratch = market.ours.scratch
-    scratch.offers.pcvr[:] = -1.0
-    scratch.features[:] = -1.0
+    desk = market.ours.bidder.desk
+    desk.offers.pcvr[:] = -1.0
+    desk.features[:] = -1.0
     market.stages(theirs, requests)
     # only a scorer that reads whole rows has them all filled in: LightGBM was the one that ran
-    np.testing.assert_array_equal(scratch.features[:, FIRST_CAMPAIGN:FIRST_PAIR], market.ours.campaigns.static)
-    assert ours.calls.score[0] != theirs.calls.score[0]
+    np.testing.assert_array_equal(desk.features[:, FIRST_CAMPAIGN:FIRST_PAIR], market.ours.bidder.campaigns.static)
+    assert ours.bidder.calls.score[0] != theirs.bidder.calls.score[0]
     found = np.zeros(campaigns)
-    score_trees(score_task(ours.tables, np.arange(campaigns), scratch.features, found, found), 0, campaigns)
-    np.testing.assert_allclose(scratch.offers.pcvr, found, rtol=0, atol=1e-12)
+    score_trees(score_task(ours.bidder.tables, np.arange(campaigns), desk.features, found, found), 0, campaigns)
+    np.testing.assert_allclose(desk.offers.pcvr, found, rtol=0, atol=1e-12)
 
 
 def test_open_loop__latency_grows_without_bound_beyond_capacity() -> None:

@@ -77,8 +77,13 @@ class Engine:
 
     def begin(self) -> None:
         """Load what is compiled, before anything is timed."""
-        begun = time.perf_counter()
-        run_requests(ref(self.state), ref(self.generate(0, 0)), 0, 0)
+        begun, world = time.perf_counter(), self.state.world
+        run_requests(self._state(), hold(self.generate(0, 0)), 0, 0)
+        finish_conversions(self._state(), -NEVER)
+        if world.rules.late:
+            finish_notices(self._state(), -NEVER)
+        if self.done == 0:
+            advance_all(ref(world.store), ref(world.truth), ref(world.keys), -NEVER)
         self.seconds["load"] = time.perf_counter() - begun
 
     def step(self, requests: int) -> int:

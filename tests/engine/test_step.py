@@ -33,6 +33,7 @@ BUSY: dict[str, Any] = {
     ],
 }
 """Changes of the small market that keep all parts of the state busy."""
+KILLS = int(os.environ.get("BIDSIM_KILLS", "4"))
 LATE = {"notices": {"delay": "20m", "lost": 0.1, "expire": "1h"}, "purchases": {"delay": "3h"}}
 
 
@@ -140,30 +141,32 @@ def test_generate__past_the_end_is_one_line(small: Path) -> None:
 
 
 def _command(small: Path, out: Path, *more: str) -> list[str]:
-    changes = {"requests": 150_000, "log.decisions": 2_000}
+    changes = {"requests": 600_000, "log.decisions": 2_000}
     sets = [f"--set={key}={value}" for key, value in changes.items()]
     return [sys.executable, "-m", "bidsim", "run", str(small), *sets, "--out", str(out), "--json", *more]
 
 
-def _killed(command: list[str], after: float) -> None:
+def _killed(command: list[str], snapshot: Path, after: float) -> bool:
+    """Kill a run some time after it has taken another snapshot; whether it had not ended by then."""
+    taken = snapshot.stat().st_mtime_ns if snapshot.exists() else 0
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while started.poll() is None and not (snapshot.exists() and snapshot.stat().st_mtime_ns > taken):
+        time.sleep(0.01)
     time.sleep(after)
+    lives = started.poll() is None
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
+    return lives
 
 
-def test_resume__after_a_kill_gives_the_same_bits(small: Path, tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "killed"
-    begun = time.monotonic()
+def test_resume__after_kills_gives_the_same_bits(small: Path, tmp_path: Path) -> None:
+    """``KILLS`` says how often the run is killed, at random moments."""
+    whole, out, dice = tmp_path / "whole", tmp_path / "killed", np.random.default_rng(11)
     subprocess.run(_command(small, whole), cwd=ROOT, check=True, capture_output=True)
-    took, dice = time.monotonic() - begun, np.random.default_rng(11)
-    resumed = 0
-    for _ in range(6):
-        command = _command(small, out, "--resume", "--snapshot-every", "50ms")
-        _killed(command, took * dice.uniform(0.5, 0.95))
-        resumed += (tmp_path / ".killed.snapshot").exists()
+    command = _command(small, out, "--resume", "--snapshot-every", "20ms")
+    lived = [_killed(command, tmp_path / ".killed.snapshot", dice.exponential(0.05)) for _ in range(KILLS)]
+    assert sum(lived) >= KILLS / 2
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) == json.loads((whole / "summary.json").read_text())
     assert fingerprint(bidsim.load_result(out)) == fingerprint(bidsim.load_result(whole))
     assert not (tmp_path / ".killed.snapshot").exists()
-    assert resumed
