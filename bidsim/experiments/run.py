@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
     from bidsim.scenario.load import Scenario
 
+_BETWEEN = 16_384
+"""Requests between two moments at which a snapshot may be taken."""
+
 
 def run(
     scenario: Scenario,
@@ -98,7 +101,8 @@ def _run(
     if keep is not None:
         keep.begin(simulation)
         progress("auctions", simulation.done, simulation.total)
-    while done := simulation.step(chunk or CHUNK):
+    stride = chunk or (CHUNK if keep is None else _BETWEEN)
+    while done := simulation.step(stride):
         progress("auctions", done, simulation.total)
         if keep is not None:
             keep.note(simulation)
