@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.peers import fast_config
+from bidsim.bidder.bidding import prepare_tasks
 from bidsim.core.calls import addresses
 from bidsim.core.kernel import kernel
 from bidsim.core.reference import ref
@@ -20,7 +21,6 @@ from bidsim.cvr.features import WIDTH
 from bidsim.cvr.lightgbm import MODEL_FILE
 from bidsim.engine.deadline import DECISION as PARTS
 from bidsim.engine.deadline import STAGES, stage_nanoseconds
-from bidsim.bidder.bidding import prepare_tasks
 from bidsim.engine.loop import lay_tasks, one_request, ready, run_requests
 from bidsim.engine.tables import Chunk, Clock, State
 from bidsim.kernels.clock import nanoseconds_per_tick, ticks
@@ -108,7 +108,12 @@ class Market:
             np.array([config], np.int64), np.array([self.offset]), np.zeros(1, np.uint32), np.zeros(1, np.uint64)
         )
         seats = bidder.seats._replace(
-            ints=ends, floats=ends, narrow=ends, wide=ends, whole_rows=np.ones(1, np.int64), task=bidder.seats.task.copy()
+            ints=ends,
+            floats=ends,
+            narrow=ends,
+            wide=ends,
+            whole_rows=np.ones(1, np.int64),
+            task=bidder.seats.task.copy(),
         )
         calls = bidder.calls._replace(score=addresses([score], SCORE_SIGNATURE))
         return State(bidder._replace(calls=calls, tables=tables, seats=seats), world)
@@ -125,7 +130,10 @@ class Market:
         return stage_nanoseconds(sim)
 
     def open_loop(self, sim: State, count: int, rate: float, seed: int) -> NDArray[np.float64]:
-        """Nanoseconds from arrival to decision of requests that arrive at ``rate`` a second whether or not the loop is free."""
+        """Nanoseconds from arrival to decision of requests that arrive at ``rate`` a second.
+
+        They do not wait for the loop to be free.
+        """
         chunk = self._next(count)
         due = (
             np.cumsum(np.random.default_rng(seed).exponential(1e9 / rate, len(chunk.requests.time)))

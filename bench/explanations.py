@@ -1,4 +1,7 @@
-"""Explanations: how fast attributions are beside LightGBM's and shap's, and how right effects are beside the naive ways."""
+"""Explanations: how fast attributions are, and how right effects are.
+
+LightGBM's and shap's stand beside them, and the naive ways.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +34,36 @@ _EXPLORED = 0.5
 """Share of traffic that is explored where advice is put to the test."""
 _GOALS: dict[int, dict[str, str]] = {
     5_000: {
-        "rank_correlation": ">= 0.65", "ordered_right": ">= 0.92", "spoken_signs_right": ">= 0.99", "spoken_share": ">= 0.35", "error_points": "<= 1.5",
-        "worlds_with_null_spoken": "<= 0.05", "regret_points": "<= 1.0", "coverage": ">= 0.93",
+        "rank_correlation": ">= 0.65",
+        "ordered_right": ">= 0.92",
+        "spoken_signs_right": ">= 0.99",
+        "spoken_share": ">= 0.35",
+        "error_points": "<= 1.5",
+        "worlds_with_null_spoken": "<= 0.05",
+        "regret_points": "<= 1.0",
+        "coverage": ">= 0.93",
     },
     12_000: {
-        "rank_correlation": ">= 0.75", "ordered_right": ">= 0.95", "spoken_signs_right": ">= 0.99", "spoken_share": ">= 0.5", "error_points": "<= 1.0",
-        "worlds_with_null_spoken": "<= 0.05", "regret_points": "<= 0.2", "coverage": ">= 0.93",
+        "rank_correlation": ">= 0.75",
+        "ordered_right": ">= 0.95",
+        "spoken_signs_right": ">= 0.99",
+        "spoken_share": ">= 0.5",
+        "error_points": "<= 1.0",
+        "worlds_with_null_spoken": "<= 0.05",
+        "regret_points": "<= 0.2",
+        "coverage": ">= 0.93",
     },
     30_000: {
-        "rank_correlation": ">= 0.85", "ordered_right": ">= 0.98", "spoken_signs_right": ">= 0.99", "spoken_share": ">= 0.65", "error_points": "<= 0.8",
-        "worlds_with_null_spoken": "<= 0.05", "regret_points": "<= 0.2", "coverage": ">= 0.93",
+        "rank_correlation": ">= 0.85",
+        "ordered_right": ">= 0.98",
+        "spoken_signs_right": ">= 0.99",
+        "spoken_share": ">= 0.65",
+        "error_points": "<= 0.8",
+        "worlds_with_null_spoken": "<= 0.05",
+        "regret_points": "<= 0.2",
+        "coverage": ">= 0.93",
     },
-}  # fmt: skip
+}
 _UNITS = {
     "rank_correlation": "Spearman's, of sizes of effects, mean over worlds",
     "signs_right": "of levers that do something",
@@ -97,11 +118,17 @@ def grade_table(found: Mapping[str, float | None]) -> str:
     }
     ways |= {"_mean_shap": "mean abs(SHAP)", "_permutation": "permutation"}
     columns = {
-        "rank_correlation": ("rank correlation", "{:.2f}"), "ordered_right": ("pairs in order", "{:.1%}"), "signs_right": ("signs right", "{:.0%}"),
-        "error_points": ("error, points", "{:.2f}"), "regret_points": ("regret, points", "{:.2f}"), "coverage": ("95% intervals hold", "{:.1%}"),
-        "half_width": ("half-width, points", "{:.2f}"), "spoken_share": ("speaks of", "{:.0%}"), "spoken_signs_right": ("signs right of these", "{:.1%}"),
+        "rank_correlation": ("rank correlation", "{:.2f}"),
+        "ordered_right": ("pairs in order", "{:.1%}"),
+        "signs_right": ("signs right", "{:.0%}"),
+        "error_points": ("error, points", "{:.2f}"),
+        "regret_points": ("regret, points", "{:.2f}"),
+        "coverage": ("95% intervals hold", "{:.1%}"),
+        "half_width": ("half-width, points", "{:.2f}"),
+        "spoken_share": ("speaks of", "{:.0%}"),
+        "spoken_signs_right": ("signs right of these", "{:.1%}"),
         "worlds_with_null_spoken": ("worlds with a null lever spoken of", "{:.0%}"),
-    }  # fmt: skip
+    }
     lines = [
         f"| randomised conversions | method | {' | '.join(label for label, _ in columns.values())} |",
         "|---" * (len(columns) + 2) + "|",

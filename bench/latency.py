@@ -1,4 +1,7 @@
-"""How long a decision takes: single rows, many candidates, whole decisions by stage, under load, as models grow, from cold."""
+"""How long a decision takes.
+
+Single rows, many candidates, whole decisions by stage, under load, as models grow, from cold.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,12 @@ if TYPE_CHECKING:
 COLUMNS = 32
 _LINKS, _NARROW = LINKS, NARROW
 _FIRST_GOALS = {
-    (100, 31, False): (12, 4), (100, 31, True): (17, 9), (300, 63, False): (14, 5.5), (300, 63, True): (14, 5.5), (1000, 127, False): (7, 4.5),
-}  # fmt: skip
+    (100, 31, False): (12, 4),
+    (100, 31, True): (17, 9),
+    (300, 63, False): (14, 5.5),
+    (300, 63, True): (14, 5.5),
+    (1000, 127, False): (7, 4.5),
+}
 """By shape: least ratio to LightGBM's C API, and to lleaves."""
 _DECISION_GOALS = {10: 25, 100: 30, 1000: 28}
 _REPEATS = 9
@@ -173,7 +180,10 @@ def _requests(
 
 
 def _candidates(report: Report, options: Namespace) -> None:
-    """200 campaigns on one request: ours shares what they have in common, LightGBM scores row by row; some requests each in turn."""
+    """200 campaigns on one request: ours shares what they have in common, LightGBM scores row by row.
+
+    Some requests each in turn.
+    """
     path, together = models.model(100, 31, WIDTH), 10
     x = models.rows(_CANDIDATES, WIDTH, 11 + options.seed, missing=False)
     static = np.ascontiguousarray(x[:, FIRST_CAMPAIGN:FIRST_PAIR].astype(np.float32))
@@ -251,7 +261,10 @@ def _p50(stages: NDArray[np.float64]) -> float:
 
 
 def _under_load(report: Report, options: Namespace) -> list[tuple[float, NDArray[np.float64]]]:
-    """Requests that arrive whether or not the loop is free, at rising rates; the knee is where p99 passes ten times the unloaded p50."""
+    """Requests that arrive whether or not the loop is free, at rising rates.
+
+    The knee is where p99 passes ten times the unloaded p50.
+    """
     count = 1_000 if options.quick else 6_000
     shares = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.4)
     market = market_of(100, options.seed, (len(shares) + 2) * count, 100_000)

@@ -22,7 +22,7 @@ COMMANDS = (run, scenarios, compare, sweep, report, monitor, validate, audit, co
 """In the order of help."""
 
 _EPILOG = """a first hour:
-  bidsim demo                                               a week of a market; prints a table and leaves a run directory
+  bidsim demo                                               a week of a market: a table and a run directory
   bidsim report runs/quickstart-1a2b3c4d5e6f --open         the same as pages, of the whole and of each advertiser
   bidsim scenarios                                          what else there is to run
   bidsim show tight_budgets > mine.toml                     a scenario of your own: change one line ...
@@ -80,7 +80,9 @@ def _run(chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
 
 
 class _Patient:
-    """Standard output whose reader may go away, or that may be full: what is left to say is dropped, and the command goes on to its end.
+    """Standard output whose reader may go away, or that may be full.
+
+    What is left to say is dropped, and the command goes on to its end.
 
     Attributes:
         failed: Why it cannot be written, where that is not for want of a reader.

@@ -16,7 +16,10 @@ _asked = threading.Event()
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Remember an interrupt until the block ends; callbacks of compiled code can only print theirs, which is not shown."""
+    """Remember an interrupt until the block ends.
+
+    Callbacks of compiled code can only print theirs, which is not shown.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -23,7 +23,10 @@ _LABELS = {
 
 @contextmanager
 def terminal_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function of (stage, done, total) that draws bars on standard error where that is a terminal; either way it is where Ctrl-C is heard."""
+    """Give a function of (stage, done, total) that draws bars on standard error where that is a terminal.
+
+    Either way it is where Ctrl-C is heard.
+    """
     if not sys.stderr.isatty():
         yield lambda stage, done, total: stop_if_asked()
         return

@@ -1,4 +1,7 @@
-"""Draw the gallery: every scenario's question, one picture and the answer, each from a run of it. ``python docs/gallery.py``; ten minutes."""
+"""Draw the gallery: every scenario's question, one picture and the answer, each from a run of it.
+
+``python docs/gallery.py`` takes ten minutes.
+"""
 
 from __future__ import annotations
 
@@ -106,10 +109,14 @@ def _calibrated(name: str) -> Drawn:
     axes.set_ylabel("impressions")
     axes.set_xlabel("price paid, CPM in the unit of the data set (300 and more together)")
     seen = rows.groupby("user").size().value_counts(normalize=True).sort_index()
-    cost = f"Half of the impressions cost a CPM of {paid.median():.0f} or less, one in ten more than {paid.quantile(0.9):.0f}"
+    cost = (
+        f"Half of the impressions cost a CPM of {paid.median():.0f} or less, one in ten more than "
+        f"{paid.quantile(0.9):.0f}"
+    )
     return (
         drawn,
-        f"{cost}; {100 * seen.iloc[0]:.0f}% of the users who are reached see one impression. `python -m bench realism` says how far these are from what was published.",
+        f"{cost}; {100 * seen.iloc[0]:.0f}% of the users who are reached see one impression. `python -m bench "
+        "realism` says how far these are from what was published.",
     )
 
 
@@ -124,7 +131,10 @@ def _delayed(name: str) -> Drawn:
     axes.set_xlabel("days from the click to the conversion")
     axes.set_ylabel("part that has happened")
     axes.legend(frameon=False)
-    seen = f"When the week ends `{order.index[0]}` has seen {100 * order.iloc[0]:.0f}% of what it sold, `{order.index[-1]}` {100 * order.iloc[-1]:.0f}%."
+    seen = (
+        f"When the week ends `{order.index[0]}` has seen {100 * order.iloc[0]:.0f}% of what it sold, "
+        f"`{order.index[-1]}` {100 * order.iloc[-1]:.0f}%."
+    )
     return drawn, f"{seen} Judged that day, the first looks worse than it is."
 
 
@@ -155,7 +165,8 @@ def _models(name: str) -> Drawn:
     best = str(kept.idxmax())
     return (
         _bars(kept, "expected value of wins less payments", best),
-        f"`{best}` keeps {kept.max():,.0f}, `{kept.idxmin()}` {kept.min():,.0f}: that difference is what the better model is worth in this market.",
+        f"`{best}` keeps {kept.max():,.0f}, `{kept.idxmin()}` {kept.min():,.0f}: that difference is what the better "
+        "model is worth in this market.",
     )
 
 
@@ -184,7 +195,8 @@ def _slow(name: str) -> Drawn:
     )
     return (
         drawn,
-        f"{chosen}: up to a point a better model pays, then lateness eats it. With {trees[-1]} trees it eats {lost:.0%} of the profit.",
+        f"{chosen}: up to a point a better model pays, then lateness eats it. With {trees[-1]} trees it eats "
+        f"{lost:.0%} of the profit.",
     )
 
 
@@ -239,7 +251,8 @@ def main() -> None:
     parts = [
         "# Gallery",
         "",
-        "Every scenario that comes with bidsim: its question, a picture, the answer of seed 0. `python docs/gallery.py` draws it anew; `bidsim run NAME` runs one.",
+        "Every scenario that comes with bidsim: its question, a picture, the answer of seed 0. `python "
+        "docs/gallery.py` draws it anew; `bidsim run NAME` runs one.",
         "",
     ]
     for name, question in shipped_scenarios().items():

@@ -40,7 +40,8 @@ def command_line() -> str:
         parts += ["", f"## {name}", "", "```text", command.format_help().strip(), "```"]
     parts += [
         "",
-        "Exit codes: 0 done; 1 something was found (an open incident, a case that does not hold); 2 something was typed wrong; 3 a run failed or was",
+        "Exit codes: 0 done; 1 something was found (an open incident, a case that does not hold); 2 something was "
+        "typed wrong; 3 a run failed or was",
         "stopped. Colours and progress are shown on terminals only.",
     ]
     return "\n".join(parts) + "\n"
@@ -52,7 +53,8 @@ def scenario_keys() -> str:
     parts = [
         "# Scenario keys",
         "",
-        "Made from the schema that `bidsim schema` prints. `extends` names a file, or a scenario that comes with bidsim, to stand on.",
+        "Made from the schema that `bidsim schema` prints. `extends` names a file, or a scenario that comes with "
+        "bidsim, to stand on.",
         "",
     ]
     parts += _table("(top)", schema, schema["$defs"])
@@ -184,7 +186,8 @@ def errors() -> str:
     parts = [
         "# Errors",
         "",
-        f"{len(MISTAKES)} things that go wrong, and what bidsim says. Each ends in one block on standard error, with exit code 2 (typed wrong) or 3",
+        f"{len(MISTAKES)} things that go wrong, and what bidsim says. Each ends in one block on standard error, with "
+        "exit code 2 (typed wrong) or 3",
         "(a run failed); nothing that was there is lost.",
     ]
     with tempfile.TemporaryDirectory() as name:

@@ -28,7 +28,10 @@ PACERS = ["none", "even", "adaptive", "pid", "throttle"]
 
 
 def run(pacing, requests=40_000, budget=0.08):
-    """Run one bidder with a budget of ``budget`` a request in second-price auctions; every bid is kept, for regret needs it."""
+    """Run one bidder with a budget of ``budget`` a request in second-price auctions.
+
+    Every bid is kept, for regret needs it.
+    """
     world = {
         "name": "pacing",
         "requests": requests,
@@ -82,7 +85,8 @@ for name, result in results.items():
     rows[name] = (row["value_nanos"] / 1e9, best.value / 1e9, row["payment_nanos"] / row["budget_nanos"])
 for name, (got, possible, spent) in rows.items():
     print(
-        f"{name:<10} bought {got:8.1f} of {possible:8.1f} that could have been bought ({100 * got / possible:5.1f}%), spent {100 * spent:5.1f}%"
+        f"{name:<10} bought {got:8.1f} of {possible:8.1f} that could have been bought ({100 * got / possible:5.1f}%), "
+        f"spent {100 * spent:5.1f}%"
     )
 assert rows["adaptive"][0] > rows["none"][0]
 assert rows["adaptive"][0] > 0.97 * rows["adaptive"][1]

@@ -55,7 +55,8 @@ plt.gcf().tight_layout()
 # %%
 used = dict(zip(explanation.feature_names, size / size.sum(), strict=True))
 print(
-    f"engagement makes {100 * used['engagement']:.1f}% of the attributions, price {100 * used['price']:.1f}%; the true effect of engagement is 0"
+    f"engagement makes {100 * used['engagement']:.1f}% of the attributions, price {100 * used['price']:.1f}%; the "
+    "true effect of engagement is 0"
 )
 assert used["engagement"] > 0
 
@@ -79,7 +80,8 @@ for row in rows:
     told, believed, true = row["uplift"], row["model_says"], truth["morning", row["lever"]].expected
     held += told["low"] <= true <= told["high"]
     print(
-        f"{row['lever']:<14} {row['change']:+.2f}: dice {100 * told['value']:+5.1f}% ({100 * told['low']:+.1f} to {100 * told['high']:+.1f}), "
+        f"{row['lever']:<14} {row['change']:+.2f}: dice {100 * told['value']:+5.1f}% ({100 * told['low']:+.1f} to "
+        f"{100 * told['high']:+.1f}), "
         f"model {100 * believed:+5.1f}%, truth {100 * true:+5.1f}%"
     )
 assert held >= len(rows) - 1

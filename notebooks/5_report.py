@@ -25,7 +25,8 @@ result = bidsim.run(bidsim.load_scenario("quickstart", small))
 page = describe_advertiser(result, "gloss")
 head = page["headline"]
 print(
-    f"spend {head['spend']:.2f}, conversions {head['conversions']['value']:.0f} ({head['conversions']['low']:.0f} to {head['conversions']['high']:.0f})"
+    f"spend {head['spend']:.2f}, conversions {head['conversions']['value']:.0f} ({head['conversions']['low']:.0f} to "
+    f"{head['conversions']['high']:.0f})"
 )
 
 # %% [markdown]
@@ -50,7 +51,8 @@ axes.legend(frameon=False, fontsize=7, ncols=4, loc="lower left", bbox_to_anchor
 for action in page["advice"]["actions"]:
     told = action["uplift"]
     print(
-        f"do: {action['lever']} {action['change']:+.2g}: conversions {100 * told['value']:+.1f}% ({100 * told['low']:+.1f} to {100 * told['high']:+.1f})"
+        f"do: {action['lever']} {action['change']:+.2g}: conversions {100 * told['value']:+.1f}% "
+        f"({100 * told['low']:+.1f} to {100 * told['high']:+.1f})"
     )
 for row in page["advice"]["silent"]:
     print(f"not told: {row['lever']}: {row['silence']}; {row['needed']:,} randomised conversions would settle 5%")

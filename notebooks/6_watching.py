@@ -44,7 +44,8 @@ detector = calm.detectors["conversions"]
 mean, came = np.array(detector.means), np.array(detector.came)
 rule = (mean >= 10) & (np.abs(came / np.maximum(mean, 1e-9) - 1) > 0.2)
 print(
-    f"{mean.shape[0]} windows, {mean.shape[1]} slices: a 20% rule alarms in {100 * rule.any(axis=1).mean():.0f}% of the windows; incidents told here: {len(calm.pages)}"
+    f"{mean.shape[0]} windows, {mean.shape[1]} slices: a 20% rule alarms in {100 * rule.any(axis=1).mean():.0f}% of "
+    f"the windows; incidents told here: {len(calm.pages)}"
 )
 assert rule.any(axis=1).mean() > 0.9
 
@@ -85,7 +86,8 @@ for name, result, found in (("quiet", quiet, calm), ("broken", broken, watch)):
     table = slice_table(result, found, 32, 44)
     best = [auc for auc in table["auc"] if not np.isnan(auc)]
     print(
-        f"{name}: calibration of all traffic {table['ratio'][0]:.2f}, of gloss {table['ratio'][table['slice'].index('gloss')]:.2f}; AUC by level {min(best):.2f} to {max(best):.2f}"
+        f"{name}: calibration of all traffic {table['ratio'][0]:.2f}, of gloss "
+        f"{table['ratio'][table['slice'].index('gloss')]:.2f}; AUC by level {min(best):.2f} to {max(best):.2f}"
     )
 
 # %% [markdown]

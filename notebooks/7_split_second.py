@@ -23,7 +23,8 @@ import matplotlib.pyplot as plt
 
 import bidsim
 
-# each of the fewer requests stands for more real ones, and each tree takes four times as long, so that small models tell the same story
+# each of the fewer requests stands for more real ones, and each tree takes four times as long,
+# so that small models tell the same story
 SMALL = {
     "requests": 40_000,
     "deadline.volume": 375_000,

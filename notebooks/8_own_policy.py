@@ -118,7 +118,8 @@ print(one.campaigns[["campaign", "bids", "wins", "conversions", "payment_nanos"]
 found = compare(scenarios, replications=12, seed=100, workers=1)
 for row in found:
     print(
-        f"{row.metric:<12} flat {row.base:8.2f}, careful {row.other:8.2f}: difference {row.interval.value:+.2f} ({row.interval.low:+.2f} to {row.interval.high:+.2f})"
+        f"{row.metric:<12} flat {row.base:8.2f}, careful {row.other:8.2f}: difference {row.interval.value:+.2f} "
+        f"({row.interval.low:+.2f} to {row.interval.high:+.2f})"
     )
 
 # %%

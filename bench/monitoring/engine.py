@@ -39,7 +39,10 @@ _INCIDENTS: dict[str, tuple[str, str, float]] = {
 
 
 def engine_runs(report: Report, options: Namespace, folder: Path) -> tuple[float, float]:
-    """Quiet runs of the engine, and every incident on seeds of its own; return the overdispersion that all slices share, and owners' own."""
+    """Quiet runs of the engine, and every incident on seeds of its own.
+
+    Return the overdispersion that all slices share, and owners' own.
+    """
     runs = 1 if options.quick else _RUNS
     kinds = list(_INCIDENTS)[:: 5 if options.quick else 1]
     files = [SCENARIOS / "quiet_market.toml", *((SCENARIOS / "incidents" / f"{kind}.toml") for kind in kinds)]

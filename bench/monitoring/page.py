@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from bench.figures import Figure, Report
 
 _AT_SCALE = {
-    "false_alarms": "false alarms in 1,000 windows, all slices together, over {windows_in_control:,.0f} quiet windows of five worlds",
+    "false_alarms": "false alarms in 1,000 windows, all slices together, over {windows_in_control:,.0f} quiet windows "
+    "of five worlds",
     "false_alarms_upper": "their upper 95% bound",
     "delay_outage": "delay: an advertiser's conversions are gone",
     "delay_all_less_7": "all traffic -7%",
@@ -26,7 +27,8 @@ _AT_SCALE = {
     "share_up_10_calibration_alarms": "and alarms of calibration, in 60 such shifts",
     "late_labels_false_alarms": "late labels on the declared curve: false alarms in 1,000 windows",
     "late_labels_departure_delay": "reports two windows later than declared",
-    "many_false_alarms": "false alarms in 1,000 windows with {many_slices:,.0f} slices, over {many_windows_in_control:,.0f} quiet windows of five worlds",
+    "many_false_alarms": "false alarms in 1,000 windows with {many_slices:,.0f} slices, over "
+    "{many_windows_in_control:,.0f} quiet windows of five worlds",
     "many_false_alarms_upper": "their upper 95% bound",
 }
 
@@ -61,8 +63,9 @@ Windows are those of a run in which faults are planted at a known moment.
 
 ## At scale
 
-Windows drawn with the scatter that engine runs have (relative variance of a window's mean {values["overdispersion"]:.5f} for all slices together,
-{values["overdispersion_by_owner"]:.5f} by advertiser): 200,000 impressions and 4,000 conversions a window, {values["slices"]:,.0f} slices, learned from {LEARNED} windows.
+Windows drawn with the scatter that engine runs have (relative variance of a window's mean
+{values["overdispersion"]:.5f} for all slices together, {values["overdispersion_by_owner"]:.5f} by advertiser):
+200,000 impressions and 4,000 conversions a window, {values["slices"]:,.0f} slices, learned from {LEARNED} windows.
 
 | figure | value | goal |
 |---|---|---|
@@ -72,7 +75,8 @@ Delays are medians in windows, the faulty one counted, with the range; false ala
 
 ## Out of full engine runs
 
-`quiet_market`: {values["engine_quiet_windows"]:,.0f} quiet windows, {values["engine_quiet_alarms"]:,.0f} incidents of any signal.
+`quiet_market`: {values["engine_quiet_windows"]:,.0f} quiet windows,
+{values["engine_quiet_alarms"]:,.0f} incidents of any signal.
 Each scenario of `scenarios/incidents/` on seeds that nothing was tuned on:
 
 | incident | windows until noticed, median (range) | the right thing named |
@@ -81,8 +85,8 @@ Each scenario of `scenarios/incidents/` on seeds that nothing was tuned on:
 
 ## Beside the usual rules
 
-A slice of 30 expected conversions halves. Each rule at several settings, from eager to patient; a rule on single slices is charged with its false alarms on all
-of them.
+A slice of 30 expected conversions halves. Each rule at several settings, from eager to patient; a rule on single
+slices is charged with its false alarms on all of them.
 
 ![False alarms against delay](../pictures/alarms.png)
 
@@ -90,19 +94,22 @@ of them.
 |---|---|
 {_lines(f"| {name} | {'; '.join(told)} |" for name, told in rules.items())}
 
-AUC and normalised entropy of all traffic are watched at two and at three standard deviations, for 20 windows. The population stability index needs a level of 5% to become
-{values["psi_growth"]:.1f} times as large before it reaches 0.1. ADWIN and Page-Hinkley are river's, on the ratio of each slice.
+AUC and normalised entropy of all traffic are watched at two and at three standard deviations, for 20 windows. The
+population stability index needs a level of 5% to become {values["psi_growth"]:.1f} times as large before it reaches
+0.1. ADWIN and Page-Hinkley are river's, on the ratio of each slice.
 
 ## The worst slices, afterwards
 
-A planted conjunction of two levels, in 60,000 rows: `worst_slices` names it first in {_percent(figures["worst_slice_bidsim"])} of worlds, in {_seconds(figures, "bidsim")}.
+A planted conjunction of two levels, in 60,000 rows: `worst_slices` names it first in
+{_percent(figures["worst_slice_bidsim"])} of worlds, in {_seconds(figures, "bidsim")}.
 Sliceline, which searches for large errors, in {_percent(figures["worst_slice_sliceline_log_loss"])} on log-loss
 and {_percent(figures["worst_slice_sliceline_residuals"])} on absolute
 residuals, in {_seconds(figures, "sliceline_log_loss")}: where conversions are *missing*, errors are small.
 
 ## What it costs
 
-The loop with and without counting, in turn: {_cost(figures, "won_2000")} of won rows, {_cost(figures, "all_10000")} of all rows.
+The loop with and without counting, in turn: {_cost(figures, "won_2000")} of won rows,
+{_cost(figures, "all_10000")} of all rows.
 """
 
 
@@ -137,4 +144,7 @@ def _seconds(figures: dict[str, Figure], name: str) -> str:
 def _cost(figures: dict[str, Figure], name: str) -> str:
     cost, slices = figures[f"cost_{name}"], figures[f"cost_{name}_slices"]
     low, high = cost.spread or (0.0, 0.0)
-    return f"{100 * (cost.value or 0.0):.1f}% of its time ({100 * low:.1f} to {100 * high:.1f}%) for {slices.value:,.0f} slices"
+    return (
+        f"{100 * (cost.value or 0.0):.1f}% of its time ({100 * low:.1f} to {100 * high:.1f}%) for "
+        f"{slices.value:,.0f} slices"
+    )

@@ -39,7 +39,10 @@ _PEERS = Path(__file__).resolve().parent.parent / "peers"
 def beside_usual_rules(
     report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator, folder: Path
 ) -> dict[str, list[tuple[float, float]]]:
-    """False alarms and delay of the usual rules on one fault, beside ours; points (false alarms in 1,000 windows, median delay)."""
+    """False alarms and delay of the usual rules on one fault, beside ours.
+
+    Points (false alarms in 1,000 windows, median delay).
+    """
     windows, repeats, longest = (200, 5, 30) if options.quick else (1_000, 40, 40)
     fault = next(f for f in faults_of(world) if f.name == "30_half")
     level = detector.baseline.level()[0]
@@ -91,7 +94,10 @@ def _first(alarms: NDArray[np.bool_]) -> int:
 def _global_rules(
     world: World, expected: NDArray[np.float64], dice: np.random.Generator
 ) -> dict[str, list[tuple[float, float]]]:
-    """AUC and normalised entropy of all traffic: what they are in quiet windows, and whether a fault leaves that range."""
+    """AUC and normalised entropy of all traffic.
+
+    What they are in quiet windows, and whether a fault leaves that range.
+    """
     fault = next(f for f in faults_of(world) if f.name == "30_half")
     n = 20_000
     part = expected[fault.slice] / expected[0]
@@ -148,7 +154,10 @@ def _river(
     fault: Fault,
     folder: Path,
 ) -> dict[str, list[tuple[float, float]]]:
-    """ADWIN and Page and Hinkley's test of river on each slice's ratio; nothing where the peers' environment is missing."""
+    """ADWIN and Page and Hinkley's test of river on each slice's ratio.
+
+    Nothing where the peers' environment is missing.
+    """
     python = _PEERS / ".venv" / "bin" / "python"
     if not python.exists():
         return {

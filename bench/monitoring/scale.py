@@ -122,7 +122,10 @@ def _quiet(
 def share_shift(
     report: Report, options: Namespace, world: World, detector: Detector, dice: np.random.Generator
 ) -> None:
-    """A level whose share grows by a tenth: the population's alarm, and none of calibration, for conversions come along."""
+    """A level whose share grows by a tenth.
+
+    The population's alarm, and none of calibration, for conversions come along.
+    """
     level_mean = world.mean.sum(axis=1)
     delays, calibration = [], 0
     repeats = 5 if options.quick else 60
@@ -169,7 +172,10 @@ def _calibration_alarms(
 
 
 def late_labels(report: Report, options: Namespace, dice: np.random.Generator, common: float) -> None:
-    """Reports that come later by a declared curve, traffic that rises and falls by the hour; then a departure from the curve."""
+    """Reports that come later by a declared curve, traffic that rises and falls by the hour.
+
+    Then a departure from the curve.
+    """
     windows, slices = (1_500 if options.quick else 12_000), 300
     curve = np.array([0.45, 0.22, 0.13, 0.08, 0.05, 0.03, 0.02, 0.02])
     mean = dice.lognormal(2.0, 1.0, slices)

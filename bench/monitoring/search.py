@@ -21,7 +21,10 @@ _PEERS = Path(__file__).resolve().parent.parent / "peers"
 
 
 def measure_search(report: Report, options: Namespace, dice: np.random.Generator, folder: Path) -> None:
-    """A planted slice, looked for afterwards: ours on residuals beside sliceline on log-loss, as it is used, and on residuals."""
+    """A planted slice, looked for afterwards.
+
+    Ours on residuals beside sliceline on log-loss, as it is used, and on residuals.
+    """
     sizes, rows, worlds = (4, 3, 20, 6), 60_000, 2 if options.quick else 10
     hits: dict[str, list[bool]] = {"bidsim": [], "sliceline_log_loss": [], "sliceline_residuals": []}
     seconds: dict[str, list[float]] = {name: [] for name in hits}

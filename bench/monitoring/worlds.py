@@ -148,7 +148,10 @@ def struck(world: World, came: NDArray[np.float64], fault: Fault, dice: np.rando
 def delay_and_name(
     world: World, detector: Detector, fault: Fault, dice: np.random.Generator, warm: int = 8, longest: int = 60
 ) -> tuple[int, bool, bool]:
-    """Windows until the first alarm, whether the slice named is the broken one, and whether there was a false alarm before."""
+    """Windows until the first alarm, and whether it named the broken slice.
+
+    The third value says whether there was a false alarm before.
+    """
     watching = deepcopy(detector)
     early = False
     for expected, came in world.quiet(warm, dice):

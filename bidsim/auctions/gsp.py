@@ -1,4 +1,7 @@
-"""Generalised second price: positions go by bid times quality; each pays what keeps its place (Edelman, Ostrovsky and Schwarz, AER 2007)."""
+"""Generalised second price: positions go by bid times quality.
+
+Each pays what keeps its place (Edelman, Ostrovsky and Schwarz, AER 2007).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Laddered pricing: the price per click is a weighted mean of the scores below (Aggarwal, Goel and Motwani, EC 2006, theorem 1).
+"""Laddered pricing: the price per click is a weighted mean of the scores below.
+
+Aggarwal, Goel and Motwani, EC 2006, theorem 1.
 
 p_i = sum over j >= i of (x_j - x_{j+1}) / x_i * q_{j+1} b_{j+1} / q_i, x_j being the view rate of position j. A rung
 below the own reserve costs the reserve, for no lower bid would have won it (Myerson 1981).

@@ -1,4 +1,6 @@
-"""Second price with a reserve learned from bids: the empirical monopoly price (Myerson 1981; Cole and Roughgarden, STOC 2014).
+"""Second price with a reserve learned from bids: the empirical monopoly price (Myerson 1981.
+
+Cole and Roughgarden, STOC 2014).
 
 Every so many auctions the reserve becomes the r that maximises r (1 - F(r)), F being the distribution of all bids so
 far on a grid of 2^(1/16) steps. A bidder's own bids move its reserve: with few bidders that is manipulable.

@@ -33,7 +33,10 @@ class SecondPriceParams(Settings):
 
 @kernel(CLEAR_SIGNATURE)
 def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: Outcome) -> None:
-    """Sell one slot to the highest admissible bid, at the larger of its reserve and the second bid with the increment."""
+    """Sell one slot to the highest admissible bid.
+
+    The price is the larger of its reserve and the second bid with the increment.
+    """
     first, below = best_and_next(book, n)
     outcome.winner[0] = first
     outcome.payment[0] = 0

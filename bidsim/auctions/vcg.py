@@ -1,4 +1,6 @@
-"""Vickrey-Clarke-Groves over positions: each pays the clicks' worth that the others lose by its being there (Clarke 1971).
+"""Vickrey-Clarke-Groves over positions.
+
+Each pays the clicks' worth that the others lose by its being there (Clarke 1971).
 
 The seller is one of the others: to it a position is worth the bidder's reserve, so that a position kept empty, or
 filled below that reserve, counts as much (the reserve as a bid of the seller's; Myerson 1981).
@@ -17,7 +19,10 @@ from bidsim.kernels.ranking import NOBODY, next_by_score, rank_by_score, score
 
 @kernel()
 def _worth_to_others(book: Book, n: int, slots: int, without: int, present: bool) -> float:
-    """Sum of score x effect over all but ``without``, in the best order, with or without it in the way; the seller bids its reserve."""
+    """Sum of score x effect over all but ``without``, in the best order, with or without it in the way.
+
+    The seller bids its reserve.
+    """
     total, above, s = 0.0, NOBODY, 0
     reserve = book.reserve[without] * book.quality[without]
     while s < slots:

@@ -52,7 +52,10 @@ def judge(bidder: Bidder, time: int, count: int, watched: int) -> None:
 
 @kernel(inner=True)
 def bid(bidder: Bidder, requests: Requests, i: int, count: int, watched: int) -> None:
-    """Turn values into the bids that are sent; their money is reserved where others draw on it before they are answered."""
+    """Turn values into the bids that are sent.
+
+    Their money is reserved where others draw on it before they are answered.
+    """
     fill_offers(bidder, requests, i, watched)
     place_bids(bidder, requests, i, count)
     sit_out(bidder, count, watched)

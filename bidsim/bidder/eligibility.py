@@ -40,7 +40,9 @@ def budget_day(bidder: Bidder, requests: Requests, i: int) -> int:
 
 @kernel(inner=True)
 def find_participants(bidder: Bidder, requests: Requests, i: int, drawn: int, watch: bool) -> tuple[int, int]:
-    """Of the ``drawn`` campaigns whose values were drawn, keep those in flight and with money; return as `find_eligible`.
+    """Of the ``drawn`` campaigns whose values were drawn, keep those in flight and with money.
+
+    Return as `find_eligible`.
 
     Rows of the offers keep their order; ``desk.source`` says which drawn row each came from.
     """

@@ -33,14 +33,22 @@ def is_within(faults: Faults, j: int, categories: NDArray[np.int32]) -> bool:
 
 
 @kernel(inner=True)
+def _fails(faults: Faults, j: int, requests: Requests, i: int) -> bool:
+    """Whether a feature fails in request ``i``."""
+    what = faults.what[j]
+    return (
+        what[FAULT.kind] == FEATURE and is_on(what, requests.time[i]) and is_within(faults, j, requests.categories[i])
+    )
+
+
+@kernel(inner=True)
 def disturb_request(bidder: Bidder, requests: Requests, i: int) -> None:
     """Change what models see of a request."""
     faults = bidder.faults
     for j in range(faults.what.shape[0]):
         what = faults.what[j]
-        if what[FAULT.kind] == FEATURE and what[FAULT.column] < FIRST_PAIR and is_on(what, requests.time[i]):
-            if is_within(faults, j, requests.categories[i]):
-                bidder.desk.head[what[FAULT.column]] = faults.size[j]
+        if what[FAULT.column] < FIRST_PAIR and _fails(faults, j, requests, i):
+            bidder.desk.head[what[FAULT.column]] = faults.size[j]
 
 
 @kernel(inner=True)
@@ -49,10 +57,9 @@ def disturb_pairs(bidder: Bidder, requests: Requests, i: int, count: int) -> Non
     faults = bidder.faults
     for j in range(faults.what.shape[0]):
         what = faults.what[j]
-        if what[FAULT.kind] == FEATURE and what[FAULT.column] >= FIRST_PAIR and is_on(what, requests.time[i]):
-            if is_within(faults, j, requests.categories[i]):
-                for k in range(count):
-                    bidder.desk.features[k, what[FAULT.column]] = faults.size[j]
+        if what[FAULT.column] >= FIRST_PAIR and _fails(faults, j, requests, i):
+            for k in range(count):
+                bidder.desk.features[k, what[FAULT.column]] = faults.size[j]
 
 
 @kernel(inner=True)

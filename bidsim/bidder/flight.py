@@ -5,7 +5,7 @@ Used where notices come late. Each entry remembers what was offered, so that a p
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ F64 = NDArray[np.float64]
 BID = columns(
     ("id", "campaign", "user", "bid", "day", "sent", "chain", "older", "newer", "active", "cap", "floor", "budget")
 )
-"""Columns of `Flight.bids`: what was sent; ``chain`` links bids of one bucket, ``older`` and ``newer`` those in time."""
+"""Columns of `Flight.bids`: what was sent; ``chain`` links bids of one bucket, ``older`` and ``newer`` those in
+time."""
 BELIEF = columns(("pcvr", "value", "multiplier", "passed", "lift", "propensity", "quality"))
 """Columns of `Flight.beliefs`: what the bidder thought when it sent the bid."""
 IN_FLIGHT, FREE, OLDEST, NEWEST, TOP = range(5)
@@ -87,7 +88,8 @@ def _rehash(bids: I64, buckets: I64, used: I64) -> None:
 
 @kernel(inner=True)
 def _bucket(buckets: I64, bid: int) -> int:
-    return np.int64(mix(np.uint64(bid)) % np.uint64(buckets.shape[0]))
+    at: Any = np.int64(mix(np.uint64(bid)) % np.uint64(buckets.shape[0]))
+    return at
 
 
 @kernel(inner=True)

@@ -1,7 +1,8 @@
 """Money of a bidder: what is spent, what bids in flight may still cost, and what is left.
 
 Every campaign has an account of its own, in the order of campaigns; shared budgets follow. A bid is *reserved* in all
-accounts that it draws on when it is sent, *committed* by the notice that bills it, and *released* by a notice of loss or
+accounts that it draws on when it is sent, *committed* by the notice that bills it, and *released* by a notice of loss
+or
 by age, so that ``spent + held <= budget`` holds at every moment, for the flight and for each day.
 """
 

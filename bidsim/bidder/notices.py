@@ -51,7 +51,10 @@ def send_bids(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
 
 @kernel(inner=True)
 def hear(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
-    """Take the notices of request ``i`` from the rows of the offers: what was won, what it cost, what would have won."""
+    """Take the notices of request ``i`` from the rows of the offers.
+
+    What was won, what it cost, what would have won.
+    """
     desk, offers = bidder.desk, bidder.desk.offers
     day = budget_day(bidder, requests, i)
     for k in range(count):
@@ -85,9 +88,7 @@ def _tell(bidder: Bidder, g: int, lo: int, hi: int) -> None:
     """Tell the policy and the pacer of group ``g`` about rows ``lo`` to ``hi``."""
     offers, group = bidder.desk.offers, bidder.groups[g]
     if group[NOTICES]:
-        call_offers(
-            bidder.calls.notice[group[POLICY]], (offers, lo, hi, bidder.policy_floats, bidder.policy_ints)
-        )
+        call_offers(bidder.calls.notice[group[POLICY]], (offers, lo, hi, bidder.policy_floats, bidder.policy_ints))
     if group[SETTLES]:
         call_offers(bidder.calls.settle[group[PACER]], (offers, lo, hi, bidder.pacer_floats, bidder.pacer_ints))
 
@@ -161,7 +162,10 @@ def commit(bidder: Bidder, bid: int, payment: int, price: int, minimum: int, eff
 
 @kernel(inner=True)
 def release(bidder: Bidder, bid: int, minimum: int) -> bool:
-    """Hear that a bid lost, and with ``minimum`` what would have won (-1 where that is not told); return as `commit`."""
+    """Hear that a bid lost, and with ``minimum`` what would have won (-1 where that is not told).
+
+    Return as `commit`.
+    """
     entry = find_bid(bidder.flight, bid)
     if entry < 0:
         bidder.flight.counts[UNKNOWN] += 1

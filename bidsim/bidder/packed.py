@@ -1,4 +1,7 @@
-"""A bidder as plain arrays by name, without the addresses of its plug-ins: to be kept, sent, and put together elsewhere."""
+"""A bidder as plain arrays by name, without the addresses of its plug-ins.
+
+To be kept, sent, and put together elsewhere.
+"""
 
 from __future__ import annotations
 

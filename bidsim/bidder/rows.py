@@ -58,6 +58,8 @@ def fill_rows(bidder: Bidder, requests: Requests, i: int, count: int, whole: boo
         previous = seat
         desk.price[k] = bidder.port.offer[line]
         price = campaigns.price[c] * math.exp(desk.price[k])
-        fill_own(desk.features[k], bidder.memory, desk.exposure_of[c], bidder.port.bought[line], price, requests.time[i])
+        fill_own(
+            desk.features[k], bidder.memory, desk.exposure_of[c], bidder.port.bought[line], price, requests.time[i]
+        )
     if bidder.rules.faults:
         disturb_pairs(bidder, requests, i, count)

@@ -1,6 +1,7 @@
 """What a bidder knows, as named tuples of arrays: built once, filled by compiled code.
 
-The hidden side of the world (intent, purchase clocks, true rates, dice of events) has no place here, and this room cannot
+The hidden side of the world (intent, purchase clocks, true rates, dice of events) has no place here, and this room
+cannot
 import it. What the world does tell a bidder comes by `Port`, by notices, and by the shop's feed of purchases.
 """
 
@@ -100,7 +101,8 @@ class Port(NamedTuple):
 
     Fields: ``offer`` float64[lines], log of the price that the shop shows this user today over the campaign's price;
     ``bought`` int64[lines], when the user bought of each line, as far as the shop tells, minus `NEVER` where it tells
-    nothing; ``rate`` and ``lift`` float64[campaigns], true rates for oracle seats: of conversions credited, and of purchases
+    nothing; ``rate`` and ``lift`` float64[campaigns], true rates for oracle seats: of conversions credited, and of
+    purchases
     that would not come without the impression. They are written for eligible campaigns only.
     """
 
@@ -115,7 +117,8 @@ class Desk(NamedTuple):
 
     Fields by eligible campaign k: ``offers``; ``features`` float32[campaigns, features]; ``truth`` what an oracle
     reads; ``price`` log of the shown price over the campaign's; ``wanted`` bid before it was cut; ``reason`` why a bid
-    did not win, see `core.reasons`; ``held`` nanos reserved for the bid, where that is done; ``broke`` campaigns without
+    did not win, see `core.reasons`; ``held`` nanos reserved for the bid, where that is done; ``broke`` campaigns
+    without
     money; ``source`` row that a value model drew.
     ``head`` float32[features] is the request's part of every row; ``exposure_of`` int64[campaigns] what is remembered
     of this user; ``seat_best`` int64[seats]; ``user`` int64[1], the user's place in the memory.

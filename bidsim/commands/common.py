@@ -103,7 +103,10 @@ def load(chosen: argparse.Namespace, path: Path | None = None) -> Scenario:
 
 
 def changes(*options: tuple[str, list[str]]) -> dict[str, Any]:
-    """Keys and values of options, each with its texts such as ``("--set", ["seed=7"])``; of one key the last value counts."""
+    """Keys and values of options, each with its texts such as ``("--set", ["seed=7"])``.
+
+    Of one key the last value counts.
+    """
     from bidsim.scenario.sources import parse_override  # noqa: PLC0415
 
     found: dict[str, Any] = {}
@@ -116,7 +119,10 @@ def changes(*options: tuple[str, list[str]]) -> dict[str, Any]:
 
 
 def picture_of(what: str, scenarios: Sequence[Scenario], *also: object) -> Path:
-    """Where a picture goes that nobody gave a name: another question gets another file, the same question the same one."""
+    """Where a picture goes that nobody gave a name.
+
+    Another question gets another file, the same question the same one.
+    """
     asked = hashlib.sha256(repr([[s.digest() for s in scenarios], also]).encode()).hexdigest()
     return Path("runs") / f"{what}-{scenarios[0].name}-{asked[:8]}.svg"
 

@@ -66,7 +66,8 @@ def _compare(chosen: argparse.Namespace) -> int:
 
     if len(chosen.scenario) == 1 and not chosen.set_last:
         raise UsageError(
-            f"{cut(str(chosen.scenario[0]), 60)} alone: name another scenario beside it, or what to change in it, as --set-last KEY=VALUE"
+            f"{cut(str(chosen.scenario[0]), 60)} alone: name another scenario beside it, or what to change in it, as "
+            "--set-last KEY=VALUE"
         )
     paths = chosen.scenario if len(chosen.scenario) > 1 else chosen.scenario * 2
     overrides = [

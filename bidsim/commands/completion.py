@@ -29,7 +29,8 @@ _bidsim_scenario() {
 def add(commands: Any) -> None:
     """Declare ``completion``."""
     parser = add_command(
-        commands, "completion", "print a script that lets a shell complete commands, options and scenarios", _completion,
+        commands, "completion", "print a script that lets a shell complete commands, options and "
+                                "scenarios", _completion,
         """eval "$(bidsim completion bash)"                      (this shell; add the line to ~/.bashrc for all)
         bidsim completion zsh > ~/.zfunc/_bidsim""",
     )  # fmt: skip
@@ -41,7 +42,8 @@ def _completion(chosen: argparse.Namespace) -> int:
         import shtab  # noqa: PLC0415  (an extra)
     except ImportError:
         raise UsageError(
-            "completion needs the package shtab, which is not installed: python -m pip install shtab, with the Python that runs bidsim"
+            "completion needs the package shtab, which is not installed: python -m pip install shtab, with the Python "
+            "that runs bidsim"
         ) from None
     from bidsim.cli import make_parser  # noqa: PLC0415
     from bidsim.scenario.shipped import shipped_scenarios  # noqa: PLC0415
@@ -58,13 +60,8 @@ def _completion(chosen: argparse.Namespace) -> int:
             "FILE": shtab.FILE,
         },
     )
-    print(
-        shtab.complete(
-            parser,
-            shell=chosen.shell,
-            preamble={"bash": _BASH.replace("NAMES", names), "zsh": _ZSH.replace("NAMES", names)},
-        )
-    )  # type: ignore[arg-type]
+    preamble: Any = {"bash": _BASH.replace("NAMES", names), "zsh": _ZSH.replace("NAMES", names)}
+    print(shtab.complete(parser, shell=chosen.shell, preamble=preamble))
     return 0
 
 

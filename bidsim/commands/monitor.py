@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Declare ``monitor``."""
     parser = add_command(
-        commands, "monitor", "watch a run slice by slice, say what broke, and write the operator's page; exit code 1 where an incident is open", _monitor,
+        commands, "monitor", "watch a run slice by slice, say what broke, and write the operator's page; exit code 1 "
+                             "where an incident is open", _monitor,
         """bidsim monitor runs/tracker_outage-1a2b3c4d5e6f --open
         bidsim monitor runs/tracker_outage-1a2b3c4d5e6f --prometheus bidsim.prom --json""",
     )  # fmt: skip

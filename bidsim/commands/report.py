@@ -27,7 +27,8 @@ def add(commands: Any) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="where to write one page, of the whole run or of --advertiser; by default all pages go into the run directory",
+        help="where to write one page, of the whole run or of --advertiser; by default all pages go into the run "
+        "directory",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
 

@@ -49,7 +49,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on where this run was killed; takes snapshots for the next time"
     )
     parser.add_argument(
-        "--snapshot-every", metavar="TIME", help="take a snapshot so often, such as 10m; by default none, 1m with --resume"
+        "--snapshot-every",
+        metavar="TIME",
+        help="take a snapshot so often, such as 10m; by default none, 1m with --resume",
     )
     parser.add_argument(
         "--watch", action="store_true", help="show advertisers and incidents while the run goes, on a terminal"
@@ -124,7 +126,8 @@ def _check_place(out: Path) -> None:
         if out == Path.cwd() or len(out.name) > _LONGEST_NAME:
             name = str(out) if len(out.name) <= _LONGEST_NAME else cut(out.name, 60)
             raise UsageError(
-                f"{name} cannot be a run directory: it must be a folder of its own with a name of at most {_LONGEST_NAME} letters"
+                f"{name} cannot be a run directory: it must be a folder of its own with a name of at most "
+                f"{_LONGEST_NAME} letters"
             )
         if out.exists() and not is_run_directory(out) and not (out.is_dir() and not any(out.iterdir())):
             raise UsageError(f"{out} exists and is not a run directory; choose another place with --out")

@@ -83,7 +83,8 @@ def _show(chosen: argparse.Namespace) -> int:
     scenario = load(chosen)
     if (chosen.set or chosen.seed) and not chosen.resolved:
         raise UsageError(
-            f"show prints {chosen.scenario} as it is written; add --resolved to see it with what --set and --seed change"
+            f"show prints {chosen.scenario} as it is written; add --resolved to see it with what --set and --seed "
+            "change"
         )
     if chosen.resolved:
         print(json.dumps(scenario.resolved(), indent=2))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Declare ``validate``."""
     parser = add_command(
-        commands, "validate", "check the simulator against results with known answers; exit code 1 where one does not hold", _validate,
+        commands, "validate", "check the simulator against results with known answers; exit code 1 where one does not "
+                              "hold", _validate,
         """bidsim validate
         bidsim validate --only ipv --json""",
     )  # fmt: skip

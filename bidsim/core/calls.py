@@ -40,7 +40,10 @@ def _address(kernel: Any, signature: Any) -> int:
 
 
 def caller(signature: Any) -> Callable[[int, tuple[Any, ...]], Any]:
-    """Return ``call(address, arguments)`` for kernels of one signature, for use in compiled code; arguments are a tuple."""
+    """Return ``call(address, arguments)`` for kernels of one signature, for use in compiled code.
+
+    Arguments are a tuple.
+    """
     if numba.config.DISABLE_JIT:
         return lambda address, arguments: _PLAIN[address](*arguments)
 

@@ -1,4 +1,7 @@
-"""What is wrong with a Python file that somebody wrote beside a scenario, and at which line, in their words and not numba's."""
+"""What is wrong with a Python file beside a scenario, and at which line.
+
+It is told in the words of its author and not in numba's.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ def why(error: BaseException, file: Path) -> str:
         elsewhere = "".join(
             f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in other if frame.filename != str(file)
         )
-        return f"name {undefined[1]!r} is not defined{elsewhere or did_you_mean(undefined[1], _defined(file) - {undefined[1]})}"
+        return (
+            f"name {undefined[1]!r} is not "
+            f"defined{elsewhere or did_you_mean(undefined[1], _defined(file) - {undefined[1]})}"
+        )
     if isinstance(error, SyntaxError) and error.filename != str(file):
         first += f" ({Path(str(error.filename)).name}, line {error.lineno})"
     signature = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), "")

@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.calls import caller
-from bidsim.core.incidents import IncidentKind
 from bidsim.core.kernel import kernel
 from bidsim.core.plugin import Plugin
 from bidsim.core.random import campaign_id
 from bidsim.core.reference import ref
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
-from bidsim.core.settings import Settings
 from bidsim.core.units import cpm_to_nanos
 
 if TYPE_CHECKING:
@@ -299,7 +297,8 @@ class Pacer(Stateful):
     """A pacer: budget and time -> multiplier, or staying out."""
 
     pace: ClassVar[Callable[..., None]] = do_nothing
-    """Called for every request in which a campaign may bid, before its policy: sets ``multiplier``, or ``active`` to 0."""
+    """Called for every request in which a campaign may bid, before its policy: sets ``multiplier``, or ``active`` to
+    0."""
     settle: ClassVar[Callable[..., None]] = do_nothing
     """Called after the auction for the same rows, won or not; ``payment`` is 0 unless won, ``spent`` knows of it."""
 
@@ -444,7 +443,10 @@ class CvrModel(Plugin):
 
     @staticmethod
     def reads_whole_rows(tables: ScorerTables) -> bool:
-        """Whether every candidate's row must be whole; else only the first one's, and of the others the pair's features."""
+        """Whether every candidate's row must be whole.
+
+        Else only the first one's, and of the others the pair's features.
+        """
         return True
 
     @staticmethod

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MIX, PRICE, TRACKER, LATE, CONVERSIONS, BOTS = range(6)
-"""What may be touched in the world: levels of requests, rivals' bids, reports that are lost or late, conversions that do
-not come, and visits of bots."""
+"""What may be touched in the world: levels of requests, rivals' bids, reports that are lost or late, conversions that
+do not come, and visits of bots."""
 FEATURE, MODEL, BUDGET = range(6, 9)
 """What may be touched on the bidders' side: a feature that models read, the odds that they give, budgets."""
 

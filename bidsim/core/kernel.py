@@ -104,13 +104,17 @@ def _cache_directory(source: Path) -> Iterator[None]:
 
 
 class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
-    """Keeps kernels by what they are built from, wherever that lies: two checkouts of one version share what is compiled."""
+    """Keeps kernels by what they are built from, wherever that lies.
+
+    Two checkouts of one version share what is compiled.
+    """
 
     def __init__(self, function: Any, file: str) -> None:
         super().__init__(function, file)
         name = _from_package(Path(file).resolve()).replace("/", "-")
         if not Path(file).resolve().is_relative_to(PACKAGE):
-            name = f"{function.__module__}-{name}"  # what is kept finds its globals by the name of the module, and one file may be loaded under several
+            # what is kept finds its globals by the name of the module, and one file may be loaded under several
+            name = f"{function.__module__}-{name}"
         self._cache_path = str(Path(numba.config.CACHE_DIR) / name)
 
 

@@ -104,7 +104,10 @@ _KNOWN: dict[Hashable, ReferenceType] = {}
 
 
 def _layout(value: Any) -> Hashable:
-    """All that the numba type of a value hangs on: classes of tuples, kinds of arrays and how they lie, classes of numbers."""
+    """All that the numba type of a value hangs on.
+
+    Classes of tuples, kinds of arrays and how they lie, classes of numbers.
+    """
     if isinstance(value, tuple):
         return (type(value), *map(_layout, value))
     if isinstance(value, np.ndarray):
@@ -207,7 +210,9 @@ def words(kind: Any) -> int:
 
 
 def shelf(kind: Any) -> tuple[Callable[[NDArray[np.int64], Any], None], Callable[[NDArray[np.int64]], Any]]:
-    """Return ``put(row, value)`` and ``take(row)`` for named tuples of arrays of a numba type ``kind``, for use in compiled code.
+    """Return ``put(row, value)`` and ``take(row)`` for named tuples of a numba type ``kind``.
+
+    They are for use in compiled code, and for tuples of arrays.
 
     ``put`` lays a tuple down in ``row``, int64 with `words` of room at least; ``take`` gives a reference to it. Nothing
     is counted: the arrays must outlive the last use.

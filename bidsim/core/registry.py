@@ -131,7 +131,8 @@ def _outside(family: str, name: str, beside: Path | None) -> Any:
     if not (inspect.isclass(chosen) and issubclass(chosen, base)):
         theirs = [k for k, c in vars(loaded).items() if inspect.isclass(c) and issubclass(c, base) and c is not base]
         raise PluginNotFoundError(
-            f"{name!r}: {file.name} has no class {class_name!r} that extends bidsim.core.contracts.{base.__name__}{did_you_mean(class_name, theirs)}"
+            f"{name!r}: {file.name} has no class {class_name!r} that extends "
+            f"bidsim.core.contracts.{base.__name__}{did_you_mean(class_name, theirs)}"
         )
     _check(chosen, family, name)
     return chosen
@@ -148,11 +149,13 @@ def _check(plugin: Any, family: str, name: str) -> None:
         compiled = config.DISABLE_JIT or tuple(signature.args) in (getattr(found, "overloads", None) or ())
         if not (callable(found) and compiled):
             raise PluginNotFoundError(
-                f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of bidsim/{ROOMS[family]}"
+                f"{name!r}: {kernel} must be a kernel with the family's signature, as in the files of "
+                f"bidsim/{ROOMS[family]}"
             )
     if family == "pacing" and plugin.pace is contracts.do_nothing and plugin.settle is contracts.do_nothing:
         raise PluginNotFoundError(
-            f"{name!r}: the class defines neither pace nor settle, so it would pace nothing; write 'pace = ...' with the name of its kernel"
+            f"{name!r}: the class defines neither pace nor settle, so it would pace nothing; write 'pace = ...' with "
+            "the name of its kernel"
         )
     for method in contracts.METHODS_OF[family]:
         if not callable(getattr(plugin, method, None)) or method not in {
@@ -165,7 +168,7 @@ def _check(plugin: Any, family: str, name: str) -> None:
         named = getattr(plugin, columns, ())
         if not (
             isinstance(named, tuple | list)
-            and all(isinstance(c, str) or (isinstance(c, tuple) and len(c) == 2) for c in named)
+            and all(isinstance(c, str) or (isinstance(c, tuple) and len(c) == 2) for c in named)  # noqa: PLR2004
         ):
             raise PluginNotFoundError(f"{name!r}: {columns} must be a tuple of column names, or of (name, width)")
 

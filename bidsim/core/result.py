@@ -62,7 +62,10 @@ class Result:
         """Say what it holds, in two lines."""
         where = f" in {self.folder}" if self.folder is not None else ""
         rows = ", ".join(f"{name} ({len(next(iter(columns.values()), ()))})" for name, columns in self.tables.items())
-        return f"<Result of {self.summary.get('scenario', 'a run')}{where}: {self.manifest.get('requests', 0):,} requests;\n tables and rows: {rows}>"
+        return (
+            f"<Result of {self.summary.get('scenario', 'a run')}{where}: {self.manifest.get('requests', 0):,} "
+            f"requests;\n tables and rows: {rows}>"
+        )
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table as a pandas DataFrame.
@@ -189,7 +192,8 @@ def load_result(path: str | Path) -> Result:
     manifest, summary = _read_json(folder / MANIFEST), _read_json(folder / SUMMARY)
     if manifest.get("format") != _FORMAT:
         raise RunDirectoryError(
-            f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the scenario again"
+            f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the "
+            "scenario again"
         )
     if not is_run_directory(folder):
         raise RunDirectoryError(f"{folder} is damaged: its {MANIFEST} lacks what every run has")
@@ -213,7 +217,10 @@ def _plain(name: str) -> str:
 
 
 def model_folders(seats: Iterable[str]) -> dict[str, str]:
-    """Seat -> folder name: the seat's own where it is a plain word, else a number that no other has, so that no name leaves the run."""
+    """Seat -> folder name: the seat's own where it is a plain word.
+
+    Other seats get a number that no other has, so that no name leaves the run.
+    """
     listed = list(seats)
     found = {
         seat: seat
@@ -329,7 +336,10 @@ def _keep_foreign(old: Path, new: Path) -> None:
 
 
 def _remove_leftovers(parent: Path) -> None:
-    """Drop parts that a killed run left behind, and finish what it had begun to replace; those of a living process stay."""
+    """Drop parts that a killed run left behind, and finish what it had begun to replace.
+
+    Those of a living process stay.
+    """
     for left in parent.glob(f"{_TEMPORARY}*"):
         name, _, number = left.name.removeprefix(_TEMPORARY).removesuffix(_ASIDE).rpartition("-")
         if not number.isdigit() or _alive(int(number)):

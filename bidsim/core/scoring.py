@@ -14,7 +14,10 @@ from bidsim.core.reference import ReferenceType, ref, shelf, words
 
 
 class ScorerTables(NamedTuple):
-    """A compiled model as flat tables: int64 structure, float64 numbers, and masks of 32 or 64 bits where it has any."""
+    """A compiled model as flat tables.
+
+    Int64 structure, float64 numbers, and masks of 32 or 64 bits where it has any.
+    """
 
     ints: NDArray[np.int64]
     floats: NDArray[np.float64]
@@ -72,8 +75,8 @@ _SCORE_TASK = numba.typeof(
     )
 )
 SCORE_SIGNATURE = numba.void(ReferenceType(_SCORE_TASK), numba.int64, numba.int64)
-"""``score(task, lo, hi)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``task.who`` on one request, whose own features are the same
-in all of them, unless ``task.who[lo]`` is negative: then they have nothing in common."""
+"""``score(task, lo, hi)``: of CVR models. Rows ``lo`` to ``hi`` are campaigns ``task.who`` on one request, whose own
+features are the same in all of them, unless ``task.who[lo]`` is negative: then they have nothing in common."""
 call_score = caller(SCORE_SIGNATURE)
 """``call(address, arguments)``: what the request loop calls a model with."""
 TASK_WORDS = words(_SCORE_TASK)

@@ -51,7 +51,8 @@ def parse_duration(text: str) -> int:
         position = match.end()
     if position != len(text) or not text.strip():
         raise ValueError(
-            f"{text[:_LONGEST_TEXT]!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as '36h'"
+            f"{text[:_LONGEST_TEXT]!r} is not a duration; write a number and a unit (us, ms, s, m, h, d, w), such as "
+            "'36h'"
         )
     if not 1 <= total <= LONGEST:
         wrong = "longer than 3650d" if total > LONGEST else "no time at all; leave the key out, or write a longer one"

@@ -26,15 +26,14 @@ if TYPE_CHECKING:
     from bidsim.cvr.ensemble import Ensemble
 
 SCORER, TREES, USED, LINK, ROOM, COUNT, OWN = range(7)
-"""Header of ``ints``: kind of scorer, masks in a row, features used, link, where places are put, number of trees, and where the
-scorer's own numbers begin."""
+"""Header of ``ints``: kind of scorer, masks in a row, features used, link, where places are put, number of trees, and
+where the scorer's own numbers begin."""
 HEADER = 32
 RECORD = 8
 COLUMN, KIND, BINS, BASE, THRESHOLDS, LEVELS, LOOKUP, NEEDED = range(RECORD)
-"""A feature's record, a line of the cache; ``BASE`` and ``NEEDED`` are the scorer's own. At ``LOOKUP`` stands the first level of the
-search, the second behind it; `_PREFACE` words before it stand the places of all levels, and of the thresholds among
-``floats``.
-"""
+"""A feature's record, a line of the cache; ``BASE`` and ``NEEDED`` are the scorer's own. At ``LOOKUP`` stands the first
+level of the search, the second behind it; `_PREFACE` words before it stand the places of all levels, and of the
+thresholds among ``floats``."""
 _PREFACE = 8
 _MOST_LEVELS = _PREFACE - 1
 _DOUBLES = -1
@@ -136,7 +135,10 @@ def _highest_category(ensemble: Ensemble, nodes: NDArray[np.int64]) -> int:
 
 
 def _levels(thresholds: NDArray[np.float32]) -> list[NDArray[np.int64]]:
-    """A search tree of sixteen numbers a node, top first, each level as int64: every level above holds the last number of each node."""
+    """A search tree of sixteen numbers a node, top first, each level as int64.
+
+    Every level above holds the last number of each node.
+    """
     levels: list[NDArray[np.int64]] = []
     numbers = thresholds
     while True:

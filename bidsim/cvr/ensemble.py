@@ -268,7 +268,8 @@ def _tree_blocks(text: str, start: int, header: _Block) -> list[_Block]:
         title = f"Tree={number}\n"
         if size <= 0 or len(part.encode()) < size or not part.startswith(title) or not part.endswith("\n\n"):
             raise ModelError(
-                f"line {line}: tree {number}: the block is not {size} bytes long as tree_sizes says; the file is damaged or cut off"
+                f"line {line}: tree {number}: the block is not {size} bytes long as tree_sizes says; the file is "
+                "damaged or cut off"
             )
         blocks.append(_Block(part[len(title) :].rstrip("\n"), line + 1, f"tree {number}"))
         line += part.count("\n")
@@ -298,7 +299,8 @@ class _Parts:
         """Check one tree and add it."""
         if block.values.get("is_linear", (0, "0"))[1] != "0":
             raise ModelError(
-                f"tree {number} has linear models in its leaves, which cannot be scored here; train with linear_tree=false"
+                f"tree {number} has linear models in its leaves, which cannot be scored here; train with "
+                "linear_tree=false"
             )
         leaves = block.integer("num_leaves", 1, MOST_LEAVES)
         first_node, first_leaf = len(self.nodes["tree"]), len(self.leaf_value)
@@ -338,7 +340,10 @@ class _Parts:
     def _check(
         block: _Block, children: dict[str, list[int]], feature: list[int], kind: list[int], leaves: int, features: int
     ) -> None:
-        """See that features, kinds and children are sound: every node but the root, and every leaf, has one parent before it."""
+        """See that features, kinds and children are sound.
+
+        Every node but the root, and every leaf, has one parent before it.
+        """
         inner = leaves - 1
         for j, (f, k) in enumerate(zip(feature, kind, strict=True)):
             if not 0 <= f < features:

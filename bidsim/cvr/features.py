@@ -17,8 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REQUEST_FEATURES = (
-    "hour", "weekday", "exchange", "site", "placement", "device", "geo", "slot", "segment", "age", "floor_cpm", "visits", "engagement",
-)  # fmt: skip
+    "hour",
+    "weekday",
+    "exchange",
+    "site",
+    "placement",
+    "device",
+    "geo",
+    "slot",
+    "segment",
+    "age",
+    "floor_cpm",
+    "visits",
+    "engagement",
+)
 CAMPAIGN_FEATURES = ("campaign", "advertiser", "product", "creative", "landing", "shipping_days")
 PAIR_FEATURES = ("price", "frequency", "hours_since_seen", "days_since_purchase")
 FEATURES = (*REQUEST_FEATURES, *CAMPAIGN_FEATURES, *PAIR_FEATURES)

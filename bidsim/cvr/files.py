@@ -87,7 +87,8 @@ def _metrics(found: Any, folder: Path) -> dict[str, Any]:
         return {**parts, "rows": int(found["rows"]), "conversions": int(found["conversions"])}
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{folder / META_FILE} is damaged: its metrics are not those of an evaluation ({type(error).__name__}: {error})"
+            f"{folder / META_FILE} is damaged: its metrics are not those of an evaluation ({type(error).__name__}: "
+            f"{error})"
         ) from None
 
 

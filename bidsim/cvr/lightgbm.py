@@ -127,6 +127,7 @@ def _import_lightgbm() -> Any:
     except OSError as error:
         raise BidsimError(
             f"LightGBM cannot load the system's OpenMP library ({error}).\nInstall it, then run again:\n"
-            "  Debian, Ubuntu:  apt-get install libgomp1\n  Fedora:          dnf install libgomp\n  Alpine:          apk add libgomp"
+            "  Debian, Ubuntu:  apt-get install libgomp1\n  Fedora:          dnf install libgomp\n  Alpine:          "
+            "apk add libgomp"
         ) from None
     return lightgbm

@@ -49,7 +49,8 @@ def compile_links(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     count = 2 * len(ensemble.tree) + ensemble.trees + 1
     if count >= _MOST_CHILDREN or len(slots) >= _MOST_SLOTS or max(*binning.bins, len(ensemble.bounds)) >= _MOST_RANKS:
         raise ModelError(
-            f"the model is too large to compile: {len(ensemble.tree):,} nodes, {len(slots):,} kinds of tests, {max(binning.bins):,} bins of a feature"
+            f"the model is too large to compile: {len(ensemble.tree):,} nodes, {len(slots):,} kinds of tests, "
+            f"{max(binning.bins):,} bins of a feature"
         )
     words, values, roots = _nodes(ensemble, binning, slot_of)
     stride = max(
@@ -112,7 +113,10 @@ def slots_of(ensemble: Ensemble, binning: Binning) -> tuple[NDArray[np.int64], N
 def _nodes(
     ensemble: Ensemble, binning: Binning, slot_of: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.int64]]:
-    """Nodes in breadth-first order within each tree, siblings side by side; leaf values by node; the first root of each walk."""
+    """Nodes in breadth-first order within each tree, siblings side by side; leaf values by node.
+
+    The first root of each walk.
+    """
     left, right = ensemble.left.tolist(), ensemble.right.tolist()
     place: list[int] = []  # what stands at each place: a node, or ~leaf
     child: list[int] = []

@@ -169,7 +169,8 @@ class Logistic(CvrModel):
             ints, floats = np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(
-                f"{MODEL_FILE}: ints and floats are not lists of numbers ({type(error).__name__}: {error}); the file is damaged"
+                f"{MODEL_FILE}: ints and floats are not lists of numbers ({type(error).__name__}: {error}); the file "
+                "is damaged"
             ) from None
         if wrong := _wrong_with(ints, floats):
             raise ModelError(f"{MODEL_FILE}: {wrong}; the file is damaged")

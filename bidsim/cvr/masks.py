@@ -106,8 +106,8 @@ def compile_masks(ensemble: Ensemble, binning: Binning) -> ScorerTables:
     return ScorerTables(
         ints,
         np.concatenate([binning.floats, values.ravel()]),
-        found if width == 32 else empty32,
-        found if width == 64 else empty64,
+        found if width == 32 else empty32,  # noqa: PLR2004
+        found if width == 64 else empty64,  # noqa: PLR2004
     )
 
 
@@ -146,7 +146,10 @@ def _categorical(
 
 @kernel()
 def find_places(ints: NDArray[np.int64], row: NDArray[np.float32], first: int, end: int) -> int:
-    """Write to the room for places where the masks of the features in columns ``first`` to ``end`` lie; return how many there are."""
+    """Write to the room for places where the masks of the features in columns ``first`` to ``end`` lie.
+
+    Return how many there are.
+    """
     at, trees = ints[ROOM], ints[TREES]
     n = 0
     for f in range(ints[USED]):

@@ -68,7 +68,8 @@ def _compare(text: str, ensemble: Ensemble, tables: ScorerTables) -> None:
     apart = np.abs(ours - theirs) > _CLOSE * np.maximum(1.0, np.abs(theirs))
     if apart.any() or not np.isfinite(theirs).all():
         raise ModelError(
-            f"LightGBM reads the model otherwise than it is written ({int(apart.sum())} of {len(rows)} trial rows differ); the file is damaged"
+            f"LightGBM reads the model otherwise than it is written ({int(apart.sum())} of {len(rows)} trial rows "
+            "differ); the file is damaged"
         )
 
 

@@ -104,7 +104,11 @@ def _leave(sim: State, n: int) -> None:
         holder = sim.bidder.campaigns.holder[desk.offers.campaign[scratch.entry_of[ghost]]]
         for e in range(n):
             k = scratch.entry_of[e]
-            if k >= 0 and sim.bidder.campaigns.holder[desk.offers.campaign[k]] == holder and book.bid[e] >= book.reserve[e]:
+            if (
+                k >= 0
+                and sim.bidder.campaigns.holder[desk.offers.campaign[k]] == holder
+                and book.bid[e] >= book.reserve[e]
+            ):
                 book.bid[e] = 0
 
 
@@ -140,7 +144,10 @@ def clear_auction(sim: State, user: int, request: int, n: int) -> None:
 def find_minima(sim: State, n: int) -> None:
     """Find the bid that each entry would have needed."""
     desk, scratch = sim.bidder.desk, sim.world.scratch
-    call_clear(sim.world.calls.minima[0], (scratch.book, n, sim.world.rules.positions, sim.world.format_numbers, scratch.outcome))
+    call_clear(
+        sim.world.calls.minima[0],
+        (scratch.book, n, sim.world.rules.positions, sim.world.format_numbers, scratch.outcome),
+    )
     for e in range(n):
         k = scratch.entry_of[e]
         if k >= 0:

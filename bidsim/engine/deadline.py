@@ -23,9 +23,8 @@ from bidsim.observers.latency import DECISIONS, LATE, SHED, count_response
 
 ELIGIBLE, USERS, OFFERED, FEATURES, SCORED, BID, SOLD, SETTLED = range(8)
 STAGES = ("eligibility", "users", "offers", "features", "pcvr", "bid", "auction", "settlement")
-"""Stages whose ends are stamped. *Users* (what they bought meanwhile), *offers* (the prices they are shown, and true rates where
-they are wanted) and *settlement* (the dice, money, the log) are the world; the rest is the decision.
-"""
+"""Stages whose ends are stamped. *Users* (what they bought meanwhile), *offers* (the prices they are shown, and true
+rates where they are wanted) and *settlement* (the dice, money, the log) are the world; the rest is the decision."""
 DECISION = ("eligibility", "features", "pcvr", "bid", "auction")
 
 
@@ -33,7 +32,11 @@ DECISION = ("eligibility", "features", "pcvr", "bid", "auction")
 def begin_stamps(sim: State, request: int) -> bool:
     """Whether this request's stages are stamped; if so, stamp the beginning."""
     clock = sim.world.clock
-    if sim.world.rules.clock_every == 0 or request % sim.world.rules.clock_every != 0 or clock.used[0] >= clock.stamps.shape[0]:
+    if (
+        sim.world.rules.clock_every == 0
+        or request % sim.world.rules.clock_every != 0
+        or clock.used[0] >= clock.stamps.shape[0]
+    ):
         return False
     clock.stamps[clock.used[0], 0] = ticks()
     return True

@@ -64,6 +64,7 @@ class Engine:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Begin before the first request."""
         self._now: tuple[int, Chunk, Any] | None = None
         self._ahead: tuple[int, Future[Chunk]] | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -112,7 +113,9 @@ class Engine:
         ahead = 0
         while self.done + ahead < self.total:
             start = (self.done + ahead) // self.chunk * self.chunk
-            chunk = self._chunk()[1] if start <= self.done else self.generate(start, min(start + self.chunk, self.total))
+            chunk = (
+                self._chunk()[1] if start <= self.done else self.generate(start, min(start + self.chunk, self.total))
+            )
             before = start + int(np.searchsorted(chunk.requests.time, moment, side="left"))
             ahead = max(before - self.done, 0)
             if before < start + len(chunk.requests.time):

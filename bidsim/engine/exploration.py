@@ -1,7 +1,8 @@
 """The exploration slice: for some (user, advertiser) pairs dice set the levers, and neither bidder nor model is told.
 
 The truth answers to what was set; bids, features and predictions are those of the natural values. Levers of the ad are
-drawn once for a pair, so that a user always sees the same offer; the lever ``bid`` multiplies a finished bid, request by
+drawn once for a pair, so that a user always sees the same offer; the lever ``bid`` multiplies a finished bid, request
+by
 request (`bidsim.bidder.exploration`).
 """
 

@@ -22,7 +22,8 @@ AT_ONCE, QUEUED, SILENT = range(3)
 REPORT = columns(("user", "line", "time", "link"))
 """Columns of `Feed.reports`."""
 WAITING, FREE, TOP, MISSED = range(4)
-"""Columns of `Feed.used`: reports that wait, head of the free rows, rows ever used, reports for which there was no room."""
+"""Columns of `Feed.used`: reports that wait, head of the free rows, rows ever used, reports for which there was no
+room."""
 ROOM = 4096
 """Reports that surely fit before a request: purchases of one user within the feed's delay are far fewer."""
 

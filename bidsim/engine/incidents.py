@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.columns import columns
 from bidsim.core.incidents import BOTS, CONVERSIONS, LATE, MIX, PRICE, TRACKER
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
-from bidsim.core.columns import columns
 from bidsim.engine.tables import Chunk, Incidents, State
 from bidsim.response.truth import Rates
 
@@ -28,7 +28,10 @@ _STRUCK = 1
 
 
 class Spared(NamedTuple):
-    """What incidents leave of an impression: the part of its conversions, and whether a bot saw it, who clicks at rate ``clicks``."""
+    """What incidents leave of an impression.
+
+    The part of its conversions, and whether a bot saw it, who clicks at rate ``clicks``.
+    """
 
     left: float
     bot: bool
@@ -103,7 +106,9 @@ def disturbed_rates(rates: Rates, found: Spared) -> Rates:
 @kernel(inner=True)
 def is_struck(sim: State, request: int, campaign_id: int, found: Spared) -> bool:
     """Whether this impression brings neither a purchase nor credit."""
-    return found.bot or (found.left < 1.0 and uniform(sim.world.incidents.key, request, campaign_id, -_STRUCK) >= found.left)
+    return found.bot or (
+        found.left < 1.0 and uniform(sim.world.incidents.key, request, campaign_id, -_STRUCK) >= found.left
+    )
 
 
 @kernel(inner=True)

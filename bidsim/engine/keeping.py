@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
-from bidsim.engine.exploration import NOT_EXPLORED
 from bidsim.engine.impressions import Events
 from bidsim.engine.rates import ATTRIBUTED, DIRECT, natural_offer
 from bidsim.engine.rows import DECISION, DECISION_F, WIN, WIN_F, take_row
@@ -102,5 +101,3 @@ def _keep_truth(sim: State, k: int, row: int) -> None:
         worth = world.scratch.drawn.worth[sim.bidder.desk.source[k]]
         floats[DECISION_F.true_rate] = worth / sim.bidder.campaigns.value[sim.bidder.desk.offers.campaign[k]]
         floats[DECISION_F.direct_rate] = floats[DECISION_F.true_rate]
-
-

@@ -47,7 +47,10 @@ def _room_for_rows(sim: State) -> bool:
     return (
         log_has_room(world.logs.wins, world.rules.positions)
         and log_has_room(world.logs.decisions, campaigns)
-        and (world.rules.late == 0 or (flight_has_room(sim.bidder.flight, campaigns) and mail_has_room(world.mail, campaigns)))
+        and (
+            world.rules.late == 0
+            or (flight_has_room(sim.bidder.flight, campaigns) and mail_has_room(world.mail, campaigns))
+        )
     )
 
 

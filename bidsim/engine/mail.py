@@ -91,7 +91,10 @@ def grown_mail(mail: Mail, notices: int) -> Mail:
 
 @kernel(inner=True)
 def delay_of(mail: Mail, key: np.uint64, request: int, campaign_id: int) -> int:
-    """Microseconds until the notice of a bid comes; `LOST` where it gets lost, `TOO_LATE` where the bid expires before."""
+    """Microseconds until the notice of a bid comes.
+
+    `LOST` where it gets lost, `TOO_LATE` where the bid expires before.
+    """
     if uniform(key, request, campaign_id, _LOSS) < mail.lost:
         return LOST
     seconds = quantile(mail.kind, mail.a, mail.b, uniform_open(key, request, campaign_id, _DELAY))

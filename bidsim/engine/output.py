@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
-from bidsim.core.requests import CATEGORIES
-from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES
 from bidsim.bidder.exploration import ARMS
 from bidsim.bidder.ledger import ACCOUNT, NO_LIMIT
 from bidsim.core.levers import BID, LEVERS
+from bidsim.core.reasons import NOT_TARGETED, REASONS, WON
+from bidsim.core.requests import CATEGORIES
+from bidsim.cvr.features import CAMPAIGN_FEATURES, FEATURES
 from bidsim.engine.exploration import LOG, NOT_EXPLORED, SHIFT
 from bidsim.engine.mail import COUNTS as NOTICE_COUNTS
-from bidsim.engine.rows import CONVERSION_INTS, DECISION, DECISION_F, DECISION_FLOATS, DECISION_INTS, WIN, WIN_F, WIN_FLOATS, WIN_INTS, Log
+from bidsim.engine.rows import (
+    CONVERSION_INTS,
+    DECISION,
+    DECISION_FLOATS,
+    DECISION_INTS,
+    WIN,
+    WIN_F,
+    WIN_FLOATS,
+    WIN_INTS,
+    Log,
+)
 from bidsim.engine.tables import State
 from bidsim.observers import exploration, funnel, landscape, latency, population, slices, timeline
 from bidsim.response.purchases import BOUGHT, EXPOSED, HELD_OUT, LINE, PLAIN_BOUGHT, SERVED

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from bidsim.bidder.memory import Memory
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform_open
-from bidsim.bidder.memory import Memory
 from bidsim.engine.feed import Feed, report
 from bidsim.engine.tables import Keys
 from bidsim.engine.users import CLOCKS, EVENTS, Store

@@ -36,7 +36,10 @@ CONVERSION = columns(CONVERSION_INTS)
 
 
 class Log(NamedTuple):
-    """Rows kept of one kind: ``ints`` and ``floats`` by row, ``features`` float32 where it has any; ``used`` int64[1]."""
+    """Rows kept of one kind: ``ints`` and ``floats`` by row, ``features`` float32 where it has any.
+
+    ``used`` int64[1].
+    """
 
     ints: NDArray[np.int64]
     floats: NDArray[np.float64]

@@ -72,6 +72,7 @@ def raise_breach(breach: NDArray[np.int64], name: str) -> None:
         _STRANGER: f"entry {winner} won, and the book's last is {high}",
         _NO_BID: f"entry {winner} won, whose bid is 0: it does not bid",
         _TWICE: f"entry {winner} won, which holds a position above",
-        _PAYMENT_OUTSIDE: f"was sold for {paid} to a bid of {bid} whose reserve is {reserve}; a payment lies between reserve and bid",
+        _PAYMENT_OUTSIDE: f"was sold for {paid} to a bid of {bid} whose reserve is {reserve}; a payment lies between "
+        "reserve and bid",
     }[kind]
     raise BidsimError(f"auction format {name!r}: request {request:,}, position {position}: {told}")

@@ -12,8 +12,8 @@ from bidsim.engine.impressions import Events, Shown, credit, earns_credit, happe
 from bidsim.engine.incidents import Spared, is_struck, spared, undisturbed
 from bidsim.engine.keeping import OF_WINS, keep_win, note_exploration, sampled
 from bidsim.engine.money import billed, charge, earn
-from bidsim.engine.rates import BUY, CLICK, DIRECT, SEEN, USER, VIEW, explored_rates, write_rates
 from bidsim.engine.rates import ATTRIBUTED as CREDITED
+from bidsim.engine.rates import BUY, CLICK, DIRECT, SEEN, USER, VIEW, explored_rates, write_rates
 from bidsim.engine.rows import WIN
 from bidsim.engine.tables import Chunk, State
 from bidsim.engine.users import add_clock, from_the_start
@@ -150,7 +150,15 @@ def _watch_win(
     offers, window = sim.bidder.desk.offers, sim.world.counters.seen.now[0]
     predicted = offers.pcvr[k] * effect
     slices.count_win(
-        counted, categories, offers.campaign[k], window, events.viewed, events.clicked, payment, predicted, rates.attributed
+        counted,
+        categories,
+        offers.campaign[k],
+        window,
+        events.viewed,
+        events.clicked,
+        payment,
+        predicted,
+        rates.attributed,
     )
     population.count_impression(seen, sim.bidder.desk.features[k], window, chunk.requests.number[i])
     return slices.packed(counted, categories) if events.clicked or not sim.world.truth.by_click else 0
@@ -197,7 +205,10 @@ def _count_sale(sim: State, campaign: int, bucket: int, sale: int) -> None:
 
 @kernel(inner=True)
 def mark_exposed(sim: State, chunk: Chunk, i: int, campaign: int, how: int) -> None:
-    """Note the first win, served or ghost, of (user, line): from there purchases count for the hold-out's comparison."""
+    """Note the first win, served or ghost, of (user, line).
+
+    From there purchases count for the hold-out's comparison.
+    """
     if sim.world.rules.holdout <= 0.0:
         return
     entry = _clock(sim, chunk.latent.intent[i], sim.world.truth.line[campaign])

@@ -54,7 +54,7 @@ class Snapshot:
         packed = io.BytesIO()
         head = {"format": FORMAT, "version": VERSION, "world": world, "done": self.done, "hash": _digest(self.arrays)}
         names = list(self.arrays)
-        columns = {f"array_{n}": self.arrays[name] for n, name in enumerate(names)}
+        columns: dict[str, Any] = {f"array_{n}": self.arrays[name] for n, name in enumerate(names)}
         text = json.dumps({**head, "names": names}).encode()
         np.savez(packed, head=np.frombuffer(text, np.uint8), **columns)
         write_whole(Path(path), packed.getbuffer())
@@ -70,20 +70,19 @@ def load_snapshot(path: str | Path, world: str) -> Snapshot:
     try:
         with np.load(path, allow_pickle=False) as packed:
             head = json.loads(packed["head"].tobytes())
-            if head["format"] != FORMAT or head["version"] != VERSION:
-                raise BidsimError(
-                    f"{path} was written by bidsim {head['version']}, format {head['format']}; this is {VERSION}, "
-                    f"format {FORMAT}: run the scenario from its beginning"
-                )
-            if head["world"] != world:
-                raise BidsimError(f"{path} is of another scenario or seed: run this one from its beginning")
-            arrays = {name: packed[f"array_{n}"] for n, name in enumerate(head["names"])}
-    except BidsimError:
-        raise
+            same = (head["format"], head["version"], head["world"]) == (FORMAT, VERSION, world)
+            arrays = {name: packed[f"array_{n}"] for n, name in enumerate(head["names"])} if same else {}
     except FileNotFoundError:
         raise BidsimError(f"there is no snapshot {path}") from None
     except Exception as error:
         raise BidsimError(f"{path} is damaged ({type(error).__name__}): run the scenario from its beginning") from error
+    if (head["format"], head["version"]) != (FORMAT, VERSION):
+        raise BidsimError(
+            f"{path} was written by bidsim {head['version']}, format {head['format']}; this is {VERSION}, "
+            f"format {FORMAT}: run the scenario from its beginning"
+        )
+    if head["world"] != world:
+        raise BidsimError(f"{path} is of another scenario or seed: run this one from its beginning")
     if _digest(arrays) != head["hash"]:
         raise BidsimError(f"{path} is damaged (its arrays are not those written): run the scenario from its beginning")
     return Snapshot(int(head["done"]), arrays, world)

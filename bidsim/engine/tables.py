@@ -195,7 +195,10 @@ class Rules(NamedTuple):
 
 
 class WorldCalls(NamedTuple):
-    """Addresses of plug-ins' kernels, int64[1] each: ``clear``, ``minima`` and ``learn`` of the format, ``draw`` of values."""
+    """Addresses of plug-ins' kernels, int64[1] each.
+
+    ``clear``, ``minima`` and ``learn`` of the format, ``draw`` of values.
+    """
 
     clear: I64
     minima: I64

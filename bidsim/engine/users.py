@@ -136,7 +136,15 @@ def from_the_start(holdout: bool) -> int:
 
 @kernel(inner=True)
 def add_clock(
-    store: Store, truth: Truth, key: np.uint64, slot: int, line: int, buyer: bool, intent: float, exposed: int, start: int
+    store: Store,
+    truth: Truth,
+    key: np.uint64,
+    slot: int,
+    line: int,
+    buyer: bool,
+    intent: float,
+    exposed: int,
+    start: int,
 ) -> int:
     """Start a clock for (user, line) and link it to the user; arguments as in `find_user`."""
     entry = store.used[CLOCKS]

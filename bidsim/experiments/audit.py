@@ -19,7 +19,9 @@ _SMALLEST = 1e-9
 
 
 def audit_path(path: Path) -> Finding:
-    """Audit a run directory, or a CSV or Parquet file with the columns ``bid`` and ``payment`` and, if known, ``next_bid``.
+    """Audit a run directory, or a CSV or Parquet file.
+
+    A file has the columns ``bid`` and ``payment`` and, if known, ``next_bid``.
 
     Raises:
         UsageError: It is neither, or a column is missing or holds no numbers.
@@ -55,7 +57,8 @@ def _read(path: Path) -> dict[str, Any]:
         table = parquet.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{path} cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'}: {' '.join(str(error).split())[:200]}"
+            f"{path} cannot be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'}: "
+            f"{' '.join(str(error).split())[:200]}"
         ) from None
     return {name: table[name] for name in table.column_names}
 
@@ -63,7 +66,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _numbers(path: Path, columns: dict[str, Any], name: str) -> Any:
     if name not in columns:
         raise UsageError(
-            f"{path}: there is no column {name!r}; a log has the columns bid and payment and, if known, next_bid, not {', '.join(list(columns)[:8])}"
+            f"{path}: there is no column {name!r}; a log has the columns bid and payment and, if known, next_bid, not "
+            f"{', '.join(list(columns)[:8])}"
         )
     try:
         values = columns[name].to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
@@ -73,6 +77,7 @@ def _numbers(path: Path, columns: dict[str, Any], name: str) -> Any:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise UsageError(
-            f"{path}:{row + (1 if path.suffix == '.parquet' else 2)}: {name}: {values[row]:g} is not an amount of 0 or more"
+            f"{path}:{row + (1 if path.suffix == '.parquet' else 2)}: {name}: {values[row]:g} is not an amount of 0 "
+            "or more"
         )
     return values

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from bidsim.scenario.load import Scenario
 
 METRICS = ("spend", "conversions", "surplus", "revenue", "welfare")
-"""What is compared: campaigns' spend, their realised conversions, expected surplus, publishers' revenue, expected welfare."""
+"""What is compared: campaigns' spend, their realised conversions, expected surplus, publishers' revenue, expected
+welfare."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def compare(
     for scenario in scenarios:
         if campaign is not None and campaign not in scenario.settings.campaigns:
             raise UsageError(
-                f"--campaign {campaign}: {scenario.name} has no such campaign{did_you_mean(campaign, scenario.settings.campaigns)}"
+                f"--campaign {campaign}: {scenario.name} has no such "
+                f"campaign{did_you_mean(campaign, scenario.settings.campaigns)}"
             )
     with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
         ready = list(scenarios) if retrain else share_models(scenarios, Path(folder), seed)

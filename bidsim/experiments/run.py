@@ -79,7 +79,8 @@ def _kernels_that_raise() -> Iterator[list[BaseException]]:
 
 def _plugin_failed(error: BaseException, folder: Path) -> BidsimError:
     return BidsimError(
-        f"a plug-in from outside the package failed{line_in(error, folder)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        f"a plug-in from outside the package failed{line_in(error, folder)}: {type(error).__name__}: "
+        f"{' '.join(str(error).split())[:300]}"
     )
 
 

@@ -111,7 +111,8 @@ class Simulation:
 
         Args:
             requests: How many, at most.
-            until: Up to which moment, as a duration such as ``"36h"`` or in microseconds, with no request at or after it.
+            until: Up to which moment, as a duration such as ``"36h"`` or in microseconds, with no request at or after
+            it.
 
         Raises:
             UsageError: Neither or both were given, or one cannot be.
@@ -244,7 +245,12 @@ def _git_commit() -> str | None:
         return None
     try:
         found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+            ["git", "rev-parse", "HEAD"],  # noqa: S607  (whichever git the path finds)
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

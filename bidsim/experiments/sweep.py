@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bidsim.scenario.load import Scenario
 
 METRICS = ("surplus", "wins", "conversions", "spend", "revenue", "late_share", "auc")
-"""Expected surplus, impressions won, realised conversions, spend, publishers' revenue, share of answers that came too late, the models' AUC on the
-history that they were trained on (NaN where none was trained)."""
+"""Expected surplus, impressions won, realised conversions, spend, publishers' revenue, share of answers that came too
+late, the models' AUC on the history that they were trained on (NaN where none was trained)."""
 
 
 @dataclass(frozen=True)

@@ -86,12 +86,16 @@ def run_all(
         except BrokenProcessPool:
             continue
     raise BidsimError(
-        f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker (--workers 1, workers=1)"
+        f"worker processes were killed {_TRIES} times, most likely for want of memory; run again with one worker "
+        "(--workers 1, workers=1)"
     )
 
 
 class _Workers(ProcessPoolExecutor):
-    """Processes that leave Ctrl-C to the one that started them: they begin with it blocked, since one that comes while they load would print a traceback each."""
+    """Processes that leave Ctrl-C to the one that started them.
+
+    They begin with it blocked, since one that comes while they load would print a traceback each.
+    """
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Hand over a job, for which a process may be started."""
@@ -136,7 +140,8 @@ def _refuse_unguarded_script() -> None:
         return
     if not Path(file).is_file() or "__name__" not in Path(file).read_text(encoding="utf-8", errors="replace"):
         raise BidsimError(
-            f"{Path(file).name}: worker processes read this script again, so put what it does under 'if __name__ == \"__main__\":' in a file, or ask for workers=1"
+            f"{Path(file).name}: worker processes read this script again, so put what it does under 'if __name__ == "
+            '"__main__":\' in a file, or ask for workers=1'
         )
 
 

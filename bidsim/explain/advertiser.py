@@ -1,4 +1,7 @@
-"""All that an advertiser's page says, as plain figures and sentences: `describe_advertiser` makes what HTML and JSON both carry."""
+"""All that an advertiser's page says, as plain figures and sentences.
+
+`describe_advertiser` makes what HTML and JSON both carry.
+"""
 
 from __future__ import annotations
 

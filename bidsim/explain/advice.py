@@ -1,4 +1,7 @@
-"""Recommendations: what an action is expected to bring, with the evidence, or why nothing is advised and what would settle it."""
+"""Recommendations: what an action is expected to bring, with the evidence.
+
+Where nothing is advised, why not, and what would settle it.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,9 @@ class Advice:
 
 
 def advise(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_click: bool) -> Advice:
-    """Turn what is known of a lever into advice; a price is moved to where sales earn more, not to where there are more of them.
+    """Turn what is known of a lever into advice.
+
+    A price is moved to where sales earn more, not to where there are more of them.
 
     Args:
         effect: The direction of the lever that brings more conversions, and its opposite.
@@ -129,7 +134,9 @@ def _reckon(effect: LeverEffect, facts: dict[str, Any], margin: float, *, by_cli
 
 
 def experiment(account: Account, explored: Explored | None) -> list[dict[str, Any]]:
-    """For each lever of the ad, what finds an effect of 5% four times in five: conversions, days at the share explored (a tenth where none was), and cost.
+    """For each lever of the ad, what finds an effect of 5% four times in five.
+
+    Conversions, days at the share explored (a tenth where none was), and cost.
 
     What it costs is known of levers that were varied, from what varying them all did cost in this run, by how much
     longer or shorter it takes: in conversions, and in money where bids were varied, too.

@@ -1,4 +1,6 @@
-"""Shapley values of a model's predictions, in log-odds: what the model uses, exactly, and fast enough for every impression.
+"""Shapley values of a model's predictions, in log-odds.
+
+What the model uses, exactly, and fast enough for every impression.
 
 Path-dependent Shapley values of trees (Lundberg et al., Nature Machine Intelligence 2020), by quadrature
 (Quadrature-TreeSHAP, arXiv 2605.04497). On the way to a leaf of value v let o_j be 1 where the row agrees with all
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from bidsim.cvr.ensemble import Ensemble
 
 NODE, SIDE, DEPTH, BEFORE, FEATURE, IS_LEAF, CHILD = range(7)
-"""Columns of an edge: the node it leaves, 1 where it leads right, its depth, the depth of the feature's earlier edge (0 for none),
-its feature's place among those used, whether it ends at a leaf, and the leaf or node at its end."""
+"""Columns of an edge: the node it leaves, 1 where it leads right, its depth, the depth of the feature's earlier edge (0
+for none), its feature's place among those used, whether it ends at a leaf, and the leaf or node at its end."""
 _TINY = 1e-300
 
 
@@ -222,7 +224,10 @@ def _tables(
 
 
 def _shares(edges: NDArray[np.int64], ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each edge the share z of its feature up to it, and up to the feature's earlier edge (1 where there is none)."""
+    """For each edge the share z of its feature up to it, and up to the feature's earlier edge.
+
+    The latter is 1 where there is none.
+    """
     z, earlier = np.ones(len(edges)), np.ones(len(edges))
     at_depth = np.zeros(int(edges[:, DEPTH].max(initial=0)) + 1, np.int64)
     for e, (depth, before) in enumerate(zip(edges[:, DEPTH].tolist(), edges[:, BEFORE].tolist(), strict=True)):
@@ -345,9 +350,17 @@ def _leave(
     last = (1 + table_of[before]) * points * PER_POINT if before else 0
     size = points * ROWS
     shrink(
-        work, sums + depth * size, sums + (depth - 1) * size, agree + before * ROWS, agree + depth * ROWS, paths.table, (1 + e) * points * PER_POINT, last,
-        paths.edges[e, FEATURE] * ROWS, points,
-    )  # fmt: skip
+        work,
+        sums + depth * size,
+        sums + (depth - 1) * size,
+        agree + before * ROWS,
+        agree + depth * ROWS,
+        paths.table,
+        (1 + e) * points * PER_POINT,
+        last,
+        paths.edges[e, FEATURE] * ROWS,
+        points,
+    )
     return depth - 1
 
 

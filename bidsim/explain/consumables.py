@@ -97,7 +97,10 @@ def _per_thousand(total: float, impressions: int) -> float | None:
 
 
 def _parts(result: Result, campaigns: tuple[str, ...]) -> dict[str, float] | None:
-    """Mean prediction on sampled rows, and its parts: where all predictions start, which product it is, its timing, the rest."""
+    """Mean prediction on sampled rows, and its parts.
+
+    Where all predictions start, which product it is, its timing, the rest.
+    """
     table = result.tables["campaigns"]
     seats = {table["seat"][j] for j in range(len(table["campaign"])) if table["campaign"][j] in campaigns}
     found: list[NDArray[np.float64]] = []
@@ -159,29 +162,35 @@ def _answers(groups: dict[str, dict[str, Any] | None]) -> list[str]:
             else "The run has no impressions, so nothing can be compared."
         ]
     told = [
-        f"The model predicts {one['predicted']:.2f} conversions per 1,000 impressions of consumables and {other['predicted']:.2f} of durables."
+        f"The model predicts {one['predicted']:.2f} conversions per 1,000 impressions of consumables and "
+        f"{other['predicted']:.2f} of durables."
     ]
     if one["model"] and other["model"]:
         identity, timing, whole = (
             one["model"][name] - other["model"][name] for name in ("identity", "timing", "predicted")
         )
         told.append(
-            f"On sampled decisions, won or not, its predictions are {whole:+.2f} apart: {identity:+.2f} by which product it is, at any time since the last purchase, "
+            f"On sampled decisions, won or not, its predictions are {whole:+.2f} apart: {identity:+.2f} by which "
+            "product it is, at any time since the last purchase, "
             f"{timing:+.2f} by that time, {whole - identity - timing:+.2f} by all else."
         )
     caused_more, credited_more = (one[name] - other[name] for name in ("caused", "credited"))
     told.append(
-        f"In truth {abs(credited_more):.2f} {_more(credited_more)} are credited to consumables: {abs(caused_more):.2f} {_more(caused_more)} that their ads cause, "
-        f"{abs(credited_more - caused_more):.2f} {_more(credited_more - caused_more)} that come round anyway and fall into the window."
+        f"In truth {abs(credited_more):.2f} {_more(credited_more)} are credited to consumables: "
+        f"{abs(caused_more):.2f} {_more(caused_more)} that their ads cause, "
+        f"{abs(credited_more - caused_more):.2f} {_more(credited_more - caused_more)} that come round anyway and fall "
+        "into the window."
     )
     share = one["impressions"] / (one["impressions"] + other["impressions"])
     told.append(
-        f"Consumables have {100 * share:.0f}% of the impressions and {100 * one['spend'] / max(one['spend'] + other['spend'], 1e-12):.0f}% of the spend."
+        f"Consumables have {100 * share:.0f}% of the impressions and "
+        f"{100 * one['spend'] / max(one['spend'] + other['spend'], 1e-12):.0f}% of the spend."
     )
     caused, elsewhere = one["caused_of_credited"], other["caused_of_credited"]
     if caused is not None and elsewhere is not None:
         told.append(
-            f"In truth ads for consumables cause {caused:.2f} purchases for each that is credited to them, those for durables {elsewhere:.2f}."
+            f"In truth ads for consumables cause {caused:.2f} purchases for each that is credited to them, those for "
+            f"durables {elsewhere:.2f}."
         )
         if caused < elsewhere:
             told.append(

@@ -1,4 +1,7 @@
-"""Whether the model leans on other features than before: Shapley values of sampled decisions before a moment and after it."""
+"""Whether the model leans on other features than before.
+
+Shapley values of sampled decisions before a moment and after it.
+"""
 
 from __future__ import annotations
 

@@ -32,10 +32,9 @@ _STEPS = 25
 _TOLERANCE = 1e-8
 _WIDER, _WIDER_OWN = 1.1, 1.3
 _FORM = 0.05
-"""What errors are multiplied by, and what part of an effect is added to them, since the truth has not quite the model's form: on drawn worlds that
-are never graded z-scores of common effects had a standard deviation of 1.05 to 1.08, those of single advertisers 1.09
-to 1.24, growing with the size of the slice.
-"""
+"""What errors are multiplied by, and what part of an effect is added to them, since the truth has not quite the model's
+form: on drawn worlds that are never graded z-scores of common effects had a standard deviation of 1.05 to 1.08, those
+of single advertisers 1.09 to 1.24, growing with the size of the slice."""
 FEWEST = 300
 """Fewest randomised conversions on which anything is said."""
 

@@ -93,7 +93,10 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     rows, shown = slice_of(result, levers, names), np.bincount(_owners(result, names), minlength=len(names))
     prior = prior or known_prior()
     if rows.conversions < FEWEST or not levers:
-        few = f"there were {rows.conversions:,} randomised conversions, and {FEWEST} are needed before anything can be said"
+        few = (
+            f"there were {rows.conversions:,} randomised conversions, and {FEWEST} are needed before anything can "
+            "be said"
+        )
         blank = {
             name: tuple(_silent(rows, a, int(shown[a]), lever.name, few) for lever in levers)
             for a, name in enumerate(names)
@@ -124,7 +127,10 @@ def _owners(result: Result, advertisers: Sequence[str]) -> NDArray[np.int64]:
 
 
 def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str], outcome: str = "converted") -> Slice:
-    """The exploration slice as the estimator reads it; of impressions without outcome as many as tell something are kept."""
+    """The exploration slice as the estimator reads it.
+
+    Of impressions without outcome as many as tell something are kept.
+    """
     table = result.tables["explorations"]
     if not levers:
         empty = np.zeros((0, 0))
@@ -198,7 +204,8 @@ def _better(
         silence = (
             None
             if belief.speaks
-            else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it does not bring {believed} conversions"
+            else f"not known well enough; with {100 * belief.false_sign:.0f}% probability it does not bring "
+            f"{believed} conversions"
         )
         if silence is None and belief.mean <= 0:
             silence = "it brings fewer conversions"

@@ -56,7 +56,10 @@ class Explained:
         )
 
     def counted(self, attribution: NDArray[np.float64], start: float | None = None) -> NDArray[np.float64]:
-        """Attributions float64[n, features] in log-odds as conversions per 1,000 impressions; ``start`` is where they start, else `expected`."""
+        """Attributions float64[n, features] in log-odds as conversions per 1,000 impressions.
+
+        ``start`` is where they start, else `expected`.
+        """
         return on_scale_of_predictions(attribution, self.expected if start is None else start, self.per_thousand)
 
 
@@ -75,7 +78,10 @@ def _explained(text: str, offset: float) -> Explained:
 
 
 def feature_rows(result: Result, campaigns: tuple[str, ...], seat: str) -> NDArray[np.float32]:
-    """What the model saw of sampled (request, campaign) rows, float32[rows, features], `_LARGEST` of them at most, evenly spread over the run."""
+    """What the model saw of sampled (request, campaign) rows, float32[rows, features].
+
+    There are `_LARGEST` of them at most, evenly spread over the run.
+    """
     table = result.tables["requests"]
     seats = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["seat"], strict=True))
     mine = {name for name in campaigns if seats[name] == seat}
@@ -97,7 +103,10 @@ def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Mean size and mean of each feature's share in the predictions, in log-odds and in conversions per 1,000 impressions, largest first."""
+    """Mean size and mean of each feature's share in the predictions, largest first.
+
+    They are in log-odds and in conversions per 1,000 impressions.
+    """
     found = model.attributor(rows)
     counted = model.counted(found)
     sizes = np.abs(found).mean(axis=0)
@@ -115,7 +124,10 @@ def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, A
 
 
 def what_if(model: Explained, rows: NDArray[np.float32], lever: str, change: float) -> float:
-    """Log-ratio of mean predictions with a lever moved: what the model would say of the action, as if it knew causes."""
+    """Log-ratio of mean predictions with a lever moved.
+
+    What the model would say of the action, as if it knew causes.
+    """
     moved, column = rows.copy(), FEATURES.index(lever)
     moved[:, column] = moved[:, column] * (1.0 + change) if lever == "price" else moved[:, column] + change
     return math.log(float(predict(model.tables, moved).mean()) / float(predict(model.tables, rows).mean()))

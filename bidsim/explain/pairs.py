@@ -15,7 +15,9 @@ _MOST = 64
 def against_background(
     attributor: Attributor, rows: NDArray[np.float64], background: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Interventional Shapley values: features left out take the values of background rows (Lundberg et al. 2020, algorithm 3).
+    """Interventional Shapley values.
+
+    Features left out take the values of background rows (Lundberg et al. 2020, algorithm 3).
 
     Args:
         attributor: Of the ensemble.
@@ -35,7 +37,9 @@ def against_background(
 
 
 def interactions(attributor: Attributor, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shapley interaction values, float64[n, columns, columns], symmetric; rows of a matrix add up to the Shapley values.
+    """Shapley interaction values, float64[n, columns, columns], symmetric.
+
+    Rows of a matrix add up to the Shapley values.
 
     phi_ij = 1/2 sum over leaves of v (o_i - z_i)(o_j - z_j) times the integral of the product over all other features
     of the path (Lundberg et al. 2020, equation 5, by quadrature); the diagonal holds what is left of each feature's own
@@ -89,10 +93,20 @@ def _leaf(paths: Paths, children: NDArray[np.int64], root: int, values: NDArray[
 
 @kernel()
 def _one_pair(
-    paths: Paths, children: NDArray[np.int64], root: int, own: NDArray[np.int64], other: NDArray[np.int64], stack: NDArray[np.int64], path: NDArray[np.int64],
-    factorial: NDArray[np.float64], out: NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Walk where the row and the background row go, both ways where they part; the path holds who decided each feature."""
+    paths: Paths,
+    children: NDArray[np.int64],
+    root: int,
+    own: NDArray[np.int64],
+    other: NDArray[np.int64],
+    stack: NDArray[np.int64],
+    path: NDArray[np.int64],
+    factorial: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Walk where the row and the background row go, both ways where they part.
+
+    The path holds who decided each feature.
+    """
     stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3], stack[0, 4] = root, 0, 0, 0, 0
     top = 1
     while top > 0:
@@ -190,9 +204,15 @@ def _distinct(
 
 @kernel()
 def _add_pairs(
-    value: float, count: int, feature: NDArray[np.int64], agrees: NDArray[np.float64], share: NDArray[np.float64], t: NDArray[np.float64], w: NDArray[np.float64],
+    value: float,
+    count: int,
+    feature: NDArray[np.int64],
+    agrees: NDArray[np.float64],
+    share: NDArray[np.float64],
+    t: NDArray[np.float64],
+    w: NDArray[np.float64],
     out: NDArray[np.float64],
-) -> None:  # fmt: skip
+) -> None:
     for q in range(t.shape[0]):
         product = w[q] * value
         for k in range(count):

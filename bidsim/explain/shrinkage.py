@@ -79,7 +79,10 @@ def fit_prior(
     spreads: tuple[float, ...] = _SPREADS,
     steps: int = 2_000,
 ) -> Prior:
-    """Weights of the mixture by EM over the estimates of many worlds; one pseudo-observation at zero keeps the null honest (Stephens 2017)."""
+    """Weights of the mixture by EM over the estimates of many worlds.
+
+    One pseudo-observation at zero keeps the null honest (Stephens 2017).
+    """
     sd = np.sqrt(np.asarray(spreads)[None, :] ** 2 + errors[:, None] ** 2)
     likelihood = np.exp(-0.5 * (estimates[:, None] / sd) ** 2) / sd
     likelihood /= likelihood.max(axis=1, keepdims=True)
@@ -106,7 +109,10 @@ def shrink(estimate: Estimate, prior: Prior) -> Belief:
 
 
 def shrink_together(estimates: Sequence[Estimate], prior: Prior) -> tuple[Belief, list[Belief]]:
-    """Posteriors of the common effect, and of each advertiser's, from each one's own estimate; infinite errors say nothing."""
+    """Posteriors of the common effect, and of each advertiser's, from each one's own estimate.
+
+    Infinite errors say nothing.
+    """
     told = [e for e in estimates if math.isfinite(e.error)]
     value = np.array([e.value for e in told])
     variance = np.maximum([e.error for e in told], 1e-9) ** 2 if told else np.zeros(0)

@@ -29,9 +29,7 @@ class FeatureOutage(IncidentKind):
     def touches(cls, params: FeatureOutageParams, brief: IncidentBrief) -> Iterator[Touch]:
         """Let the feature read as it does where it is not known."""
         missing = -1.0 if params.feature in CATEGORICAL else math.nan
-        yield Touch(
-            FEATURE, missing, brief.everyone, params.within.model_dump(), column=FEATURES.index(params.feature)
-        )
+        yield Touch(FEATURE, missing, brief.everyone, params.within.model_dump(), column=FEATURES.index(params.feature))
 
     @classmethod
     def faults(cls, params: FeatureOutageParams, brief: IncidentBrief) -> Iterator[tuple[str, str]]:

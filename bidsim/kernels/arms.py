@@ -27,7 +27,10 @@ def second_dice(dice: np.uint64) -> float:
 
 @kernel()
 def gain(arm: int, value: float, minimum: int, pays_bid: bool) -> float:
-    """Share of the value that an arm would have kept, the price to beat being ``minimum`` and the winner paying its bid, or else that price."""
+    """Share of the value that an arm would have kept, with ``minimum`` the price to beat.
+
+    The winner pays its bid, or else that price.
+    """
     factor = factor_of(arm)
     if factor * value < minimum:
         return 0.0

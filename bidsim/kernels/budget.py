@@ -13,7 +13,8 @@ from bidsim.core.kernel import kernel
 _SURE = 3.0
 """Standard errors within which a count is as it was expected."""
 MET, PASSED, PRIOR = range(3)
-"""Places of what is counted, from where a plug-in puts it: opportunities met, the share that had passed, and the ratio before."""
+"""Places of what is counted, from where a plug-in puts it: opportunities met, the share that had passed, and the ratio
+before."""
 
 
 @kernel()
@@ -33,7 +34,9 @@ def _ratio(counted: NDArray[np.float64], expected: float) -> float:
 
 @kernel()
 def chances_left(counted: NDArray[np.float64], expected: float, passed: float) -> float:
-    """Opportunities still to come, reckoned from how many came so far over how many should have, where chance does not explain the difference.
+    """Opportunities still to come, reckoned from how many came so far over how many should have.
+
+    They differ from the forecast only where chance does not explain the difference.
 
     A forecast knows neither frequency caps nor what other campaigns of the seat take, so the ratio of the two is
     learned; it begins at that of the day or episode before, 1 at first.

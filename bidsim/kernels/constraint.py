@@ -1,4 +1,6 @@
-"""Bidding for the most value while each unit of value costs at most so much: the dual of the return-on-spend constraint.
+"""Bidding for the most value while each unit of value costs at most so much.
+
+The dual of the return-on-spend constraint.
 
 With a target cost c of a unit of value the optimal uniform bid is a multiple of c v: (1 + 1 / lambda) c v in second
 price, lambda being the price of the constraint (Feng, Padmanabhan and Wang, WWW 2023, in their notation tau = 1 / c), c

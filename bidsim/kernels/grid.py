@@ -1,4 +1,7 @@
-"""A logarithmic grid of money, sixteen steps to an octave: where bids and prices are counted by those who learn from them."""
+"""A logarithmic grid of money, sixteen steps to an octave.
+
+Where bids and prices are counted by those who learn from them.
+"""
 
 from __future__ import annotations
 

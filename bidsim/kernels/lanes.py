@@ -1,4 +1,6 @@
-"""Vector instructions for masks of trees: AND whole rows of masks, sum the leaves that are left, search 16 numbers at once.
+"""Vector instructions for masks of trees.
+
+AND whole rows of masks, sum the leaves that are left, search 16 numbers at once.
 
 LLVM's own vectors of 512 bits are written out here; on machines with narrower registers LLVM splits them, so one text
 serves all. Arrays hold a multiple of `LANES` masks.
@@ -34,7 +36,10 @@ def lanes(mask_bits: int) -> int:
 
 
 def _and_places(builder: Any, masks: Any, places: Any, count: Any, first: Any, vectors: int, width: int) -> list[Any]:
-    """AND ``vectors`` neighbouring vectors, the first at ``first``, of the masks at each of ``count`` places; a list of places is unrolled."""
+    """AND ``vectors`` neighbouring vectors, the first at ``first``, of the masks at each of ``count`` places.
+
+    A list of places is unrolled.
+    """
     n = lanes(width)
     kind = ir.VectorType(ir.IntType(width), n)
     ones = ir.Constant(kind, [-1] * n)
@@ -138,7 +143,10 @@ def _leaf_sum(fixed: int) -> Any:
 
 
 def _sum_of_leaves(builder: Any, numbers: Any, leaves: Any, room: Any, eights: Any, width: int) -> Any:
-    """Sum the leaves whose numbers stand at ``room``; loads one by one, since gathers of doubles took half as long again."""
+    """Sum the leaves whose numbers stand at ``room``.
+
+    Loads one by one, since gathers of doubles took half as long again.
+    """
     n = lanes(width)
     sums = [cgutils.alloca_once(builder, _DOUBLE) for _ in range(8)]
     for one in sums:
@@ -202,12 +210,15 @@ def _leaf_sum_slowly(
 
 
 and_rows = _and_rows_slowly if numba.config.DISABLE_JIT else _and_rows
-"""``and_rows(masks, places, count, room, vectors)``: AND the rows of masks at ``places[:count]`` into ``masks[room:]``."""
+"""``and_rows(masks, places, count, room, vectors)``: AND the rows of masks at ``places[:count]`` into
+``masks[room:]``."""
 leaf_sum_of_three = _leaf_sum_slowly if numba.config.DISABLE_JIT else _leaf_sum(3)
 leaf_sum_of_six = _leaf_sum_slowly if numba.config.DISABLE_JIT else _leaf_sum(6)
 """As `leaf_sum` of three or six places, without a loop over them."""
 leaf_sum = _leaf_sum_slowly if numba.config.DISABLE_JIT else _leaf_sum(0)
-"""``leaf_sum(masks, places, count, leaves, room, vectors, eights) -> float``: AND the rows of masks at ``places[:count]`` and sum over
-the first ``8 * eights`` trees the leaf of the lowest bit left, ``leaves[tree * bits + bit]``; ``masks[room:]`` is overwritten."""
+"""``leaf_sum(masks, places, count, leaves, room, vectors, eights) -> float``: AND the rows of masks at
+``places[:count]`` and sum over the first ``8 * eights`` trees the leaf of the lowest bit left, ``leaves[tree * bits +
+bit]``; ``masks[room:]`` is overwritten."""
 count_below = _count_below_slowly if numba.config.DISABLE_JIT else _count_below
-"""``count_below(ints, place, value) -> int``: how many of the 16 float32 numbers that lie at ``ints[place:]`` are below a value."""
+"""``count_below(ints, place, value) -> int``: how many of the 16 float32 numbers that lie at ``ints[place:]`` are below
+a value."""

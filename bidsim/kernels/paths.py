@@ -26,7 +26,8 @@ _LANES = 8
 _LONG, _INT, _DOUBLE = ir.IntType(64), ir.IntType(32), ir.DoubleType()
 _VECTOR = ir.VectorType(_DOUBLE, _LANES)
 PER_POINT = 3
-"""Numbers of an edge for each quadrature point: how the product changes if the row left the path before, on it, and the weight."""
+"""Numbers of an edge for each quadrature point: how the product changes if the row left the path before, on it, and the
+weight."""
 
 
 class _Steps:
@@ -190,8 +191,9 @@ def _shrink_slowly(
 
 
 grow = _grow_slowly if numba.config.DISABLE_JIT else _grow
-"""``grow(work, product, grown, before, on, table, at, ratio, points)``: products at ``product`` times the edge's factor, into ``grown``;
-``before`` and ``on`` say (0 or 1, by row) whether the row agrees with the feature's earlier edges, and with this one too."""
+"""``grow(work, product, grown, before, on, table, at, ratio, points)``: products at ``product`` times the edge's
+factor, into ``grown``; ``before`` and ``on`` say (0 or 1, by row) whether the row agrees with the feature's earlier
+edges, and with this one too."""
 shrink = _shrink_slowly if numba.config.DISABLE_JIT else _shrink
-"""``shrink(work, below, above, before, on, table, at, last, phi, points)``: add what the leaves ``below`` an edge say of its feature to
-``phi``, and pass them on to ``above``; ``last`` is the table of the feature's earlier edge."""
+"""``shrink(work, below, above, before, on, table, at, last, phi, points)``: add what the leaves ``below`` an edge say
+of its feature to ``phi``, and pass them on to ``above``; ``last`` is the table of the feature's earlier edge."""

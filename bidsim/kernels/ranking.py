@@ -70,7 +70,10 @@ def best_and_next(book: Book, n: int) -> tuple[int, int]:
 
 @kernel()
 def fill_minima_by_bid(book: Book, n: int, slots: int, outcome: Outcome) -> None:
-    """Lowest bid with which each entry would have won any position, where positions go by bid, the others' bids fixed."""
+    """Lowest bid with which each entry would have won any position, where they go by bid.
+
+    The others' bids are fixed.
+    """
     reserves, ties, bids, minimum = book.reserve, book.tie, book.bid, outcome.minimum
     last = outcome.winner[slots - 1]
     for k in range(n):
@@ -144,7 +147,10 @@ def rank_by_score(book: Book, n: int, slots: int, outcome: Outcome) -> int:
 
 @kernel()
 def fill_minima_by_score(book: Book, n: int, slots: int, outcome: Outcome) -> None:
-    """Lowest bid with which each entry would have won any position, where positions go by score, the others' bids fixed."""
+    """Lowest bid with which each entry would have won any position, where they go by score.
+
+    The others' bids are fixed.
+    """
     last = outcome.winner[slots - 1]
     loser = next_by_score(book, n, last) if last >= 0 else NOBODY
     for k in range(n):

@@ -107,5 +107,5 @@ def _follow_slowly(
 follow_numbers = _follow_slowly if numba.config.DISABLE_JIT else _follow(splits=False)
 """As `follow_mixed`, where no node splits categories."""
 follow_mixed = _follow_slowly if numba.config.DISABLE_JIT else _follow(splits=True)
-"""``follow(nodes, slots, sets, stride, roots, out, trees)``: take all walks from their roots until ``trees`` leaves were met, and
-write where those leaves stand to ``out``, which has room for `WALKS` more."""
+"""``follow(nodes, slots, sets, stride, roots, out, trees)``: take all walks from their roots until ``trees`` leaves
+were met, and write where those leaves stand to ``out``, which has room for `WALKS` more."""

@@ -52,7 +52,8 @@ class Ipinyou(Market):
         unknown = sorted(set(brief.vocabulary["exchange"]) - set(published))
         if unknown:
             raise ValueError(
-                f"market 'ipinyou' knows the exchanges {', '.join(published)}, not {unknown[0]!r}; leave traffic.exchanges out"
+                f"market 'ipinyou' knows the exchanges {', '.join(published)}, not {unknown[0]!r}; leave "
+                "traffic.exchanges out"
             )
         prices, shares, reach = [], [], []
         for name in brief.vocabulary["exchange"]:
@@ -62,7 +63,8 @@ class Ipinyou(Market):
             wanted = params.win_rate * published[name]["win_share"] / published[name]["request_share"]
             if wanted > natural:
                 raise ValueError(
-                    f"win_rate {params.win_rate} is out of reach on {name}: floors leave at most {natural * params.win_rate / wanted:.3f}"
+                    f"win_rate {params.win_rate} is out of reach on {name}: floors leave at most "
+                    f"{natural * params.win_rate / wanted:.3f}"
                 )
             reach.append(wanted / natural)
         return Rivals(

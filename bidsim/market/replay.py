@@ -76,7 +76,8 @@ def read_log(file: Path, nanos: int) -> dict[str, NDArray[np.float64]]:
     for name in (PRICE, RATE, CLICK):
         if name not in raw:
             raise ValueError(
-                f"{file}: there is no column {name!r}; a log has the columns market_price, pctr, click and, if wanted, conversion, not {', '.join(list(raw)[:8])}"
+                f"{file}: there is no column {name!r}; a log has the columns market_price, pctr, click and, if "
+                f"wanted, conversion, not {', '.join(list(raw)[:8])}"
             )
     if not len(raw[PRICE]):
         raise ValueError(f"{file}: the log is empty")

@@ -1,4 +1,6 @@
-"""What one advertiser's money did: headline, both halves of the run, where opportunities went, what other bids would have bought.
+"""What one advertiser's money did.
+
+Headline, both halves of the run, where opportunities went, what other bids would have bought.
 
 Everything is read from a run's tables and in currency units unless a name says otherwise; ``None`` stands for what
 cannot be told.
@@ -77,7 +79,8 @@ def account_of(result: Result, advertiser: str) -> Account:
     if not len(rows):
         known = advertisers_of(result)
         raise UsageError(
-            f"--advertiser {advertiser}: the run has no such advertiser{did_you_mean(advertiser, known)}; it has {', '.join(known[:20])}"
+            f"--advertiser {advertiser}: the run has no such advertiser{did_you_mean(advertiser, known)}; it has "
+            f"{', '.join(known[:20])}"
         )
     return Account(result, advertiser, tuple(table["campaign"][k] for k in rows), rows)
 
@@ -128,7 +131,9 @@ def _sales_spread(value_nanos: NDArray[np.int64]) -> float | None:
 
 
 def _halves(account: Account) -> dict[str, Any]:
-    """The second half of the run, and the preceding one to compare it with, by time of the ad, with all that is reported of it in the end.
+    """The second half of the run, and the first one to compare it with, by time of the ad.
+
+    Both have all that is reported of them in the end.
 
     By time of the report the first half would lack the conversions of ads before it. Where values are drawn,
     conversions come at once and only their number is known.
@@ -171,7 +176,10 @@ def campaign_rows(account: Account) -> list[dict[str, Any]]:
 
 
 def _incremental(account: Account) -> dict[str, Any]:
-    """Purchases that the ads caused: the ghost-ad estimate where users were held out, and the truth, which only a simulation knows."""
+    """Purchases that the ads caused.
+
+    The ghost-ad estimate where users were held out, and the truth, which only a simulation knows.
+    """
     table = account.result.tables["incrementality"]
     value, below, above, known, true = 0.0, 0.0, 0.0, True, 0
     for k, name in enumerate(table["advertiser"]):
@@ -196,7 +204,10 @@ def _incremental(account: Account) -> dict[str, Any]:
 
 
 def funnel(account: Account) -> dict[str, Any]:
-    """From matching requests to conversions, and what was lost on the way, by reason, with what it was believed to be worth."""
+    """From matching requests to conversions, and what was lost on the way, by reason.
+
+    What was lost comes with what it was believed to be worth.
+    """
     table = account.result.tables["campaigns"]
     lost = {reason: int(table[f"lost_{reason}"][account.rows].sum()) for reason in REASONS if reason != "not_targeted"}
     steps = {"matched": account.total("wins") + sum(lost.values())} | {
@@ -223,7 +234,10 @@ def funnel(account: Account) -> dict[str, Any]:
 
 
 def bid_curve(account: Account) -> list[dict[str, Any]]:
-    """What multiples of the advertiser's bids would have bought in the surveyed auctions, rivals' bids and budgets left aside."""
+    """What multiples of the advertiser's bids would have bought in the surveyed auctions.
+
+    Rivals' bids and budgets are left aside.
+    """
     table = account.part("landscape")
     found = []
     for factor in np.unique(table["bid_factor"]):
@@ -252,7 +266,10 @@ def _with_margins(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def bid_arms(account: Account) -> list[dict[str, Any]]:
-    """What randomised bids led to: by arm the opportunities, wins, spend and conversions; empty where none were randomised."""
+    """What randomised bids led to: by arm the opportunities, wins, spend and conversions.
+
+    Empty where none were randomised.
+    """
     arms, rows = account.part("bid_arms"), account.part("explorations", "converted", "assigned_bid")
     if not len(arms["campaign"]) or len(np.unique(arms["bid_factor"])) == 1:
         return []

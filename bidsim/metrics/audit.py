@@ -91,7 +91,10 @@ def _finding(
         at, share, expected = mass
         evidence |= {"point_mass_at": at, "share_there": share, "share_expected_there": expected}
         rule = "second price with a point mass"
-        sentence = f"{share:.1%} of payments below the bid lie at {at:.3f} of it, where {expected:.2%} would be expected: a next bid seems to be made up there."
+        sentence = (
+            f"{share:.1%} of payments below the bid lie at {at:.3f} of it, where {expected:.2%} would be "
+            "expected: a next bid seems to be made up there."
+        )
     elif explained is not None and explained.mean() >= _NEARLY_ALL:
         rule, sentence = (
             "second price",
@@ -112,7 +115,10 @@ def _finding(
 
 
 def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None:
-    """A ratio of payment to bid that stands out: (ratio, share of payments there, share expected from its neighbours)."""
+    """A ratio of payment to bid that stands out.
+
+    The triple is the ratio, the share of payments there, and the share expected from its neighbours.
+    """
     if len(ratio) < 1 / _LEAST_SHARE:
         return None
     counts = np.bincount(
@@ -141,7 +147,10 @@ def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None
 
 
 def _soft_floor(bid: NDArray[np.float64], own: NDArray[np.bool_]) -> float | None:
-    """The bid that best splits those who pay themselves from those who do not; None where none does, for a tie pays itself, too, anywhere."""
+    """The bid that best splits those who pay themselves from those who do not.
+
+    None where none does, for a tie pays itself, too, anywhere.
+    """
     order = np.argsort(bid, kind="stable")
     flags = own[order]
     right = np.cumsum(flags) + (~flags).sum() - np.cumsum(~flags)

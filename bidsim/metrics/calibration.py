@@ -1,4 +1,7 @@
-"""How far predictions can be trusted for one advertiser: predicted beside observed conversions, on impressions whose time has passed."""
+"""How far predictions can be trusted for one advertiser.
+
+Predicted beside observed conversions, on impressions whose time has passed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ FEWEST = 20
 
 
 def calibration(account: Account) -> dict[str, Any]:
-    """Predicted and observed conversions of kept impressions that are older than the attribution window, in groups by prediction."""
+    """Predicted and observed conversions of kept impressions, in groups by prediction.
+
+    Only impressions that are older than the attribution window count.
+    """
     rows, scenario = (
         account.part("auctions", "time_us", "pcvr", "position", "converted"),
         account.result.manifest["scenario"],

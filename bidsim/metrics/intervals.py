@@ -50,14 +50,19 @@ def welch_interval(values: NDArray[np.float64], base: NDArray[np.float64], level
 
 
 def poisson_interval(count: float, level: float = 0.95) -> Interval:
-    """Exact interval of a Poisson mean (Garwood 1936); a sum that is no count takes the same gamma quantiles (Fay and Feuer 1997)."""
+    """Exact interval of a Poisson mean (Garwood 1936).
+
+    A sum that is no count takes the same gamma quantiles (Fay and Feuer 1997).
+    """
     tail = (1 - level) / 2
     low = float(gammaincinv(count, tail)) if count else 0.0
     return Interval(float(count), low, float(gammaincinv(count + 1, 1 - tail)))
 
 
 def total_interval(total: float, squares: float, parts: int, level: float = 0.95) -> Interval:
-    """Interval of the mean of a sum of many independent counts that is right where few are above 0, as purchases of users are.
+    """Interval of the mean of a sum of many independent counts.
+
+    It is right where few are above 0, as purchases of users are.
 
     Gamma distributions with the mean and variance of the sum below, and with those after one more above: Fay and Feuer
     (1997), who take the largest part for the one more; only the mean size of a part, drawn by size, is known here. For

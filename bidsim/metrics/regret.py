@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
     from bidsim.metrics.hindsight import Objective
 
-UPPER_BOUND = "an upper bound: what a campaign wins changes what later impressions are worth (frequency caps, fatigue, repurchase)"
+UPPER_BOUND = (
+    "an upper bound: what a campaign wins changes what later impressions are worth (frequency caps, "
+    "fatigue, repurchase)"
+)
 MANY_POSITIONS = "not known: one minimum bid does not tell what each of several positions would have cost"
 
 
@@ -52,7 +55,8 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
     if not has_all_bids(result):
         share = result.manifest["sampling"]["requests"]
         raise UsageError(
-            f"regret needs every bid, and this run kept {share:.1%} of them; run again with --set log.decisions=1_000_000_000"
+            f"regret needs every bid, and this run kept {share:.1%} of them; run again with --set "
+            "log.decisions=1_000_000_000"
         )
     bids, campaigns = result.tables["bids"], result.tables["campaigns"]
     code = _codes(bids["campaign"], campaigns["campaign"])
@@ -94,7 +98,10 @@ class _Faced:
 
 @dataclass(frozen=True)
 class _Purse:
-    """A campaign's budget, and where days or episodes have budgets, which of them each auction falls into, and how much each has."""
+    """A campaign's budget, and the parts of the run that have budgets of their own.
+
+    Where days or episodes have budgets: which of them each auction falls into, and how much each has.
+    """
 
     budget: float
     part: NDArray[np.int64] | None = None

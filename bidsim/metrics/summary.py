@@ -134,7 +134,10 @@ def _lines(table: Columns) -> list[dict[str, Any]]:
 
 
 def _winners_curse(campaigns: Columns, *, drawn: bool) -> dict[str, Any]:
-    """Predicted over true rate, or value where values are drawn, on won impressions: above 1 the winner overestimates (Capen et al. 1971)."""
+    """Predicted over true rate, or value where values are drawn, on won impressions.
+
+    Above 1 the winner overestimates (Capen et al. 1971).
+    """
     worth = campaigns["conversion_value_nanos"].astype(float)
     predicted, true = (
         (campaigns["value_nanos"].astype(float), campaigns["true_rate_sum"] * worth)

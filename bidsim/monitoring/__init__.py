@@ -1,1 +1,4 @@
-"""Watching the model: what was expected and what came, slice by slice and window by window, and alarms that can be left on."""
+"""Watching the model, with alarms that can be left on.
+
+What was expected and what came, slice by slice and window by window.
+"""

@@ -1,4 +1,6 @@
-"""Conversions that should have been reported by now: predicted rates, spread over the windows in which their reports arrive.
+"""Conversions that should have been reported by now.
+
+Predicted rates, spread over the windows in which their reports arrive.
 
 How reports are spread (a development curve, as actuaries say) is known from traffic logged before the run; what the
 quiet windows of the run show is laid over it. A report that is not there yet is then no missing conversion, and windows
@@ -35,7 +37,9 @@ def expected_arrivals(predicted: NDArray[np.float64], curve: NDArray[np.float64]
 
 
 def lag_shares(delay: NDArray[np.float64], window: float, lags: int) -> NDArray[np.float64]:
-    """Part of the reports that come 0, 1, ... windows after that of the impression, which falls anywhere in its window, float64[lags].
+    """Part of the reports that come 0, 1, ... windows after that of the impression, float64[lags].
+
+    An impression falls anywhere in its window.
 
     Args:
         delay: Delays, each as likely as the others.
@@ -121,7 +125,10 @@ def _triangle(result: Result, cells: Cells, group: dict[str, int], lags: int) ->
 
 
 def _logged(result: Result, cells: Cells, group: dict[str, int], lags: int) -> NDArray[np.float64]:
-    """Curves from traffic logged before the run, the mean over the campaigns of a group; zero where nothing was logged."""
+    """Curves from traffic logged before the run, the mean over the campaigns of a group.
+
+    Zero where nothing was logged.
+    """
     table = result.tables["delays"]
     found, count = np.zeros((len(cells.groups), lags)), np.zeros(len(cells.groups))
     names, campaign = result.coded("delays", "campaign")

@@ -1,4 +1,6 @@
-"""What is normal for every slice: its level, shrunk towards that of the slices it is part of and followed slowly, and how counts scatter.
+"""What is normal for every slice.
+
+Its level, shrunk towards that of the slices it is part of and followed slowly, and how counts scatter.
 
 Counts of a window are negative binomial: a Poisson count whose mean varies from window to window (overdispersion),
 around a level that is itself only known from the windows seen so far. Levels of slices are spread around their parent's
@@ -27,7 +29,8 @@ _HINT = 0.002
 PAST = 200.0
 """Windows after which one counts half in how a slice differs from its parent."""
 _DRIFT = 400.0
-"""Counts that say as much of a slice now as what it was and how its parent drifted: slices drift apart by one part in twenty."""
+"""Counts that say as much of a slice now as what it was and how its parent drifted: slices drift apart by one part in
+twenty."""
 _REMEMBERED = 0.5 ** (1.0 / 400.0)
 """Weight in the scatter of a window after the next one has come."""
 
@@ -121,7 +124,10 @@ class Scatter:
         observed: NDArray[np.float64],
         left: NDArray[np.float64],
     ) -> None:
-        """Take in a window; ``mean`` counts were expected at levels known with relative variance ``left``, float64[slices] each."""
+        """Take in a window, in which ``mean`` counts were expected, float64[slices].
+
+        Levels are known with relative variance ``left``, float64[slices].
+        """
         over = (observed - mean) ** 2 - mean - left * mean**2
         kinds = len(self.scale)
         self.excess = _REMEMBERED * self.excess + np.bincount(kind, over, kinds)
@@ -178,7 +184,9 @@ class Baseline:
         )
 
     def level(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Level of each slice, observed over expected, and the relative variance with which it is known; float64[slices] each.
+        """Level of each slice, observed over expected, and the relative variance with which it is known.
+
+        Float64[slices] each.
 
         What was long ago tells how a slice differs from its parent, with the parent's own level as a prior; that, times
         the parent's level now, is the prior for what came lately, which may have drifted from it.
@@ -206,7 +214,10 @@ class Baseline:
         return np.minimum(1.0 / np.maximum(self.overdispersion + left, 1.0 / _LARGEST_SIZE), _LARGEST_SIZE)
 
     def learn(self, expected: NDArray[np.float64], observed: NDArray[np.float64], frozen: NDArray[np.bool_]) -> None:
-        """Take in a window that has been judged; slices that are ``frozen``, now or by the time it counts, do not learn from it."""
+        """Take in a window that has been judged.
+
+        Slices that are ``frozen``, now or by the time it counts, do not learn from it.
+        """
         self._waiting.append(_Waiting(expected, observed, *self.level(), frozen))
         if len(self._waiting) <= self.gap:
             return
@@ -310,7 +321,10 @@ def _spread(
 
 
 def local_overdispersion(expected: NDArray[np.float64], observed: NDArray[np.float64]) -> float:
-    """As `window_overdispersion`, around the level of each stretch of some windows, so that a slow drift is no scatter."""
+    """Return `window_overdispersion` around the level of each stretch of some windows.
+
+    So a slow drift is no scatter.
+    """
     stretches = max(len(expected) // _STRETCH, 1)
     parts = [(np.array_split(expected, stretches)[k], np.array_split(observed, stretches)[k]) for k in range(stretches)]
     weight = [float((e.sum(axis=0) ** 2).sum()) for e, _ in parts]
@@ -319,7 +333,10 @@ def local_overdispersion(expected: NDArray[np.float64], observed: NDArray[np.flo
 
 
 def window_overdispersion(expected: NDArray[np.float64], observed: NDArray[np.float64], *, floor: bool = True) -> float:
-    """Relative variance of windows' means around each slice's own level, by moments, pooled over slices; never below 0 with ``floor``."""
+    """Relative variance of windows' means around each slice's own level, by moments, pooled over slices.
+
+    Never below 0 with ``floor``.
+    """
     told = expected.sum(axis=0)
     level = np.divide(observed.sum(axis=0), told, out=np.zeros_like(told), where=told > 0)
     mean = level * expected

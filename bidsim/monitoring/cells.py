@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 ALL = "all traffic"
 WHOLE, LEVEL, OWNER, PART = range(4)
-"""Kinds of slices: all traffic, a level of a field (or of a pair), an advertiser or product, and its part of a level."""
+"""Kinds of slices: all traffic, a level of a field (or of a pair), an advertiser or product, and its part of a
+level."""
 _OF_ALL_ROWS = ("offers", "offered_pcvr_sum")
 _COLUMNS = (
     "wins",
@@ -93,7 +94,8 @@ def read_cells(result: Result) -> Cells:
     if not len(table["start_us"]):
         uncounted = 'monitoring.rows is "none"' if settings["monitoring"]["rows"] == "none" else "nothing was won"
         raise UsageError(
-            f"the run has no slices to watch: {'its values are drawn and no user is simulated' if settings.get('values') else uncounted}"
+            "the run has no slices to watch: "
+            f"{'its values are drawn and no user is simulated' if settings.get('values') else uncounted}"
         )
     window, duration = int(settings["monitoring"]["window"]), int(settings["duration"])
     levels, level = _coded(table["field"], table["level"])

@@ -52,7 +52,10 @@ class Alarm:
 
 @dataclass
 class _Open:
-    """An alarm that is not over: counts expected and counted since it began, and evidence that they are what they were before it."""
+    """An alarm that is not over.
+
+    Counts expected and counted since it began, and evidence that they are what they were before it.
+    """
 
     alarm: Alarm
     told: float
@@ -124,7 +127,10 @@ class Detector:
         return alarms
 
     def accept(self, alarm: Alarm, expected: float, observed: float) -> None:
-        """Take what changed for normal: the alarm is over, and the slice's level is learned from the counts since then."""
+        """Take what changed for normal.
+
+        The alarm is over, and the slice's level is learned from the counts since then.
+        """
         del self._open[alarm.slice]
         self._begun[alarm.slice] = alarm.window + 1
         self.baseline.begin_anew(alarm.slice, expected, observed)

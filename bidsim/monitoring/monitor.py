@@ -79,12 +79,14 @@ def monitor(
     cells = read_cells(result)
     if quiet is not None and not 2 <= quiet < cells.windows:  # noqa: PLR2004
         raise UsageError(
-            f"--quiet {quiet}: the run has {cells.windows} windows, so 2 to {cells.windows - 1} of them can be taken for normal"
+            f"--quiet {quiet}: the run has {cells.windows} windows, so 2 to {cells.windows - 1} of them can be taken "
+            "for normal"
         )
     quiet = _quiet_windows(result, cells) if quiet is None else quiet
     if cells.windows < FEWEST_WINDOWS or not 2 <= quiet < cells.windows:  # noqa: PLR2004
         raise UsageError(
-            f"{cells.windows} windows, {quiet} of them taken for normal, are too few to watch; shorten monitoring.window so that there are {FEWEST_WINDOWS} or more"
+            f"{cells.windows} windows, {quiet} of them taken for normal, are too few to watch; shorten "
+            f"monitoring.window so that there are {FEWEST_WINDOWS} or more"
         )
     slicing = slicing_of(cells)
     signals = {signal.kind: signal for signal in signals_of(result, cells, slicing, quiet)}
@@ -123,7 +125,10 @@ def _quiet_windows(result: Result, cells: Cells) -> int:
 
 
 def _detector(signal: Signal, cells: Cells, slicing: Slicing, quiet: int, rate: float, *, replay: bool) -> Detector:
-    """Learn what is normal, and find the threshold: by replay for conversions, elsewhere the one that theory promises."""
+    """Learn what is normal, and find the threshold.
+
+    By replay for conversions, elsewhere the one that theory promises.
+    """
     conversions = signal.kind == CONVERSIONS
     apart = quiet - 1 if conversions else max(round(quiet * cells.window / max(DAY, cells.window)), 2) - 1
     baseline = fit_baseline(

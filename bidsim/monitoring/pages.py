@@ -36,7 +36,8 @@ OUTAGE, STUCK, SHIFT, LATE, SOON, FEWER, MORE, BOTS = (
     "more",
     "bots",
 )
-"""What an incident is: a feature that is missing, or hardly varies; levels that change their share; reports that come later, or sooner; counts that fall or rise; bots."""
+"""What an incident is: a feature that is missing, or hardly varies; levels that change their share; reports that come
+later, or sooner; counts that fall or rise; bots."""
 _NEAR = 2
 _FAILED = 0.98
 _SAME, _TOGETHER = 0.3, 3
@@ -150,7 +151,10 @@ def pages_of(sounded: list[Sounded], detectors: dict[str, Detector], quiet: int,
 
 
 def _belongs(one: Sounded, page: Page, known: _Known) -> bool:
-    """Whether an alarm is part of an incident: it began with it, or its counts fit that it did, or it is about a part of what is in alarm."""
+    """Whether an alarm is part of an incident.
+
+    It began with it, or its counts fit that it did, or it is about a part of what is in alarm.
+    """
     begun = page.alarms[0].alarm.since
     if one.alarm.window <= page.noticed + _TOGETHER or begun - _NEAR <= one.alarm.since <= page.noticed + _NEAR:
         return True
@@ -185,7 +189,10 @@ def _is_about(a: Slice, b: Slice) -> bool:
 
 
 def _explained(page: Page, known: _Known, windows: int) -> Page:
-    """Find what explains the others: features first, then traffic, reports, conversions, and at last prices, wins and clicks."""
+    """Find what explains the others.
+
+    Features first, then traffic, reports, conversions, and at last prices, wins and clicks.
+    """
     failed = _failed_feature(page, known, windows)
     if failed is not None:
         return _told(page, known, windows, *failed)

@@ -1,4 +1,7 @@
-"""What the plan foresaw: flights that begin or end within a run change wins, prices and clicks, and nothing is wrong."""
+"""What the plan foresaw.
+
+Flights that begin or end within a run change wins, prices and clicks, and nothing is wrong.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ class Planned:
     followed: list[tuple[Signal, Alarm]] = field(default_factory=list)
 
     def explains(self, signal: Signal, alarm: Alarm) -> bool:
-        """Whether an alarm of the market is about a change that came with it, however late it was noticed; others' clicks do not follow from it.
+        """Whether an alarm of the market is about a change that came with it, however late it was noticed.
+
+        Others' clicks do not follow from it.
 
         What is the advertiser's own may also change a little later, while its pacer finds the price of the budget.
         """
@@ -61,7 +66,10 @@ def _is_owned(about: Slice) -> bool:
 
 
 def cause_of(planned: list[Planned], signal: Signal, alarm: Alarm) -> Planned | None:
-    """The flight that an alarm follows from: of several the advertiser's own, then the latest; None where it follows from none."""
+    """The flight that an alarm follows from: of several the advertiser's own, then the latest.
+
+    None where it follows from none.
+    """
     found = [p for p in planned if p.explains(signal, alarm)]
     about = signal.slices[alarm.slice]
     return max(found, key=lambda p: (p.owns(about), p.window <= alarm.since, p.window), default=None)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from bidsim.monitoring.cells import Slicing
 
 _PROBED = 0.015
-"""False alarms a window at which a short replay is read; the threshold for fewer is inversely proportional to the rate (Pollak 1987)."""
+"""False alarms a window at which a short replay is read; the threshold for fewer is inversely proportional to the rate
+(Pollak 1987)."""
 _WINDOWS, _SETTLED, _BLOCK = 5_000, 1_000, 500
 """Windows that are replayed, and those of them in which statistics settle first: small slices take long."""
 _UNSURE = 24.0
 """Windows from which normal must be known that a replay, which takes it for true, is half believed."""
 _BELIEVED, _FEW = 0.25, 2_000
-"""Least part of the threshold that theory promises, with so many slices: those that are hardly ever in alarm are not heard in a short replay."""
+"""Least part of the threshold that theory promises, with so many slices: those that are hardly ever in alarm are not
+heard in a short replay."""
 _MOST_SLICES = 1_500
 """Slices that are replayed; of more a part of the smallest is drawn, each standing for several."""
 
@@ -73,7 +75,10 @@ def replayed(
     windows: Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]],
     settled: int = 0,
 ) -> NDArray[np.float64]:
-    """Weighted statistics of quiet windows that nothing sets back, float64[windows, slices], the first ``settled`` left out; the baseline stays as it is."""
+    """Weighted statistics of quiet windows that nothing sets back, float64[windows, slices].
+
+    The first ``settled`` are left out, and the baseline stays as it is.
+    """
     learning = deepcopy(baseline)
     statistics, found = np.zeros((len(weight), len(MULTIPLIERS))), []
     nothing = np.zeros(len(weight), np.bool_)
@@ -128,7 +133,10 @@ def replay_threshold(
 
 
 def _drawn(kind: NDArray[np.int64], dice: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Slices that are replayed, and how many each stands for: all but owners' parts of levels, and of these as many as there is room for."""
+    """Slices that are replayed, and how many each stands for.
+
+    All but owners' parts of levels, and of these as many as there is room for.
+    """
     parts = np.flatnonzero(kind == 3)  # noqa: PLR2004
     whole = np.flatnonzero(kind != 3)  # noqa: PLR2004
     room = max(_MOST_SLICES - len(whole), 200)

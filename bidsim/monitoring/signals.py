@@ -66,7 +66,10 @@ class Signal:
 
     @property
     def weight(self) -> NDArray[np.float64]:
-        """How much of the false alarms each slice may have, float64[slices]: more where more is counted, for there a change shows."""
+        """How much of the false alarms each slice may have, float64[slices].
+
+        More where more is counted, for there a change shows.
+        """
         root = np.sqrt(self.came.mean(axis=0) + 0.01)
         counts = np.bincount(self.family.kind, minlength=int(self.family.kind.max()) + 1)
         # each kind has an equal part, so that a thousand small slices do not deafen the few large ones
@@ -127,7 +130,10 @@ def _alone(kind: list[int]) -> Family:
 
 
 def _traffic(result: Result, cells: Cells) -> list[Signal]:
-    """Shares of levels and ranges of every feature: of requests, or of impressions where a feature belongs to user and campaign."""
+    """Shares of levels and ranges of every feature.
+
+    Of requests, or of impressions where a feature belongs to user and campaign.
+    """
     table = result.tables["population"]
     if not len(table["start_us"]):
         return []
@@ -195,7 +201,10 @@ def _delays(cells: Cells, curve: NDArray[np.float64], reported: NDArray[np.float
 
 
 def _by_class(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Counts [windows, groups, lags] of everyone and each group by class of lag, float64[windows, 1 + groups, classes]."""
+    """Counts [windows, groups, lags] of everyone and each group by class of lag.
+
+    The result is float64[windows, 1 + groups, classes].
+    """
     lags = counts.shape[2]
     parts = np.stack([counts[:, :, a:b].sum(axis=2) for a, b in itertools.pairwise((0, 1, min(3, lags), lags))], axis=2)
     return np.concatenate([parts.sum(axis=1, keepdims=True), parts], axis=1)

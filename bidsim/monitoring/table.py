@@ -23,7 +23,8 @@ RIPE = 0.95
 """Part of the reports that must be due before normalised entropy is told."""
 _TAIL = 0.025
 _BROKEN = 0.02
-"""Part of the slices that may be anywhere (exponential about what is normal): drawn to normal, an outage would look like half of one."""
+"""Part of the slices that may be anywhere (exponential about what is normal): drawn to normal, an outage would look
+like half of one."""
 _HALVINGS = 40
 
 
@@ -84,7 +85,10 @@ def _selection(columns: dict[str, NDArray[np.float64]], wins: NDArray[np.float64
 
 
 def missing_rates(result: Result, watch: Watch, first: int, last: int) -> dict[str, dict[str, float | None]]:
-    """Share of missing values by feature over windows ``first`` to before ``last``, of requests and of impressions; None where none is counted."""
+    """Share of missing values by feature, of requests and of impressions.
+
+    It is over windows ``first`` to before ``last``, None where none is counted.
+    """
     table = result.tables["population"]
     rows = (np.asarray(table["start_us"]) // watch.cells.window >= first) & (
         np.asarray(table["start_us"]) // watch.cells.window < last
@@ -113,7 +117,10 @@ def _ripeness(curve: NDArray[np.float64], windows: int) -> NDArray[np.float64]:
 def _shrunk(
     watch: Watch, due: NDArray[np.float64], converted: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Posterior mean and 95% interval of converted over due: before it, a slice is what is normal for it, give or take its kind's spread, or broken."""
+    """Posterior mean and 95% interval of converted over due.
+
+    Before it, a slice is what is normal for it, give or take its kind's spread, or broken.
+    """
     baseline = watch.detectors["conversions"].baseline
     normal, left = baseline.level()
     parent = baseline.family.parent
@@ -174,7 +181,10 @@ def _requests(watch: Watch, first: int, last: int) -> NDArray[np.float64]:
 
 
 def _entropy(columns: dict[str, NDArray[np.float64]], due: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean log-loss over that of the slice's own rate: below 1 the predictions tell something (He et al., ADKDD 2014, eq. 3)."""
+    """Mean log-loss over that of the slice's own rate.
+
+    Below 1 the predictions tell something (He et al., ADKDD 2014, eq. 3).
+    """
     wins, converted = columns["wins"], columns["converted"]
     rate = np.clip(converted / np.maximum(wins, 1.0), 1e-12, 1 - 1e-12)
     own = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)) * wins
@@ -183,7 +193,10 @@ def _entropy(columns: dict[str, NDArray[np.float64]], due: NDArray[np.float64]) 
 
 
 def _auc(result: Result, watch: Watch, first: int, last: int) -> NDArray[np.float64]:
-    """Chance that an impression that converted was given more than one that did not, ties counted half, from bins; single fields only."""
+    """Chance that an impression that converted was given more than one that did not, ties counted half, from bins.
+
+    Single fields only.
+    """
     scores = score_bins(result, watch, first, last)
     found = np.full(len(watch.slicing.slices), np.nan)
     place = {(s.field, s.level): k for k, s in enumerate(watch.slicing.slices) if not s.advertiser and not s.product}
@@ -198,7 +211,10 @@ def _auc(result: Result, watch: Watch, first: int, last: int) -> NDArray[np.floa
 def score_bins(
     result: Result, watch: Watch, first: int, last: int
 ) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Impressions and conversions by bin of the predicted rate, for levels of single fields and, under ("", ""), all traffic."""
+    """Impressions and conversions by bin of the predicted rate, for levels of single fields.
+
+    All traffic stands under ("", "").
+    """
     table = result.tables["scores"]
     window = np.asarray(table["start_us"]) // watch.cells.window
     fields, field = result.coded("scores", "field")

@@ -39,11 +39,17 @@ def headline(page: Page, watch: Watch) -> str:
 
 
 def _outage(page: Page, when: str, before: float, now: float) -> str:
-    return f"Feature {page.about.field} is missing in {_percent(now)} of {_rows(page)} {when}, before in {_percent(before)}."
+    return (
+        f"Feature {page.about.field} is missing in {_percent(now)} of {_rows(page)} {when}, before in "
+        f"{_percent(before)}."
+    )
 
 
 def _stuck(page: Page, when: str, before: float, now: float) -> str:
-    return f"Feature {page.about.field} hardly varies {when}: {page.about.level} in {_percent(now)} of {_rows(page)}, before in {_percent(before)}."
+    return (
+        f"Feature {page.about.field} hardly varies {when}: {page.about.level} in {_percent(now)} of {_rows(page)}, "
+        f"before in {_percent(before)}."
+    )
 
 
 def _shift(page: Page, when: str, before: float, now: float) -> str:
@@ -54,12 +60,18 @@ def _shift(page: Page, when: str, before: float, now: float) -> str:
 
 def _late(page: Page, when: str, before: float, now: float) -> str:
     owner = f" of {page.about.advertiser or page.about.product}" if page.about.advertiser or page.about.product else ""
-    return f"Conversions{owner} are reported {'later' if page.what == LATE else 'sooner'} {when}: {_percent(now)} of reports come {page.about.level}, before {_percent(before)}."
+    return (
+        f"Conversions{owner} are reported {'later' if page.what == LATE else 'sooner'} {when}: {_percent(now)} of "
+        f"reports come {page.about.level}, before {_percent(before)}."
+    )
 
 
 def _bots(page: Page, when: str, before: float, now: float) -> str:
     rise = f"rose from {_percent(before)} to {_percent(now)} of impressions"
-    return f"Clicks on {page.about.name} {rise} {when} and conversions did not follow: bots click, or clicks are counted twice."
+    return (
+        f"Clicks on {page.about.name} {rise} {when} and conversions did not follow: bots click, or clicks are "
+        "counted twice."
+    )
 
 
 def _counts(page: Page, when: str, before: float, now: float) -> str:
@@ -69,7 +81,10 @@ def _counts(page: Page, when: str, before: float, now: float) -> str:
         if _as_predicted(page):
             told, low, high = (_percent(x * page.level) for x in (page.multiplier, page.low, page.high))
             return f"Conversions{where} are {told} ({low} to {high}) of those that the model predicts {when}."
-        return f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of normal {when}, which was {_percent(page.level)} of those that the model predicts."
+        return (
+            f"Conversions{where} are {_percent(page.multiplier)} ({range_}) of normal {when}, which was "
+            f"{_percent(page.level)} of those that the model predicts."
+        )
     told = {WINS: "Auctions won", PRICE: "Prices paid", CLICKS: "Clicks for an impression", TRAFFIC: "Requests"}[kind]
     return f"{told}{where} are {_percent(page.multiplier)} ({range_}) of normal {when}."
 
@@ -82,14 +97,22 @@ _ADVICE = {
     OUTAGE: _BROKEN,
     STUCK: _BROKEN,
     SHIFT: "Other people come; see whether slices with a larger share are calibrated, and who sent the traffic.",
-    LATE: "None is lost as far as can be told; do not retrain on labels of these days, and ask who reports conversions.",
-    SOON: "Nothing is lost; labels are complete sooner than before, so see whether a backlog was worked off or the rule of reporting changed.",
+    LATE: "None is lost as far as can be told; do not retrain on labels of these days, and ask who reports "
+    "conversions.",
+    SOON: "Nothing is lost; labels are complete sooner than before, so see whether a backlog was worked off or the "
+    "rule of reporting changed.",
     BOTS: "Do not pay for these clicks, and keep them out of the training rows.",
 }
 
-_ON_CLICKS = "Conversions follow as far as can be told; look at the placements and creatives that are clicked, and at how clicks are counted."
+_ON_CLICKS = (
+    "Conversions follow as far as can be told; look at the placements and creatives that are clicked, and at "
+    "how clicks are counted."
+)
 _TOO_LITTLE = "The model predicts too little here: bids are too low until it is trained anew."
-_NOT_NORMAL = "More come than used to, and no more than the model predicts: see whether the windows taken for normal were, as at a run's beginning they may not be."
+_NOT_NORMAL = (
+    "More come than used to, and no more than the model predicts: see whether the windows taken for normal "
+    "were, as at a run's beginning they may not be."
+)
 
 
 def advice(page: Page) -> str:
@@ -110,7 +133,10 @@ def _advice_on_conversions(page: Page) -> str:
     if page.multiplier > 1.0:
         return _TOO_LITTLE if page.multiplier * page.level > 1.0 else _NOT_NORMAL
     if about.advertiser and not about.field:
-        return "Nothing else differs by more than chance explains, so ask this advertiser: its tracker, its checkout or its offer."
+        return (
+            "Nothing else differs by more than chance explains, so ask this advertiser: its tracker, its checkout "
+            "or its offer."
+        )
     if about.field:
         return f"It is {about.name} alone: look at what is particular to it before touching the model."
     return "It is everywhere: look at the last deployment of the model, or at what reports all conversions."
@@ -131,7 +157,8 @@ def others(page: Page, watch: Watch) -> list[str]:
         seen[one.signal.kind] = seen.get(one.signal.kind, 0) + 1
         if seen[one.signal.kind] <= _OTHERS:
             told.append(
-                f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, {noticed(one, watch)}"
+                f"{_LABELS[one.signal.kind]}: {one.slice.name} at {_percent(one.alarm.multiplier)} when noticed, "
+                f"{noticed(one, watch)}"
             )
     told += [f"{_LABELS[kind]}: {count - _OTHERS:,} more slices" for kind, count in seen.items() if count > _OTHERS]
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
@@ -141,7 +168,10 @@ def others(page: Page, watch: Watch) -> list[str]:
 
 def as_planned(change: Planned, watch: Watch) -> str:
     """One sentence about a flight: that it began or ended, and what followed from it, the surest first."""
-    told = f"{change.campaign} {'begins' if change.begins else 'ends'} as planned, {moment(change.window, watch.cells.window)}"
+    told = (
+        f"{change.campaign} {'begins' if change.begins else 'ends'} as planned, "
+        f"{moment(change.window, watch.cells.window)}"
+    )
     first: dict[str, str] = {}
     for signal, alarm in sorted(change.followed, key=lambda f: -f[1].strength):
         none = signal.share(alarm.slice, 0, min(alarm.since, change.window)) == 0.0

@@ -1,4 +1,6 @@
-"""The worst slices of a run, found afterwards: conjunctions of up to three levels in which predictions are furthest off.
+"""The worst slices of a run, found afterwards.
+
+Conjunctions of up to three levels in which predictions are furthest off.
 
 Residuals and not losses are searched, for a raw log-loss is label noise. Candidates are chosen on one half of the users
 and tested on the other, so that the false-discovery rate among those that are told is the one promised (Benjamini and

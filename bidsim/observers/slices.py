@@ -1,4 +1,6 @@
-"""Impressions by window of time, level of a field (or pair of fields), and product line: what was paid, predicted and came of it.
+"""Impressions by window of time, level of a field (or pair of fields), and product line.
+
+What was paid, predicted and came of it.
 
 Every slice that is looked at later is a sum of these cells: a field over all lines, an advertiser, an advertiser's part
 of a level. A conversion is counted twice: in the window in which its report arrived, and in the window of the
@@ -22,9 +24,11 @@ SUMS = ("pcvr", "true_rate", "log_likelihood")
 PCVR, TRUE_RATE, LOG_LIKELIHOOD = range(len(COUNTS), len(COUNTS) + len(SUMS))
 """Columns of `Slices.cells`, counts first; a cell is one line of the cache."""
 FIRST, FIELD, OTHER, WIDTH = range(4)
-"""Columns of `Slices.keys`: its first level, its field, the second field of a pair or -1, and how many levels that has."""
+"""Columns of `Slices.keys`: its first level, its field, the second field of a pair or -1, and how many levels that
+has."""
 BINS = 32
-"""Bins of predicted rates by their odds, 2.25 an octave; the last is from one in two upwards, the first below one in 14,000."""
+"""Bins of predicted rates by their odds, 2.25 an octave; the last is from one in two upwards, the first below one in
+14,000."""
 _PER_OCTAVE = 2.25
 _LEAST = 1e-12
 _SCALE = 2.0**60
@@ -190,7 +194,9 @@ def _unpacked(slices: Slices, code: int, field: int) -> int:
 
 @kernel(inner=True)
 def count_conversion(slices: Slices, code: int, rate: int, campaign: int, credited: int, arrived: int) -> None:
-    """Count a conversion by the window of its impression and, where its report comes within the run, by the window of that.
+    """Count a conversion by the window of its impression, and by the window of its report.
+
+    A report that comes after the run is not counted.
 
     Args:
         slices: Counters.

@@ -1,4 +1,7 @@
-"""Throttling: full bids in a random part of the auctions (Agarwal et al., KDD 2014; Karande, Mehta and Srikant, WSDM 2013)."""
+"""Throttling: full bids in a random part of the auctions (Agarwal et al., KDD 2014.
+
+Karande, Mehta and Srikant, WSDM 2013).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A contextual bandit on logged propensities, with the three estimators of AuctionGym (Jeunen, Murphy and Allison, KDD 2023).
+"""A contextual bandit on logged propensities, with the three estimators of AuctionGym.
+
+Jeunen, Murphy and Allison, KDD 2023.
 
 The context is the impression's value relative to the campaign's mean, in eight classes; arms are shading factors.
 *Direct* averages the rewards seen with each arm. *ips* weights each by one over the propensity of the arm that was
@@ -110,7 +112,10 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
 
 
 class Bandit(Policy):
-    """Assumes that the best factor depends on the value's size only; learns online rather than in AuctionGym's batches."""
+    """Assumes that the best factor depends on the value's size only.
+
+    Learns online rather than in AuctionGym's batches.
+    """
 
     Params = BanditParams
     floats = (

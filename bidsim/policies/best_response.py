@@ -1,4 +1,7 @@
-"""The best bid in first price against a known landscape: argmax over b of (v - b) F(b) (Zhou et al., KDD 2021, section 3)."""
+"""The best bid in first price against a known landscape.
+
+Argmax over b of (v - b) F(b) (Zhou et al., KDD 2021, section 3).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
 
 
 class BestResponse(Policy):
-    """Assumes that the distribution of the highest rival bid is known and the same for all impressions of the campaign."""
+    """Assumes that the distribution of the highest rival bid is known.
+
+    It is the same for all impressions of the campaign.
+    """
 
     Params = BestResponseParams
     floats = (("start", _POINTS), ("chosen", _POINTS))

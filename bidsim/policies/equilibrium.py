@@ -41,8 +41,8 @@ class EquilibriumParams(Settings):
     rival_high: Annotated[Number, Field(gt=0.0, le=1e9)] | None = None
     """Highest value of the one rival of a uniform pair; own values are then uniform from 0."""
     soft_floor_cpm: NonNegative = 0.0
-    """A soft floor of the auction, for alike bidders with uniform values from 0 and no reserve: whoever's equilibrium bid
-    would lie above it bids the value, and others as in first price (Zeithammer 2019)."""
+    """A soft floor of the auction, for alike bidders with uniform values from 0 and no reserve: whoever's equilibrium
+    bid would lie above it bids the value, and others as in first price (Zeithammer 2019)."""
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -1,4 +1,6 @@
-"""Exponential weights over shading factors: no regret even against rivals who change (Auer et al. 2002; Han, Zhou and Weissman 2020).
+"""Exponential weights over shading factors: no regret even against rivals who change (Auer et al. 2002.
+
+Han, Zhou and Weissman 2020).
 
 Where the notice tells the minimum bid to win, and what the winner pays follows from it, every arm's reward is known
 after each auction (Hedge); where not, the arm played is weighted by its propensity (EXP3).

@@ -110,13 +110,25 @@ def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: 
 
 
 class LearnedShading(Policy):
-    """Assumes that the winner pays its bid, and that rivals' bids do not depend on the impression, nor answer to ours, and change slowly."""
+    """Assumes that the winner pays its bid, and that rivals' bids change slowly.
+
+    They do not depend on the impression, nor answer to ours.
+    """
 
     Params = LearnedShadingParams
     floats = (
-        ("seen", BINS), ("censored", BINS), ("start", _CANDIDATES), ("chosen", _CANDIDATES), ("bids", _CANDIDATES), ("wins", _CANDIDATES),
-        ("below", BINS + 1), ("room", BINS + 1), "factor", "explore", "decay",
-    )  # fmt: skip
+        ("seen", BINS),
+        ("censored", BINS),
+        ("start", _CANDIDATES),
+        ("chosen", _CANDIDATES),
+        ("bids", _CANDIDATES),
+        ("wins", _CANDIDATES),
+        ("below", BINS + 1),
+        ("room", BINS + 1),
+        "factor",
+        "explore",
+        "decay",
+    )
     ints = ("kept", "notices", "refresh", "pays_minimum", "exact")
     bid = bid
     notice = notice

@@ -1,4 +1,7 @@
-"""Lift-based bidding: pay for the conversions that an impression adds, not for those that it is credited with (Xu et al., WWW 2016)."""
+"""Lift-based bidding: pay for the conversions that an impression adds.
+
+Those that it is credited with do not count (Xu et al., WWW 2016).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
 
 
 class Lift(Policy):
-    """Assumes that the lift of an impression is known (oracle), or a fixed part of its predicted rate (any other model)."""
+    """Assumes that the lift of an impression is known (oracle).
+
+    For any other model it is a fixed part of the predicted rate.
+    """
 
     Params = LiftParams
     floats = ("share",)

@@ -1,4 +1,7 @@
-"""Linear bidding: proportional to the predicted rate, scaled to a base price for the average impression (Perlich et al., KDD 2012)."""
+"""Linear bidding: a base price for the average impression, scaled by the predicted rate.
+
+Perlich et al., KDD 2012.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ class LinearParams(Settings):
     """The price of the average impression."""
 
     base_cpm: Positive = 2.0
-    """Bid for an impression of average predicted rate, per thousand impressions; where clicks are charged, what that comes to for one."""
+    """Bid for an impression of average predicted rate, per thousand impressions; where clicks are charged, what that
+    comes to for one."""
     mean_rate: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
     """What counts as the average rate; by default the model's mean on logged traffic."""
     whole_cpm: bool = False

@@ -1,4 +1,6 @@
-"""Shading by a logistic win rate in the log of the bid with covariates, learned online (Karlsson and Sang, ACC 2021; Zhou et al., KDD 2021).
+"""Shading by a logistic win rate in the log of the bid with covariates, learned online.
+
+Karlsson and Sang, ACC 2021; Zhou et al., KDD 2021.
 
 P(win | b) = sigmoid(w0 + w1 ln b + w2 ln(1 + floor) + w3 ln value), money in units of half the mean value, fitted by
 stochastic gradient steps on wins and losses alone; the bid solves (v - b) w1 (1 - P) = b, the first-order condition of

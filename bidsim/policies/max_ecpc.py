@@ -1,4 +1,7 @@
-"""Max-eCPC: bid the predicted rate times the most that an event may cost (Lee et al., KDD 2012; the benchmark of Zhang et al., arXiv:1407.7073)."""
+"""Max-eCPC: bid the predicted rate times the most that an event may cost (Lee et al., KDD 2012.
+
+The benchmark of Zhang et al., arXiv:1407.7073).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""ORTB: bids that are concave in the value, optimal against two families of win rates (Zhang, Yuan and Wang, KDD 2014, equations 6 and 10).
+"""ORTB: bids that are concave in the value, optimal against two families of win rates.
+
+Zhang, Yuan and Wang, KDD 2014, equations 6 and 10.
 
 Form 1 assumes the win rate b / (c + b) and bids sqrt(c v + c^2) - c. Form 2 assumes b^2 / (c^2 + b^2) and bids
 c (((v + sqrt(c^2 + v^2)) / c)^(1/3) - (c / (v + sqrt(c^2 + v^2)))^(1/3)). The paper's 1 / lambda is the pacing

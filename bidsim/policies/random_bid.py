@@ -1,4 +1,7 @@
-"""A uniformly random bid: explores the whole market, and is the baseline of the iPinYou benchmark (Zhang et al., arXiv:1407.7073)."""
+"""A uniformly random bid.
+
+Explores the whole market, and is the baseline of the iPinYou benchmark (Zhang et al., arXiv:1407.7073).
+"""
 
 from __future__ import annotations
 

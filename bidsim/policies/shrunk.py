@@ -30,7 +30,8 @@ class ShrunkParams(Settings):
     spread: NonNegative = 0.6
     """Standard deviation of true values, in units of the mean value."""
     mean: Money | None = None
-    """Mean value of an impression (of a click where clicks are charged), currency units; by default the model's mean prediction times what a conversion is worth."""
+    """Mean value of an impression (of a click where clicks are charged), currency units; by default the model's mean
+    prediction times what a conversion is worth."""
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -1,4 +1,7 @@
-"""Target CPA: the most conversions while each costs at most the target on average (Feng, Padmanabhan and Wang, WWW 2023)."""
+"""Target CPA: the most conversions while each costs at most the target on average.
+
+Feng, Padmanabhan and Wang, WWW 2023.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
 
 @kernel(OFFERS_SIGNATURE)
 def notice(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
-    """Move the multiple by the slack of each win, what it costs being what it is expected to where clicks are charged."""
+    """Move the multiple by the slack of each win.
+
+    Where clicks are charged a win costs what it is expected to.
+    """
     for k in range(lo, hi):
         if offers.won[k]:
             state = floats[offers.campaign[k]]

@@ -1,4 +1,6 @@
-"""Thompson sampling over shading factors (Thompson 1933; Chapelle and Li, NeurIPS 2011): bid what a draw from the posterior likes best.
+"""Thompson sampling over shading factors (Thompson 1933.
+
+Chapelle and Li, NeurIPS 2011): bid what a draw from the posterior likes best.
 
 The reward of an arm is the part of the value that is kept: (value - price) / value on a win, by the view rate of the
 position won, else 0. Posteriors are normal with the arm's own mean and standard error.

@@ -1,4 +1,6 @@
-"""The most value for a budget: bids are value over the price of money, which dual descent learns (Balseiro and Gur 2019; Gao et al., NeurIPS 2022).
+"""The most value for a budget.
+
+Bids are value over the price of money, which dual descent learns (Balseiro and Gur 2019; Gao et al., NeurIPS 2022).
 
 Unlike a profit maximiser's, the bid may exceed the value: all that counts is that the budget lasts to the end. The
 price of money mu falls while less is spent than planned and rises while more is.

@@ -70,11 +70,18 @@ def comparison_rows(differences: Sequence[Any]) -> list[dict[str, Any]]:
     """One row a difference, for JSON."""
     return [
         {
-            "metric": d.metric, "scenario": d.scenario, "first": d.base, "this": d.other, "difference": d.interval.value, "low": d.interval.low, "high": d.interval.high,
-            "shown": d.shown, "pairing": d.pairing,
+            "metric": d.metric,
+            "scenario": d.scenario,
+            "first": d.base,
+            "this": d.other,
+            "difference": d.interval.value,
+            "low": d.interval.low,
+            "high": d.interval.high,
+            "shown": d.shown,
+            "pairing": d.pairing,
         }
         for d in differences
-    ]  # fmt: skip
+    ]
 
 
 def draw_comparison(base: str, differences: Sequence[Any], campaign: str | None = None) -> str:

@@ -227,7 +227,10 @@ def _worst_first(watch: Watch, table: dict[str, list[Any]]) -> list[int]:
 
 
 def _shown(watch: Watch, order: list[int]) -> list[int]:
-    """Slices of which a picture is drawn: those that incidents are about, then owners, then the furthest from normal."""
+    """Slices of which a picture is drawn.
+
+    Those that incidents are about, then owners, then the furthest from normal.
+    """
     kind = watch.slicing.kind
     about = [watch.slicing.slices.index(p.about) for p in watch.pages if p.about in watch.slicing.slices]
     owners = [k for k in order if kind[k] == 2]  # noqa: PLR2004
@@ -258,7 +261,10 @@ def _series(watch: Watch, s: int) -> str:
 
 
 def _of_incident(page: Page, watch: Watch) -> str | None:
-    """What an incident is about, window by window, as a part of the whole; None where it is conversions, which are drawn anyway."""
+    """What an incident is about, window by window, as a part of the whole.
+
+    None where it is conversions, which are drawn anyway.
+    """
     signal, detector, s = page.signal, watch.detectors[page.signal.kind], page.slice
     if signal.kind == CONVERSIONS:
         return None
@@ -301,7 +307,10 @@ def _heat(watch: Watch) -> str:
 
 
 def _calibration(result: Result, watch: Watch) -> str:
-    """Predicted and reported rates of all impressions, before the watch began and since, over bins of the predicted rate."""
+    """Predicted and reported rates of all impressions, over bins of the predicted rate.
+
+    They are of the time before the watch began, and since.
+    """
     lines = {}
     for name, (first, last) in {"quiet": (0, watch.quiet), "watched": (watch.quiet, watch.cells.windows)}.items():
         wins, converted = score_bins(result, watch, first, last).get(("", ""), (np.zeros(0), np.zeros(0)))
@@ -339,9 +348,23 @@ def prometheus(content: dict[str, Any]) -> str:
 
     run = {"scenario": content["run"]["scenario"], "seed": content["run"]["seed"]}
     metric("incidents_open", "Incidents that are not over.", [(run, content["open"])])
-    metric("incident_multiplier", "What came over what was expected since an incident began.", [
-        ({**run, "incident": n + 1, "kind": p["kind"], "slice": p["slice"], "open": str(p["until"] is None).lower()}, p["multiplier"]) for n, p in enumerate(content["incidents"])
-    ])  # fmt: skip
+    metric(
+        "incident_multiplier",
+        "What came over what was expected since an incident began.",
+        [
+            (
+                {
+                    **run,
+                    "incident": n + 1,
+                    "kind": p["kind"],
+                    "slice": p["slice"],
+                    "open": str(p["until"] is None).lower(),
+                },
+                p["multiplier"],
+            )
+            for n, p in enumerate(content["incidents"])
+        ],
+    )
     metric(
         "incident_since_seconds",
         "When it began, in seconds since the run's start.",

@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
 
 _LABELS = {
-    "won": "won", "outbid": "outbid", "below_floor": "below floor", "budget": "budget spent", "frequency_cap": "frequency cap",
-    "paced": "held back by pacing", "no_bid": "no bid", "timeout": "too late", "internal": "own seat bid more",
-}  # fmt: skip
+    "won": "won",
+    "outbid": "outbid",
+    "below_floor": "below floor",
+    "budget": "budget spent",
+    "frequency_cap": "frequency cap",
+    "paced": "held back by pacing",
+    "no_bid": "no bid",
+    "timeout": "too late",
+    "internal": "own seat bid more",
+}
 _BINS = 12
 
 
@@ -141,7 +148,8 @@ def _calibration(result: Result) -> tuple[str, str, str]:
     picture = charts.points_with_line(series, f"predicted {unit}", f"true {unit}", "Predicted against true")
     return (
         f"Predicted against true {what}",
-        f"Sampled decisions in groups of equal size; on the line, {who} is right.{_by_outcome(predicted, true, parts, who)}",
+        f"Sampled decisions in groups of equal size; on the line, {who} is "
+        f"right.{_by_outcome(predicted, true, parts, who)}",
         picture,
     )
 
@@ -161,7 +169,10 @@ def _by_outcome(
 
 
 def _predicted_and_true(result: Result) -> tuple[NDArray[np.float64], NDArray[np.float64], str] | None:
-    """What was believed of each sampled decision, the truth, and their unit; None where rows do not tell it, or are too few."""
+    """What was believed of each sampled decision, the truth, and their unit.
+
+    None where rows do not tell it, or are too few.
+    """
     bids = result.tables["bids"]
     predicted, true, unit = 100 * bids["pcvr"], 100 * bids["true_rate"], "rate, %"
     if _values_are_drawn(result):

@@ -33,7 +33,8 @@ def promise(row: dict[str, Any]) -> str:
     """What an action is expected to bring, in a period as long as the run."""
     found = row["conversions"]
     told = [
-        f"Expected: {figure(row['uplift']['value'], 'change')} conversions, that is {figure(found['value'], 'signed')} ({between(found, 'signed')}) in a period as long as this run"
+        f"Expected: {figure(row['uplift']['value'], 'change')} conversions, that is "
+        f"{figure(found['value'], 'signed')} ({between(found, 'signed')}) in a period as long as this run"
     ]
     if row["spend"] is not None:
         told.append("at the same spend" if row["spend"] == 0 else f"spend {figure(row['spend'], 'signed')}")
@@ -42,7 +43,8 @@ def promise(row: dict[str, Any]) -> str:
     if row["lever"] == "price":
         why = "each sale earns more: " if row["uplift"]["value"] < 0 < row["earnings"]["value"] else ""
         told.append(
-            f"{why}what sales earn before media cost: {figure(row['earnings']['value'], 'change')} ({between(row['earnings'], 'change')})"
+            f"{why}what sales earn before media cost: {figure(row['earnings']['value'], 'change')} "
+            f"({between(row['earnings'], 'change')})"
         )
     return "; ".join(told) + "."
 
@@ -54,7 +56,8 @@ def evidence(row: dict[str, Any]) -> str:
         believed = "more" if row["uplift"]["value"] > 0 else "fewer"
         wrong = f" With {figure(row['false_sign'], 'percent')} probability it does not bring {believed} conversions."
     return (
-        f"Evidence: {row['impressions']:,} randomised impressions and {row['conversions_seen']:,} conversions of this advertiser, "
+        f"Evidence: {row['impressions']:,} randomised impressions and {row['conversions_seen']:,} conversions of this "
+        "advertiser, "
         f"{row['everyone']:,} conversions of all advertisers, towards whose effect this one is drawn.{wrong}"
     )
 
@@ -68,7 +71,8 @@ def headline_words(content: dict[str, Any]) -> list[str]:
         whole = facts["conversions_eventual"]
         cpa = figure(facts["spend"] / whole, "money")
         told.append(
-            f"Conversions are those reported by the end of the run. {late:,} more come later from the same ads, {whole:,} in all: a CPA of {cpa}."
+            f"Conversions are those reported by the end of the run. {late:,} more come later from the same ads, "
+            f"{whole:,} in all: a CPA of {cpa}."
         )
     before, after = facts["preceding"]["cpa"], facts["latest"]["cpa"]
     if before and after:
@@ -79,7 +83,8 @@ def headline_words(content: dict[str, Any]) -> list[str]:
         direction = "more" if after["value"] > before["value"] else "less"
         if apart:
             told.append(
-                f"A conversion of the latest half's ads cost {direction} ({figure(after['value'], 'money')}) than one of the preceding half's ({figure(before['value'], 'money')})."
+                f"A conversion of the latest half's ads cost {direction} ({figure(after['value'], 'money')}) than one "
+                f"of the preceding half's ({figure(before['value'], 'money')})."
             )
         else:
             told.append("The two halves do not differ in CPA by more than chance explains.")
@@ -95,7 +100,8 @@ def headline_words(content: dict[str, Any]) -> list[str]:
             else " By chance, most likely: users held out bought more."
         )
         told.append(
-            f"Compared with users held out, the ads caused {figure(found['value'], 'whole')} purchases ({between(found, 'whole')}).{sure}"
+            f"Compared with users held out, the ads caused {figure(found['value'], 'whole')} purchases "
+            f"({between(found, 'whole')}).{sure}"
         )
         if facts["incremental"]["truth"] is not None:
             told.append(f"This world is simulated, so the truth is known: it was {facts['incremental']['truth']:,}.")
@@ -105,7 +111,8 @@ def headline_words(content: dict[str, Any]) -> list[str]:
 def effect_words(content: dict[str, Any]) -> list[str]:
     """Where the model would mislead whoever took it for causes."""
     return [
-        f"{action(row['lever'], row['change'])}: the model would expect {figure(row['model_says'], 'change')}, dice found {figure(row['uplift']['value'], 'change')} "
+        f"{action(row['lever'], row['change'])}: the model would expect {figure(row['model_says'], 'change')}, dice "
+        f"found {figure(row['uplift']['value'], 'change')} "
         f"({between(row['uplift'], 'change')}). Do not read the model as advice here."
         for row in content["effects"]["levers"]
         if row["disagrees"]
@@ -115,7 +122,10 @@ def effect_words(content: dict[str, Any]) -> list[str]:
 def trust_words(content: dict[str, Any]) -> list[str]:
     """Whether the model predicts too many or too few conversions for this advertiser."""
     trust = content["trust"]
-    seen = f"{trust['impressions']:,} kept impressions older than the attribution window, {trust['conversions']:,} conversions"
+    seen = (
+        f"{trust['impressions']:,} kept impressions older than the attribution window, {trust['conversions']:,} "
+        "conversions"
+    )
     if trust["over_observed"] is None:
         return [f"Too few conversions to say: {seen}."]
     ratio = trust["over_observed"]

@@ -12,7 +12,7 @@ from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, figure_of_t
 from bidsim.reports.terminal import console, print_fitting, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _PIPE_WIDTH = 220
 
@@ -21,7 +21,8 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
     """Print one row a value: profit, what the worlds beside it earn, and the difference."""
     screen = console(_PIPE_WIDTH)
     screen.print(
-        f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, revenue what publishers earn, +- half of a 95% interval\n",
+        f"{printable(name)}: {replications} worlds for each value, the same seeds; profit is expected surplus, "
+        "revenue what publishers earn, +- half of a 95% interval\n",
         markup=False,
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -83,13 +84,20 @@ def _half(interval: Any) -> float:
 def sweep_rows(points: Sequence[Any]) -> list[dict[str, Any]]:
     """One row a point, for JSON."""
     return [
-        {"value": p.value, **{part: {m: None if isnan(i.value) else i._asdict() for m, i in getattr(p, part).items()} for part in ("figures", "beside", "lost", "against")}}
+        {"value": p.value, **{part: _figures(getattr(p, part)) for part in ("figures", "beside", "lost", "against")}}
         for p in points
-    ]  # fmt: skip
+    ]
+
+
+def _figures(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if isnan(found.value) else found._asdict() for name, found in part.items()}
 
 
 def draw_sweep(key: str, beside: str | None, points: Sequence[Any]) -> str:
-    """Draw profit over the values, with and without what stands beside, and below the share of late answers where there are any, as SVG."""
+    """Draw profit over the values as SVG, with and without what stands beside.
+
+    The share of late answers stands below, where there are any.
+    """
     timed = _timed(points)
     drawn, axes = figure_of_two(7.2, 5.0) if timed else figure(7.2, 3.4)
     above, below = axes if timed else (axes, None)

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from bidsim.core.result import Result
 
 _LOSS_LABELS = {
-    "not_targeted": "not targeted", "budget": "budget", "frequency_cap": "frequency cap", "paced": "paced", "no_bid": "no bid",
-    "timeout": "timeout", "internal": "internal", "below_floor": "below floor", "outbid": "outbid",
-}  # fmt: skip
+    "not_targeted": "not targeted",
+    "budget": "budget",
+    "frequency_cap": "frequency cap",
+    "paced": "paced",
+    "no_bid": "no bid",
+    "timeout": "timeout",
+    "internal": "internal",
+    "below_floor": "below floor",
+    "outbid": "outbid",
+}
 _PIPE_WIDTH = 170
 _ONE_TABLE = 116
 _WIDEST = 10_000
@@ -60,7 +67,10 @@ def console(pipe_width: int) -> Console:
 
 
 def print_fitting(screen: Console, table: Table, *dispensable: str) -> None:
-    """Print a table without those columns that the terminal has no room for, the most dispensable first; figures are never cut."""
+    """Print a table without those columns that the terminal has no room for, the most dispensable first.
+
+    Figures are never cut.
+    """
 
     def needed() -> int:
         return screen.measure(table, options=screen.options.update(width=_WIDEST)).maximum
@@ -145,17 +155,20 @@ def _closing(result: Result) -> list[str]:
     share = 100 * market["sold_to_campaigns"] / max(market["requests"], 1)
     lines = [
         (
-            f"Market           {market['requests']:,} requests, {share:.1f}% sold to campaigns, revenue {market['revenue']:,.2f} "
+            f"Market           {market['requests']:,} requests, {share:.1f}% sold to campaigns, revenue "
+            f"{market['revenue']:,.2f} "
             f"(publishers {market['publisher_revenue']:,.2f}, fee {market['exchange_fee']:,.2f})"
         ),
-        f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus {market['surplus_expected']:,.2f}",
+        f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus "
+        f"{market['surplus_expected']:,.2f}",
     ]
     for seat, figures in result.summary["models"].items():
         if figures:
             model, oracle = figures["model"], figures["oracle"]
             judged = "where it was trained: " if "as_trained" in figures else ""
             lines.append(
-                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
+                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), "
+                f"log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
                 f"base rate {figures['base_rate']['log_loss']:.5f}), "
                 f"prediction / truth {model['prediction_over_truth']:.3f}, "
                 f"on won rows {_money(result.summary['winners_curse'][seat])}"
@@ -165,8 +178,10 @@ def _closing(result: Result) -> list[str]:
         lines.append(_answers(printable(seat), figures))
     if explored := result.summary.get("exploration"):
         lines.append(
-            f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; levers set by dice changed "
-            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by {explored['spend_change']:+,.2f}"
+            f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; "
+            "levers set by dice changed "
+            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by "
+            f"{explored['spend_change']:+,.2f}"
         )
     seconds = manifest["seconds"]
     loaded = f" and {seconds['load']:.1f} s for compiling, which is kept" if seconds["load"] > _COMPILED else ""
@@ -176,7 +191,8 @@ def _closing(result: Result) -> list[str]:
     )
     if times := manifest.get("stage_nanoseconds", {}).get("decision"):
         lines.append(
-            f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine"
+            f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all "
+            "campaigns on a request, on this machine"
         )
     if result.folder is not None:
         command, place = _own_command(), shlex.quote(str(result.folder))
@@ -196,7 +212,10 @@ def _answers(seat: str, figures: dict[str, Any]) -> str:
         if figures["p50_ms"] is not None
         else ""
     )
-    return f"Answers {seat[:8]:<8} {figures['late']:,} of {figures['decisions']:,} came too late ({share:.1f}%{dropped}){times}"
+    return (
+        f"Answers {seat[:8]:<8} {figures['late']:,} of {figures['decisions']:,} came too late "
+        f"({share:.1f}%{dropped}){times}"
+    )
 
 
 def _own_command() -> str:

@@ -47,13 +47,15 @@ def print_verdicts(verdicts: Sequence[Any]) -> None:
     cases = {v.case for v in verdicts}
     failed = sorted({v.case for v in verdicts if not v.holds})
     screen.print(
-        f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of {len(verdicts)} metrics.",
+        f"\n{len(cases) - len(failed)} of {len(cases)} cases hold, {sum(v.holds for v in verdicts)} of "
+        f"{len(verdicts)} metrics.",
         markup=False,
     )
     if failed:
         screen.print(f"Not: {', '.join(printable(name) for name in failed)}", markup=False)
         screen.print(
-            "With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try another --seed.",
+            "With several hundred metrics at 4 sigma one false alarm in a few dozen runs is to be expected: try "
+            "another --seed.",
             markup=False,
         )
 
@@ -66,11 +68,21 @@ def verdict_rows(verdicts: Sequence[Any]) -> dict[str, Any]:
     """One row a metric, with the machine and the versions, for JSON."""
     figures = [
         {
-            "id": f"{v.case}/{v.metric}", "value": v.simulated, "unit": "", "spread": None, "peer": v.expected, "ratio": None, "goal": f"within {v.tolerance:.3g} of {v.expected}",
-            "holds": v.holds, "check": v.check, "component": v.component, "z": v.z, "note": v.note,
+            "id": f"{v.case}/{v.metric}",
+            "value": v.simulated,
+            "unit": "",
+            "spread": None,
+            "peer": v.expected,
+            "ratio": None,
+            "goal": f"within {v.tolerance:.3g} of {v.expected}",
+            "holds": v.holds,
+            "check": v.check,
+            "component": v.component,
+            "z": v.z,
+            "note": v.note,
         }
         for v in verdicts
-    ]  # fmt: skip
+    ]
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
     versions = {
         "python": platform.python_version(),

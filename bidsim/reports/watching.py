@@ -26,7 +26,8 @@ def print_watch(content: dict[str, Any]) -> None:
     screen = console(_PIPE_WIDTH)
     run = content["run"]
     screen.print(
-        f"Watched {run['watched']} windows of {run['hours']:g} h in {run['slices']:,} slices, from {run['from']}; the {run['quiet']} before are taken for normal.",
+        f"Watched {run['watched']} windows of {run['hours']:g} h in {run['slices']:,} slices, from {run['from']}; the "
+        f"{run['quiet']} before are taken for normal.",
         markup=False,
     )
     if not content["incidents"]:
@@ -37,7 +38,8 @@ def print_watch(content: dict[str, Any]) -> None:
         screen.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
         screen.print(
             Text(
-                f"   Noticed {page['noticed']}; {page['alarms']:,} alarm{'' if page['alarms'] == 1 else 's'}. {printable(page['advice'])}"
+                f"   Noticed {page['noticed']}; {page['alarms']:,} alarm{'' if page['alarms'] == 1 else 's'}. "
+                f"{printable(page['advice'])}"
             )
         )
         for told in page["others"][:5]:

@@ -24,7 +24,8 @@ CLOCK = (
     *("credit_time", "credit_campaign", "credit_row", "credit_price", "credit_levels", "credit_rate"),
     *("exposed", "bought", "plain_bought", "told"),
 )
-"""Columns of a clock: int64. Times are microseconds, `NEVER` where nothing is due; ``told`` is the purchase told last."""
+"""Columns of a clock: int64. Times are microseconds, `NEVER` where nothing is due; ``told`` is the purchase told
+last."""
 (USER, LINE, LINK, BUYER, LAST, NEXT, PENDING, COUNT, PLAIN_NEXT, PLAIN_COUNT) = range(10)
 (CREDIT_TIME, CREDIT_CAMPAIGN, CREDIT_ROW, CREDIT_PRICE, CREDIT_LEVELS, CREDIT_RATE) = range(10, 16)
 (EXPOSED, BOUGHT, PLAIN_BOUGHT, TOLD) = range(16, len(CLOCK))

@@ -203,7 +203,9 @@ def credited_rate(truth: Truth, campaign: int, rates: Rates, need: Need, displac
     credited, left, survival = 0.0, 0.0, 1.0
     for panel in range(1, _PANELS + 1):
         right = truth.window * (panel / _PANELS) ** 3
-        organic = math.exp(before - cumulative_hazard(need.age + right, need.scale, truth.shape[line])) if need.buyer else 1.0
+        organic = (
+            math.exp(before - cumulative_hazard(need.age + right, need.scale, truth.shape[line])) if need.buyer else 1.0
+        )
         after = (1.0 - bought * (1.0 - math.exp(-right / truth.delay[line]))) * organic
         credited += math.exp(-displaced * 0.5 * (left + right)) * (survival - after)
         left, survival = right, after

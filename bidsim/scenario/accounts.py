@@ -93,19 +93,17 @@ def check_budgets(settings: ScenarioSettings, source: Source) -> Iterator[Proble
         if budget.advertiser is not None and budget.advertiser not in advertisers:
             hint = did_you_mean(budget.advertiser, advertisers)
             yield source.problem((*path, "advertiser"), f"unknown advertiser {budget.advertiser!r}{hint}")
-        for campaign in budget.campaigns or ():
-            if campaign not in settings.campaigns:
-                hint = did_you_mean(campaign, settings.campaigns)
-                yield source.problem((*path, "campaigns"), f"unknown campaign {campaign!r}{hint}")
+        for one in budget.campaigns or ():
+            if one not in settings.campaigns:
+                hint = did_you_mean(one, settings.campaigns)
+                yield source.problem((*path, "campaigns"), f"unknown campaign {one!r}{hint}")
         if settings.episode:
             yield source.problem(path, "budgets by episode are of single campaigns; leave out episode, or this budget")
     for name, campaign in settings.campaigns.items():
         yield from _own_budget(settings, source, name, campaign)
 
 
-def _own_budget(
-    settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings
-) -> Iterator[Problem]:
+def _own_budget(settings: ScenarioSettings, source: Source, name: str, campaign: CampaignSettings) -> Iterator[Problem]:
     path = ("campaigns", name)
     if campaign.budget is None and not draws_on(settings, name):
         yield source.problem((*path, "budget"), "is missing; add it, or a block of budgets that the campaign draws on")

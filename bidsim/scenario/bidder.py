@@ -86,7 +86,9 @@ def prepare_campaigns(
 def _quality(settings: ScenarioSettings, campaign: CampaignSettings) -> float:
     """Expected clicks of one impression in the first position, as an exchange estimates it for a typical user."""
     click = logit(settings.products[campaign.product].click_rate)
-    return settings.traffic.mean_view_rate * sigmoid(click + settings.response.creative_effect * campaign.levers.creative)
+    return settings.traffic.mean_view_rate * sigmoid(
+        click + settings.response.creative_effect * campaign.levers.creative
+    )
 
 
 def with_static(campaigns: Campaigns, order: Order, models: SeatModels) -> Campaigns:

@@ -79,9 +79,7 @@ def build(
     grouped, groups = group_campaigns(settings, order.campaigns, order.vocabulary)
     world = prepare_world(settings, order, truth, bidder, exchange, models, (exploration, incidents), grouped)
     traffic = Traffic(settings.traffic, settings.seed, "run", exchange.arrivals)
-    engine = Engine(
-        State(bidder, world), traffic, exchange.rivals, _names(scenario, order, own, lines, groups, models)
-    )
+    engine = Engine(State(bidder, world), traffic, exchange.rivals, _names(scenario, order, own, lines, groups, models))
     engine.seconds["build"] = time.perf_counter() - begun
     return engine, models
 

@@ -246,7 +246,8 @@ def _times(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
     if settings.values is None and settings.history.duration <= needed:
         yield source.problem(
             ("history", "duration"),
-            f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, history.evaluation and attribution.window take {format_duration(needed)}",
+            f"{format_duration(settings.history.duration)} leaves nothing to train on: history.warmup, "
+            f"history.evaluation and attribution.window take {format_duration(needed)}",
         )
     for path, cells in (
         (("log", "bucket"), len(settings.campaigns) * (settings.duration // settings.log.bucket + 1)),

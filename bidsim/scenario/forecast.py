@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bidsim.core.contracts import Drawn, Offers
     from bidsim.bidder.tables import Campaigns
+    from bidsim.core.contracts import Drawn, Offers
     from bidsim.scenario.load import Scenario
     from bidsim.scenario.model import CampaignSettings
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bidsim.scenario.model import CampaignSettings, IncidentSettings, ScenarioSettings
+    from bidsim.scenario.choices import IncidentSettings
+    from bidsim.scenario.model import CampaignSettings, ScenarioSettings
     from bidsim.scenario.sources import Source
 
 

@@ -1,4 +1,7 @@
-"""What policies and pacers have learned: their slabs by the names of campaigns and columns, and how another run begins with them."""
+"""What policies and pacers have learned.
+
+Their slabs by the names of campaigns and columns, and how another run begins with them.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,9 @@ def warm_start(bidder: Bidder, scenario: Scenario) -> None:
             continue
         if name not in campaigns and any(_columns(plugin, kind) for kind in _KINDS):
             hint = did_you_mean(name, campaigns)
-            raise UsageError(f"{where}: there is no campaign {name!r}{hint}; name it under warm_start.fresh to begin anew")
+            raise UsageError(
+                f"{where}: there is no campaign {name!r}{hint}; name it under warm_start.fresh to begin anew"
+            )
         _fill(bidder, row, (name, family, plugin), learned, where)
 
 
@@ -109,14 +114,17 @@ def _fill(
             "choose the same, or name the campaign under warm_start.fresh"
         )
     if known != set(wanted):
-        apart = sorted(known ^ set(wanted))[0]
-        raise UsageError(f"{where}: campaign {name!r}: column {apart!r} of {plugin.__name__} is not in both; run it again")
+        apart = min(known ^ set(wanted))
+        raise UsageError(
+            f"{where}: campaign {name!r}: column {apart!r} of {plugin.__name__} is not in both; run it again"
+        )
     for slab, kind in zip(_SLABS[family], _KINDS, strict=True):
         for column, at, width in _columns(plugin, kind):
             numbers, counts = learned[name, family, plugin.__name__, column]
             if len(numbers) != width:
                 raise UsageError(
-                    f"{where}: campaign {name!r}: column {column!r} of {plugin.__name__} has {len(numbers)} places there "
+                    f"{where}: campaign {name!r}: column {column!r} of {plugin.__name__} has {len(numbers)} places "
+                    "there "
                     f"and {width} here; choose the same parameters, or name the campaign under warm_start.fresh"
                 )
             getattr(bidder, slab)[row, at : at + width] = counts if kind == "ints" else numbers
@@ -124,8 +132,6 @@ def _fill(
 
 def _by_name(table: Columns) -> dict[tuple[str, str, str, str], tuple[NDArray[Any], NDArray[Any]]]:
     rows: dict[tuple[str, str, str, str], list[int]] = {}
-    for row, key in enumerate(
-        zip(table["campaign"], table["family"], table["plugin"], table["column"], strict=True)
-    ):
+    for row, key in enumerate(zip(table["campaign"], table["family"], table["plugin"], table["column"], strict=True)):
         rows.setdefault(key, []).append(row)
     return {key: (np.asarray(table["number"])[of], np.asarray(table["count"])[of]) for key, of in rows.items()}

@@ -49,7 +49,10 @@ class Scenario:
         return self.settings.model_dump(mode="json")
 
     def digest(self) -> str:
-        """12 hex digits that change when any key changes, or the order of names, by which levels and seats are counted."""
+        """12 hex digits that change when any key changes, or the order of names.
+
+        Levels and seats are counted by that order.
+        """
         return hashlib.sha256(json.dumps(self.resolved()).encode()).hexdigest()[:12]
 
 

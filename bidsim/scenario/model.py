@@ -16,7 +16,6 @@ from bidsim.scenario.choices import (
     AuctionSettings,
     Choice,
     IncidentChoice,
-    IncidentSettings,
     MarketChoice,
     ModelChoice,
     PacingChoice,
@@ -51,7 +50,8 @@ class DeadlineSettings(Settings):
     network_spread: Annotated[Number, Field(ge=0.0, le=3.0)] = 0.3
     """Standard deviation of its logarithm."""
     clock: Literal["modelled", "measured"] = "modelled"
-    """Whether decisions take the time that seats declare, or what this machine measures; then no run is like another."""
+    """Whether decisions take the time that seats declare, or what this machine measures; then no run is like
+    another."""
     slowdown: Annotated[Number, Field(gt=0.0, le=1e9)] = 1.0
     """Multiplies the measured time."""
     volume: Annotated[Number, Field(ge=1.0, le=1e9)] = 1.0
@@ -129,8 +129,8 @@ class HistorySettings(Settings):
     keep: Annotated[Number, Field(gt=0.0, le=1.0)] = 0.15
     """Share of impressions without a conversion that are kept for training."""
     labels: Literal["matured", "imputed"] = "matured"
-    """Whether the last impressions, whose conversions may still come, are left out of training, or trained on with labels
-    that a delay model imputes."""
+    """Whether the last impressions, whose conversions may still come, are left out of training, or trained on with
+    labels that a delay model imputes."""
 
 
 class HoldoutSettings(Settings):
@@ -233,7 +233,8 @@ class MonitoringSettings(Settings):
     pairs: Annotated[list[Annotated[list[TrafficField], Field(min_length=2, max_length=2)]], Field(max_length=28)] = []
     """Pairs of fields that are slices, too, such as ``["geo", "device"]``."""
     most: Annotated[int, Field(ge=1, le=100_000)] = 10_000
-    """Most slices: levels times product lines; where there are more, products take the place of lines, and then all are one."""
+    """Most slices: levels times product lines; where there are more, products take the place of lines, and then all are
+    one."""
     rows: Literal["none", "won", "all"] = "won"
     """Whether nothing is counted by slice, only won impressions, or beside them all eligible campaigns of requests."""
     share: Share = 1.0

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bidsim.cvr.training import FittedModel, LoggedRows
     from bidsim.bidder.tables import Campaigns
+    from bidsim.cvr.training import FittedModel, LoggedRows
     from bidsim.engine.tables import Keys
     from bidsim.response.truth import Truth
     from bidsim.scenario.load import Scenario
@@ -230,7 +230,10 @@ def _evaluate(
 
 
 def _as_trained(seats: list[str], fitted: list[FittedModel]) -> dict[str, dict[str, Any]]:
-    """Metrics that models from files bring along, marked so: a brief history, in which users have seen few ads, would judge them by other traffic."""
+    """Metrics that models from files bring along, marked so.
+
+    A brief history, in which users have seen few ads, would judge them by other traffic.
+    """
     return {
         seat: {**model.metrics, "as_trained": True} if model.metrics else {}
         for seat, model in zip(seats, fitted, strict=True)

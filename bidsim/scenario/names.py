@@ -63,7 +63,10 @@ def answer_of(name: str, beside: Path | None, ask: Callable[[], T]) -> T:
 
 
 def check_names(source: Source, beside: Path | None) -> Iterator[Problem]:
-    """Find names that are nowhere, and parameters that plug-ins refuse; reads what was typed, so that it works where other keys are wrong, too."""
+    """Find names that are nowhere, and parameters that plug-ins refuse.
+
+    Reads what was typed, so that it works where other keys are wrong, too.
+    """
     data = whole_world(source.data)
     for family, key, path, typed in _choices(data):
         name, params = split_choice(family, key, typed)

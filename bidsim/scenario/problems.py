@@ -23,7 +23,10 @@ _MOST_COMPARED, _LONGEST = 200, 60
 def problems_of(
     error: ValidationError, source: Source, model: type[BaseModel], prefix: KeyPath = (), beside: Iterable[str] = ()
 ) -> list[Problem]:
-    """Turn every error into a problem at the line of its key, unions told once; keys ``beside`` the model's may be meant, too."""
+    """Turn every error into a problem at the line of its key, unions told once.
+
+    Keys ``beside`` the model's may be meant, too.
+    """
     found: dict[tuple[KeyPath, str], Problem] = {}
     for one in error.errors(include_url=False, include_context=True):
         path = _typed_path(source.data, prefix, one["loc"])

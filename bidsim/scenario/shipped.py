@@ -39,7 +39,10 @@ def question_of(file: Path) -> str:
 
 
 def find_scenario(path: Path) -> Path:
-    """File of a scenario: the path itself, or where no such file is, the scenario of that name that comes with bidsim."""
+    """File of a scenario: the path itself, or the scenario of that name that comes with bidsim.
+
+    A file goes first.
+    """
     try:
         there = path.is_file()
     except (OSError, ValueError):

@@ -122,7 +122,10 @@ def parse_override(text: str, option: str) -> tuple[OptionKey, Any]:
 
 
 def _override_text(key: str, value: Any) -> str:
-    return f"{key.option if isinstance(key, OptionKey) else 'overrides:'} {key}={value if isinstance(value, str) else shown(value)}"
+    return (
+        f"{key.option if isinstance(key, OptionKey) else 'overrides:'} "
+        f"{key}={value if isinstance(value, str) else shown(value)}"
+    )
 
 
 def _fail(file: str, line: int, field_: str, message: str) -> ScenarioError:

@@ -101,7 +101,10 @@ def _scatter_exact(key: np.uint64, requests: int, curve: NDArray[np.float64], co
 
 @kernel(allocates=True)
 def _sorted_times(key: np.uint64, minute: int, begin: int, length: float, count: int) -> NDArray[np.int64]:
-    """Draw ``count`` uniform times within a minute, sorted: spread over as many buckets as there are, then put in order."""
+    """Draw ``count`` uniform times within a minute, sorted.
+
+    Spread over as many buckets as there are, then put in order.
+    """
     place = np.zeros(count + 1, np.int64)
     for i in range(count):
         place[int(uniform(key, minute, i, 0) * count) + 1] += 1

@@ -1,4 +1,6 @@
-"""The world of AuctionGym (Jeunen, Murphy and Allison, AdKDD 2022): items with logistic click rates in a random context.
+"""The world of AuctionGym (Jeunen, Murphy and Allison, AdKDD 2022).
+
+Items with logistic click rates in a random context.
 
 For each opportunity a context x ~ N(0, I) with a constant 1 is drawn and some agents take part; agent a's item j is
 clicked with probability sigmoid(x . e_aj) and worth v_aj when it is. Each agent shows the item of highest expected
@@ -45,7 +47,10 @@ class AuctionGymParams(Settings):
 
 @kernel()
 def _participants(key: np.uint64, request: int, agents: int, wanted: int) -> np.uint64:
-    """Draw a set of agents as bits, all sets of that size equally likely (Floyd's algorithm; Bentley and Floyd 1987)."""
+    """Draw a set of agents as bits, all sets of that size equally likely (Floyd's algorithm.
+
+    Bentley and Floyd 1987).
+    """
     chosen = np.uint64(0)
     for j in range(agents - wanted, agents):
         t = np.uint64(int(uniform(key, request, _AGENTS, j) * (j + 1)))
@@ -94,9 +99,13 @@ def draw(
             j = np.uint64(k)
             at = base + j
             score = (
-                floats[at] * x0 + floats[at + n] * x1 + floats[at + np.uint64(2) * n] * x2 + floats[at + np.uint64(3) * n] * x3
-                + floats[at + np.uint64(4) * n] * x4 + floats[at + np.uint64(5) * n]
-            )  # fmt: skip
+                floats[at] * x0
+                + floats[at + n] * x1
+                + floats[at + np.uint64(2) * n] * x2
+                + floats[at + np.uint64(3) * n] * x3
+                + floats[at + np.uint64(4) * n] * x4
+                + floats[at + np.uint64(5) * n]
+            )
             ints[np.uint64(_ROOM) + j] = float_bits(1.0 + vector_exp(-score))
         # the most worth, v / (1 + e^-s), is the least (1 + e^-s) / v: one division in the end
         least, best = np.inf, 1.0
@@ -121,7 +130,10 @@ def draw(
 def catalogue(
     seed: int, agents: int, items: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return embeddings float64[agents, items, 5], intercepts and values float64[agents, items], in the published order of draws."""
+    """Return embeddings float64[agents, items, 5], intercepts and values float64[agents, items].
+
+    They are drawn in the published order.
+    """
     dice = np.random.default_rng(seed)
     embeddings = np.array([dice.normal(0.0, 1.0, (items, _DIMENSIONS)) for _ in range(agents)])
     values = np.array([dice.lognormal(0.1, 0.2, items) for _ in range(agents)])

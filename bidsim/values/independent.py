@@ -1,4 +1,7 @@
-"""Values drawn from distributions, independent over requests: the private-value model of auction theory (Krishna 2009, chapter 2)."""
+"""Values drawn from distributions, independent over requests.
+
+The private-value model of auction theory (Krishna 2009, chapter 2).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ _OWN = 4
 _SHARED = 4
 """Numbers before those: noise, shift, mean number of participants, whether the value is common."""
 _COLUMNS = 4
-"""Whole numbers for each campaign, column by column: its distribution, its rank by name, its id, and whether the campaign of that rank is picked."""
+"""Whole numbers for each campaign, column by column: its distribution, its rank by name, its id, and whether the
+campaign of that rank is picked."""
 
 
 class IndependentParams(Settings):

@@ -1,4 +1,7 @@
-"""A few types of impressions, each worth a known amount to each campaign: the goods of pacing equilibria (Conitzer et al., Management Science 2022)."""
+"""A few types of impressions, each worth a known amount to each campaign.
+
+The goods of pacing equilibria (Conitzer et al., Management Science 2022).
+"""
 
 from __future__ import annotations
 

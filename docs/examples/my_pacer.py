@@ -1,4 +1,7 @@
-"""A pacer of one's own: after each auction the multiplier takes a step up or down, by whether spend is behind plan or ahead."""
+"""A pacer of one's own.
+
+After each auction the multiplier takes a step up or down, by whether spend is behind plan or ahead.
+"""
 
 from pydantic import Field
 

@@ -1,4 +1,7 @@
-"""Draw the picture of the first page and those of the pages on plug-ins: ``python docs/pictures/draw.py``; three minutes."""
+"""Draw the picture of the first page and those of the pages on plug-ins: ``python docs/pictures/draw.py``.
+
+Three minutes.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,10 @@ def _auctions_so_far(axes: Any) -> None:
 
 
 def _learning_to_shade(name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Numbers of auctions in first price, and a policy's surplus until then over that of the best bid against known prices."""
+    """Numbers of auctions in first price, and a policy's surplus until then.
+
+    The surplus is over that of the best bid against known prices.
+    """
     result = _run(
         auction={"format": "first_price", "tell_minimum": name != "logistic_shading"},
         market={"kind": "distribution", "distribution": {"type": "lognormal", "mu": -0.7, "sigma": 0.4}},

@@ -1,4 +1,7 @@
-"""Take pictures of pages that runs write, with a headless Chromium: ``python docs/pictures/screens.py``; two minutes."""
+"""Take pictures of pages that runs write, with a headless Chromium: ``python docs/pictures/screens.py``.
+
+Two minutes.
+"""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ import sys
 
 import numpy as np
 
+from bidsim.bidder.bidding import prepare_tasks
 from bidsim.bidder.decide import decide, finish
-from bidsim.bidder.memory import memory_has_room, grown_memory
+from bidsim.bidder.memory import grown_memory, memory_has_room
 from bidsim.bidder.notices import hear
 from bidsim.bidder.packed import calls_of, unpack
-from bidsim.bidder.bidding import prepare_tasks
 from bidsim.bidder.tables import Bidder
 from bidsim.core.kernel import kernel
 from bidsim.core.reference import hold
@@ -39,13 +39,18 @@ def _hear(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
 def main(path: str) -> int:
     """Decide every request of a recording."""
     kept = np.load(path)
-    plugins = {family: [find(family, name) for name in kept[f"plugins/{family}"]] for family in ("model", "policy", "pacing")}
+    plugins = {
+        family: [find(family, name) for name in kept[f"plugins/{family}"]] for family in ("model", "policy", "pacing")
+    }
     bidder = unpack(
         {name.removeprefix("bidder/"): kept[name] for name in kept.files if name.startswith("bidder/")},
         calls_of(plugins["model"], plugins["policy"], plugins["pacing"]),
     )
     requests = Requests(*(kept[f"requests/{name}"] for name in Requests._fields))
-    shown = {name: kept[f"shown/{name}"] for name in ("offer", "bought", "rate", "lift", "campaign", "bid", "reason", "count", *NOTICE)}
+    shown = {
+        name: kept[f"shown/{name}"]
+        for name in ("offer", "bought", "rate", "lift", "campaign", "bid", "reason", "count", *NOTICE)
+    }
     lines, made, held, asked = bidder.port.offer.shape[0], 0, hold(bidder), hold(requests)
     _ready(held)
     for i in range(len(requests.time)):
@@ -68,7 +73,9 @@ def main(path: str) -> int:
             getattr(offers, name)[:count] = shown[name][i, :count]
         desk.reason[:count] = shown["reason"][i, :count]
         _hear(held, asked, i, count)
-    loaded = [room for room in WORLD if any(m == f"bidsim.{room}" or m.startswith(f"bidsim.{room}.") for m in sys.modules)]
+    loaded = [
+        room for room in WORLD if any(m == f"bidsim.{room}" or m.startswith(f"bidsim.{room}.") for m in sys.modules)
+    ]
     if loaded:
         print(f"modules of the world were loaded: {loaded}")
         return 1

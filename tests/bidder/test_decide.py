@@ -144,5 +144,7 @@ def test_decide__without_a_world_makes_the_bids_of_the_run(name: str, tmp_path: 
     alone = {**os.environ, "BIDSIM_CACHE": own_cache}
     done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout) == int((kept["shown/bid"] > 0)[np.arange(kept["shown/bid"].shape[1]) < kept["shown/count"][:, None]].sum())
+    assert int(done.stdout) == int(
+        (kept["shown/bid"] > 0)[np.arange(kept["shown/bid"].shape[1]) < kept["shown/count"][:, None]].sum()
+    )
     assert int(done.stdout) > 1_000

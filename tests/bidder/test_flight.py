@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from bidsim.bidder.flight import BID, IN_FLIGHT, OLDEST, TWICE, Flight, empty_flight, find_bid, flight_has_room, grown_flight, land, send_bid
+from bidsim.bidder.flight import (
+    BID,
+    IN_FLIGHT,
+    OLDEST,
+    TWICE,
+    Flight,
+    empty_flight,
+    find_bid,
+    flight_has_room,
+    grown_flight,
+    land,
+    send_bid,
+)
 from bidsim.bidder.ledger import ACCOUNT, NO_LIMIT, Ledger, affordable, hold, open_ledger, spend
 from bidsim.core.contracts import Offers, empty_offers
 from bidsim.core.kernel import kernel
@@ -51,7 +63,12 @@ def test_flight__finds_what_is_in_flight_and_nothing_else() -> None:
             entry = _find(ref(flight), bid)
             assert (entry >= 0) == (bid in sent)
             if entry >= 0:
-                assert flight.bids[entry, [BID.id, BID.user, BID.bid, BID.sent]].tolist() == [bid, bid + 1, sent[bid], sent[bid]]
+                assert flight.bids[entry, [BID.id, BID.user, BID.bid, BID.sent]].tolist() == [
+                    bid,
+                    bid + 1,
+                    sent[bid],
+                    sent[bid],
+                ]
                 _land(ref(flight), entry)
                 del sent[bid]
         assert flight.used[IN_FLIGHT] == len(sent)

@@ -29,7 +29,9 @@ _CAMPAIGNS = 5
 
 
 @kernel()
-def _among_all(memory: Memory, exposure_of: NDArray[np.int64], at: int, campaign: int, time: int, cap_window: NDArray[np.int64]) -> int:
+def _among_all(
+    memory: Memory, exposure_of: NDArray[np.int64], at: int, campaign: int, time: int, cap_window: NDArray[np.int64]
+) -> int:
     recall_exposures(memory, exposure_of, at, time, cap_window)
     entry = exposure_of[campaign]
     forget_exposures(memory, exposure_of, at)
@@ -79,7 +81,10 @@ def test_find_exposure__of_one_campaign_as_of_all() -> None:
         assert (whole < 0) == (alone < 0)
         if whole >= 0:
             found += 1
-            assert first.exposures[whole, [SEEN.last, SEEN.times]].tolist() == second.exposures[alone, [SEEN.last, SEEN.times]].tolist()
+            assert (
+                first.exposures[whole, [SEEN.last, SEEN.times]].tolist()
+                == second.exposures[alone, [SEEN.last, SEEN.times]].tolist()
+            )
             assert time - first.exposures[whole, SEEN.last] <= max(FORGET, cap_window[campaign])
             assert first.frequency[whole] == second.frequency[alone]
             counted = first.exposures[whole, SEEN.times]

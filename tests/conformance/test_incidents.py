@@ -49,7 +49,9 @@ def test_incident__changes_what_comes_after_it_and_nothing_before(name: str) -> 
 def test_incident__says_what_it_touches_and_what_it_is(name: str) -> None:
     kind: type[IncidentKind] = find("incident", name)
     params = kind.Params.model_validate(_example(name))
-    vocabulary = {f: ("US", "CA", "brand-new") for f in ("exchange", "site", "placement", "device", "geo", "slot", "segment", "age")}
+    vocabulary = dict.fromkeys(
+        ("exchange", "site", "placement", "device", "geo", "slot", "segment", "age"), ("US", "CA", "brand-new")
+    )
     brief = IncidentBrief(vocabulary, ["clean", "bright"], ["main", "main"], ["main"], ["old"])
     touches = list(kind.touches(params, brief))
     assert touches

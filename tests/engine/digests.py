@@ -91,11 +91,11 @@ def main(keep: bool) -> None:
         found = digests(scenario)
         if keep:
             kept[name] = found
-            print(name, flush=True)  # noqa: T201  (a script)
+            print(name, flush=True)
         else:
             before = kept.get(name, {})
             changed = sorted({c for c in set(found) | set(before) if found.get(c) != before.get(c)})
-            print(f"{name}: {'the same' if not changed else ', '.join(changed)}", flush=True)  # noqa: T201
+            print(f"{name}: {'the same' if not changed else ', '.join(changed)}", flush=True)
     if keep:
         KEPT.write_text(json.dumps(kept, indent=0) + "\n")
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import bidsim
-from bidsim.core.random import name_id, stream_key, uniform
 from bidsim.bidder.exploration import CHANCES
 from bidsim.core.levers import LEVERS
+from bidsim.core.random import name_id, stream_key, uniform
 from bidsim.metrics.exploration import cost_of_exploring
 from bidsim.scenario.load import scenario_of
 from tests.conftest import SMALL, fingerprint

@@ -388,7 +388,13 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
         if prefix == "auction." and name == "params":
             continue
         inside = _block_within(field.annotation)
-        if f"{prefix}{name}" in ("traffic.hours", "auction.positions", "auction.reserves", "incidents", "notices.delay"):
+        if f"{prefix}{name}" in (
+            "traffic.hours",
+            "auction.positions",
+            "auction.reserves",
+            "incidents",
+            "notices.delay",
+        ):
             inside = None
         if isinstance(inside, type) and issubclass(inside, BaseModel) and inside.__name__ not in ("Choice", "Floor"):
             named = "dict" in str(field.annotation)

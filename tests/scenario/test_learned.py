@@ -55,7 +55,10 @@ def test_warm_start__begins_with_the_very_numbers(earlier: Path) -> None:
             if name == "new":
                 assert np.array_equal(mine, getattr(cold.state.bidder, slab)[row])
                 continue
-            kind = find(family, {"a": "learned_shading", "b": "thompson", "c": "truthful"}[name] if family == "policy" else "adaptive")
+            kind = find(
+                family,
+                {"a": "learned_shading", "b": "thompson", "c": "truthful"}[name] if family == "policy" else "adaptive",
+            )
             floats = {c if isinstance(c, str) else c[0] for c in kind.floats}
             kept = table[(table["campaign"] == name) & (table["family"] == family) & table["column"].isin(floats)]
             assert np.array_equal(mine[: len(kept)], kept["number"].to_numpy())
@@ -88,7 +91,12 @@ def test_warm_start__without_a_run_says_so(tmp_path: Path) -> None:
 
 def test_learned__holds_every_column_of_every_policy() -> None:
     """All policies in one world; the table has as many numbers as the classes name."""
-    told = {"ortb": {"c_cpm": 300.0}, "max_ecpc": {"max_ecpc": 0.5}, "fixed_bid": {"bid_cpm": 400.0}, "equilibrium": {"bidders": 3}}
+    told = {
+        "ortb": {"c_cpm": 300.0},
+        "max_ecpc": {"max_ecpc": 0.5},
+        "fixed_bid": {"bid_cpm": 400.0},
+        "equilibrium": {"bidders": 3},
+    }
     table = _run(_world({name: {"name": name, **told.get(name, {})} for name in names("policy")})).frame("learned")
     for name in names("policy"):
         kind = find("policy", name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bidsim.engine.tables import State
 from bidsim.experiments.run import run
 from bidsim.experiments.worlds import share_models
 from bidsim.explain.advertiser import describe_advertisers
@@ -107,7 +108,9 @@ def true_uplifts(scenario: Scenario, actions: Mapping[tuple[str, str], float]) -
 
 
 def apply_advice(scenario: Scenario, share: float) -> list[Applied]:
-    """Explore a share of the traffic, take all advice, and run the world again with each lever moved where that was advised.
+    """Explore a share of the traffic, take all advice, and run the world again.
+
+    Each lever is moved where that was advised.
 
     Levers are moved in the truth alone, so bidders and models go on as they were, but for what they see of purchases
     that came or did not come of it: what comes is the direct effect that was promised. The worlds that are compared

@@ -62,7 +62,9 @@ class Graded:
 
 
 def grade_world(seed: int, conversions: Sequence[float]) -> list[Graded]:
-    """Draw a world, train a model on its log, explore a slice, and ask every method; smaller slices are parts of the largest.
+    """Draw a world, train a model on its log, explore a slice, and ask every method.
+
+    Smaller slices are parts of the largest.
 
     Args:
         seed: Of the world and all that happens in it.
@@ -182,7 +184,10 @@ def _what_if(booster: Any, world: World, rows: Rows) -> NDArray[np.float64]:
 
 
 def _difference(rows: Slice, k: int, lever: Lever) -> float:
-    """Log-ratio of the conversion rates of two arms, brought to the size of the action; from the natural mixture for the rest."""
+    """Log-ratio of the conversion rates of two arms, brought to the size of the action.
+
+    From the natural mixture for the rest.
+    """
     weight, outcome = rows.weight, rows.outcome
     shift = rows.assigned[:, k] - rows.natural[:, k]
 
@@ -323,7 +328,10 @@ def _error(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> flo
 
 
 def _regret(said: Sequence[NDArray[np.float64]], worlds: Sequence[Graded]) -> float:
-    """Points of uplift lost by following the first recommendation instead of the best one; doing nothing is always possible."""
+    """Points of uplift lost by following the first recommendation instead of the best one.
+
+    Doing nothing is always possible.
+    """
     lost = []
     for one, g in zip(said, worlds, strict=True):
         uplift = 100 * np.expm1(g.truth)

@@ -92,7 +92,10 @@ _SLICES = 96
 
 
 def _even_in_time(params: Mapping[str, Any], seed: int) -> float:
-    """Value of equal spend per hour over that of one multiplier: a campaign for each quarter of an hour, on many days at once."""
+    """Value of equal spend per hour over that of one multiplier.
+
+    A campaign for each quarter of an hour, on many days at once.
+    """
     rho, amp, phi = float(params["rho"]), float(params["amp"]), float(params["phi"])
     requests = round(float(params["Lam"]) * _DAYS)
     width = 24.0 / _SLICES

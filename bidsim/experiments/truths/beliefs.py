@@ -131,7 +131,10 @@ _SAMPLES = 640
 
 
 def late_conversions(params: Mapping[str, Any], units: int, seed: int) -> dict[str, Estimate]:
-    """Rate and mean delay from labels that have not all arrived (check ``delay``), by the estimator that training uses."""
+    """Rate and mean delay from labels that have not all arrived (check ``delay``).
+
+    They are estimated as training does.
+    """
     rate, mean, window, size = float(params["p"]), float(params["mean"]), float(params["W"]), int(params["N"])
     dice = np.random.Generator(np.random.Philox(key=int(stream_key(seed, "truths/delay"))))
     fitted, seen, converted, within = [], 0, 0, 0

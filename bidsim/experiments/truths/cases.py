@@ -144,9 +144,15 @@ def _case(file: Path, number: int, raw: Any) -> Case:
         if wrong is not None:
             raise fail(*((key, wrong[1]) if wrong[0] is None else (f"{key}.{wrong[0]}", wrong[1])))
     return Case(
-        id=raw["id"], check=raw["check"], params=raw["params"], expected=raw["expected"], sd=tables["se_per_auction"], slack=tables["tolerance.abs"],
-        expected_se=tables["expected_se"], source=str(raw.get("source", "")),
-    )  # fmt: skip
+        id=raw["id"],
+        check=raw["check"],
+        params=raw["params"],
+        expected=raw["expected"],
+        sd=tables["se_per_auction"],
+        slack=tables["tolerance.abs"],
+        expected_se=tables["expected_se"],
+        source=str(raw.get("source", "")),
+    )
 
 
 def _not_figures(table: Any) -> tuple[str | None, str] | None:

@@ -164,7 +164,10 @@ def first_price_pacing(params: Mapping[str, Any], units: int, seed: int) -> dict
 
 
 def second_price_pacing(params: Mapping[str, Any], units: int, seed: int) -> dict[str, Estimate]:
-    """Certificates of second-price pacing equilibria: each good at the engine's price, to its highest bidders only (check ``sppe``)."""
+    """Certificates of second-price pacing equilibria.
+
+    Each good at the engine's price, to its highest bidders only (check ``sppe``).
+    """
     values, budgets = params["v"], params["B"]
     names = [f"bidder-{i:02d}" for i in range(len(values))]
     types = len(values[0])

@@ -83,7 +83,10 @@ _ROWS_AT_ONCE = 400_000
 
 
 def censored_prices(params: Mapping[str, Any], units: int, seed: int) -> dict[str, Estimate]:
-    """The landscape from wins that show the price and losses that hide it (check ``km``), by the estimator of `learned_shading`."""
+    """The landscape from wins that show the price and losses that hide it (check ``km``).
+
+    The estimator is that of `learned_shading`.
+    """
     size, at = int(params["N"]), float(params["t"])
     known: list[float] = []
     naive: list[tuple[float, int]] = []
