@@ -77,7 +77,7 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
 
 def _digest_of(out: Path) -> str | None:
     """Scenario's hash of a run that is there already."""
-    from bidsim.core.result import MANIFEST  # noqa: PLC0415
+    from bidsim.core.folder import MANIFEST  # noqa: PLC0415
 
     try:
         return str(json.loads((out / MANIFEST).read_text(encoding="utf-8"))["scenario_hash"])
