@@ -1,4 +1,7 @@
-"""Ctrl-C that is never lost: an interrupt that some library swallows is raised again at the next step of progress."""
+"""Ctrl-C that is never lost: an interrupt that some library swallows is raised again at the next step of progress.
+
+A request to end (SIGTERM) and a terminal that closes (SIGHUP) count as Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _asked = threading.Event()
 
 
@@ -21,7 +25,8 @@ def interruptible() -> Iterator[None]:
         yield
         return
     _asked.clear()
-    previous, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    previous = {number: signal.getsignal(number) for number in _SIGNALS}
+    hook = sys.unraisablehook
 
     def ask(number: int, frame: Any) -> None:
         _asked.set()
@@ -31,12 +36,15 @@ def interruptible() -> Iterator[None]:
         if not isinstance(told.exc_value, KeyboardInterrupt):
             hook(told)
 
-    signal.signal(signal.SIGINT, ask)
+    taken = [n for n in _SIGNALS if n == signal.SIGINT or previous[n] != signal.SIG_IGN]  # nohup ignores a SIGHUP
+    for number in taken:
+        signal.signal(number, ask)
     sys.unraisablehook = show
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number in taken:
+            signal.signal(number, previous[number])
         sys.unraisablehook = hook
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,7 @@ _LEFT = re.compile(re.escape(_TEMPORARY) + r"(?P<name>.+)-(?P<token>[0-9a-f]{12}
 """A part of a run: one that is being written, one that another replaces, one of which nothing is kept."""
 _HALF_WRITTEN = re.compile(r"\..+\.part-\d+")
 _BEGINNING = 1_000
+_SCRATCH = "bidsim-worlds-"
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
@@ -193,7 +195,7 @@ def _lock(folder: Path, *, wait: bool) -> int | None:
         os.close(handle)
         return None
     except OSError:
-        if not wait and time.time() - os.stat(handle).st_mtime < _ABANDONED_SECONDS:
+        if not wait and time.time() - os.fstat(handle).st_mtime < _ABANDONED_SECONDS:
             os.close(handle)
             return None
     return handle
@@ -214,3 +216,30 @@ def refuse_taken(target: Path, *, is_run: bool) -> None:
     """
     if target.exists() and not is_run and not (target.is_dir() and not any(target.iterdir())):
         raise RunDirectoryError(f"{target} exists and is not a run directory; choose another place with --out")
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder that ends with the block; those that killed processes of this user left are cleared before."""
+    place = Path(tempfile.gettempdir())
+    _clear_scratch(place)
+    name = f"{_SCRATCH}{secrets.token_hex(6)}"
+    hidden = place / f".{name}"
+    hidden.mkdir(mode=0o700)
+    held = _lock(hidden, wait=False)
+    folder = hidden.rename(place / name)  # under the name that is cleared only when it is locked
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unlock(held)
+
+
+def _clear_scratch(place: Path) -> None:
+    for left in place.glob(_SCRATCH + "[0-9a-f]" * 12):
+        with suppress(OSError):
+            if not left.is_dir() or left.is_symlink() or left.stat().st_uid != os.getuid():
+                continue
+            with _locked(left, wait=False) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bidsim.core.errors import UsageError
+from bidsim.core.folder import scratch_folder
 from bidsim.experiments.run import run
 from bidsim.experiments.worlds import MOST_REPLICATIONS, run_all, share_models
 from bidsim.metrics.intervals import Interval, mean_interval
@@ -74,8 +73,8 @@ def sweep(
     if replications > MOST_REPLICATIONS:
         raise UsageError(f"--replications {replications}: {MOST_REPLICATIONS:,} are the most")
     flat = [s for _, own, other in scenarios for s in (own, other) if s is not None]
-    with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
-        ready = share_models(flat, Path(folder), seed)
+    with scratch_folder() as folder:
+        ready = share_models(flat, folder, seed)
         jobs = [(s, seed + r) for s in ready for r in range(replications)]
         rows = np.array(run_all(_measure, jobs, workers, progress)).reshape(len(ready), replications, len(METRICS))
     found, at = [], 0
