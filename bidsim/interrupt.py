@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_asked = threading.Event()
+_asked, _later = threading.Event(), threading.Event()
 
 
 @contextmanager
@@ -30,7 +30,8 @@ def interruptible() -> Iterator[None]:
 
     def ask(number: int, frame: Any) -> None:
         _asked.set()
-        raise KeyboardInterrupt
+        if not _later.is_set():
+            raise KeyboardInterrupt
 
     def show(told: Any) -> None:
         if not isinstance(told.exc_value, KeyboardInterrupt):
@@ -46,6 +47,30 @@ def interruptible() -> Iterator[None]:
         for number in taken:
             signal.signal(number, previous[number])
         sys.unraisablehook = hook
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Let a step be done whole: an interrupt that comes within `interruptible` is raised after it.
+
+    Processes that are started in the step are deaf to interrupts, and leave them to this one.
+
+    Raises:
+        KeyboardInterrupt: There was one.
+
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    if ours:
+        _later.set()
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if ours:
+            _later.clear()
+    if ours:
+        stop_if_asked()
 
 
 def stop_if_asked() -> None:

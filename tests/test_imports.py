@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": BASE | {"metrics", "explain", "monitoring", "reports"},
     "experiments": BASE
     | L2
-    | {"engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
+    | {"engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress", "interrupt"},
     "watching": BASE | {"scenario", "experiments", "metrics", "monitoring", "reports", "watching", "interrupt"},
     "progress": {"interrupt"},
     "interrupt": set(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bidsim.core.errors import BidsimError
 from bidsim.core.result import model_folders
 from bidsim.cvr.files import model_files
+from bidsim.interrupt import whole
 from bidsim.scenario.build import build
 from bidsim.scenario.model import ScenarioSettings
 
@@ -93,25 +93,15 @@ def run_all(
 
 
 class _Workers(ProcessPoolExecutor):
-    """Processes that leave Ctrl-C, and a terminal that closes, to the one that started them.
+    """Processes that leave Ctrl-C and requests to end to the one that started them.
 
     They begin with these blocked, since one that comes while they load would print a traceback each.
     """
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Hand over a job, for which a process may be started."""
-        with _deaf():
+        with whole():
             return super().submit(*args, **kwargs)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Start processes that leave Ctrl-C and a terminal that closes to this one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -123,14 +113,14 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
     """
     _refuse_unguarded_script()
-    with _deaf():  # what tracks semaphores is started here
+    with whole():  # what tracks semaphores is started here
         pool = _Workers(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
     before = set(active_children())
     try:
         yield pool
     except BaseException:
         for process in set(active_children()) - before:
-            process.terminate()
+            process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
