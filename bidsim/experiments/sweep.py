@@ -36,6 +36,8 @@ class Point:
         beside: The same in the worlds beside; empty where there are none.
         lost: Metric -> worlds beside minus these, world by world.
         against: Metric -> these minus those of the first value, world by world; of the first value itself all zero.
+        worlds: Metric -> what it was in each world, in the order of seeds.
+        worlds_beside: The same of the worlds beside; empty where there are none.
 
     """
 
@@ -44,6 +46,8 @@ class Point:
     beside: dict[str, Interval]
     lost: dict[str, Interval]
     against: dict[str, Interval]
+    worlds: dict[str, NDArray[np.float64]]
+    worlds_beside: dict[str, NDArray[np.float64]]
 
 
 def sweep(
@@ -83,12 +87,17 @@ def sweep(
         beside = rows[at + 1] if other is not None else None
         at += 1 if other is None else 2
         others = ({}, {}) if beside is None else (_intervals(beside), _intervals(beside - own))
-        found.append(Point(value, _intervals(own), *others, _intervals(own - rows[0])))
+        worlds = _by_metric(own), {} if beside is None else _by_metric(beside)
+        found.append(Point(value, _intervals(own), *others, _intervals(own - rows[0]), *worlds))
     return found
 
 
 def _intervals(rows: NDArray[np.float64]) -> dict[str, Interval]:
     return {m: mean_interval(rows[:, j]) for j, m in enumerate(METRICS)}
+
+
+def _by_metric(rows: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    return {m: rows[:, j] for j, m in enumerate(METRICS)}
 
 
 def _measure(scenario: Scenario, seed: int) -> list[float]:
