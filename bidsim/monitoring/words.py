@@ -89,6 +89,7 @@ _ADVICE = {
 
 _ON_CLICKS = "Conversions follow as far as can be told; look at the placements and creatives that are clicked, and at how clicks are counted."
 _TOO_LITTLE = "The model predicts too little here: bids are too low until it is trained anew."
+_UNSURE = "More come than used to; whether it is more than the model predicts cannot be told from chance yet."
 _NOT_NORMAL = "More come than used to, and no more than the model predicts: see whether the windows taken for normal were, as at a run's beginning they may not be."
 
 
@@ -108,12 +109,15 @@ def advice(page: Page) -> str:
 def _advice_on_conversions(page: Page) -> str:
     about = page.about
     if page.multiplier > 1.0:
-        return _TOO_LITTLE if page.multiplier * page.level > 1.0 else _NOT_NORMAL
+        over = page.low * page.level > 1.0
+        return _TOO_LITTLE if over else _NOT_NORMAL if page.multiplier * page.level <= 1.0 else _UNSURE
     if about.advertiser and not about.field:
-        return "Nothing else differs by more than chance explains, so ask this advertiser: its tracker, its checkout or its offer."
+        elsewhere = any(a.slice.advertiser != about.advertiser or a.signal.kind != CONVERSIONS for a in page.alarms)
+        alone = "Other alarms sounded, too (below), but" if elsewhere else "No other alarm sounded, so"
+        return f"{alone} ask this advertiser: its tracker, its checkout or its offer."
     if about.field:
-        return f"It is {about.name} alone: look at what is particular to it before touching the model."
-    return "It is everywhere: look at the last deployment of the model, or at what reports all conversions."
+        return f"{about.name} explains it best: look at what is particular to it before touching the model."
+    return "No part of the traffic explains it better than all of it: look at the last deployment of the model, or at what reports all conversions."
 
 
 def _as_predicted(page: Page) -> bool:
@@ -135,7 +139,7 @@ def others(page: Page, watch: Watch) -> list[str]:
             )
     told += [f"{_LABELS[kind]}: {count - _OTHERS:,} more slices" for kind, count in seen.items() if count > _OTHERS]
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
-        told.append("No feature failed, and no level's share of the traffic changed.")
+        told.append("No alarm on a feature, or on a level's share of the traffic.")
     return told
 
 

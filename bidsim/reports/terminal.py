@@ -166,7 +166,7 @@ def _closing(result: Result) -> list[str]:
     if explored := result.summary.get("exploration"):
         lines.append(
             f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; levers set by dice changed "
-            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by {explored['spend_change']:+,.2f}"
+            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by about {explored['spend_change']:+,.2f}"
         )
     seconds = manifest["seconds"]
     loaded = f" and {seconds['load']:.1f} s for compiling, which is kept" if seconds["load"] > _COMPILED else ""

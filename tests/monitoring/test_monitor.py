@@ -516,7 +516,7 @@ def test_command__exit_code_page_and_files(tmp_path: Path, quiet: bidsim.Result,
     )
     assert (told.returncode, told.stderr) == (int(broken), "")
     assert ("OPEN  Conversions for gloss are 0%" in told.stdout) == broken
-    assert ("Quiet: nothing is wrong." in told.stdout) != broken
+    assert ("Quiet: no alarm sounded." in told.stdout) != broken
     name = "tracker_outage" if broken else "quiet_market"
     assert (
         f'bidsim_incidents_open{{scenario="{name}",seed="0"}} {float(broken)}'
