@@ -77,3 +77,14 @@ def test_versions__come_from_one_place() -> None:
 
     assert f'version: "{VERSION}"' in (ROOT / "CITATION.cff").read_text()
     assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_classes__have_a_name_each() -> None:
+    """In the rooms that read results a word means one thing wherever it stands."""
+    rooms = ("core", "metrics", "explain", "monitoring", "reports", "observers", "commands")
+    places: dict[str, list[str]] = {}
+    for path in [p for p in FILES if p.relative_to(ROOT / "bidsim").parts[0] in rooms]:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

@@ -27,7 +27,7 @@ history that they were trained on (NaN where none was trained)."""
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One value of the key.
 
     Attributes:
@@ -57,7 +57,7 @@ def sweep(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
-) -> list[Point]:
+) -> list[SweepPoint]:
     """Run each value's scenario, and the one beside it, on the same seeds.
 
     Args:
@@ -88,7 +88,7 @@ def sweep(
         at += 1 if other is None else 2
         others = ({}, {}) if beside is None else (_intervals(beside), _intervals(beside - own))
         worlds = _by_metric(own), {} if beside is None else _by_metric(beside)
-        found.append(Point(value, _intervals(own), *others, _intervals(own - rows[0]), *worlds))
+        found.append(SweepPoint(value, _intervals(own), *others, _intervals(own - rows[0]), *worlds))
     return found
 
 

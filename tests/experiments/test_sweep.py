@@ -12,7 +12,7 @@ import pytest
 import bidsim
 from bidsim.cli import main
 from bidsim.core.errors import UsageError
-from bidsim.experiments.sweep import Point, sweep
+from bidsim.experiments.sweep import SweepPoint, sweep
 from bidsim.metrics.intervals import mean_interval
 from bidsim.reports.comparison import NOT_SHOWN
 from bidsim.reports.sweep import verdicts
@@ -127,13 +127,13 @@ def test_slow_model__a_better_model_is_lost_to_lateness() -> None:
     assert large_model.beside["surplus"].value > 3 * large_model.figures["surplus"].value
 
 
-def _points(metric: dict[str, list[list[float]]], names: str = "012") -> list[Point]:
+def _points(metric: dict[str, list[list[float]]], names: str = "012") -> list[SweepPoint]:
     """Points of which only some metrics are told, world by world."""
     found = []
     for k, name in enumerate(names):
         worlds = {m: np.array(rows[k]) for m, rows in metric.items()}
         intervals = {m: mean_interval(v) for m, v in worlds.items()}
-        found.append(Point(name, intervals, {}, {}, intervals, worlds, {}))
+        found.append(SweepPoint(name, intervals, {}, {}, intervals, worlds, {}))
     return found
 
 
