@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,7 @@ from bench.figures import Figure, Report, measured
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.experiments.grading.applied import apply_advice
 from bidsim.experiments.grading.grade import NAIVE, Graded, Score, grade_world, score_method, score_ours
-from bidsim.experiments.worlds import share_models
+from bidsim.experiments.worlds import share_models, worker_pool
 from bidsim.explain.attribution import make_attributor
 from bidsim.explain.shrinkage import Prior, known_prior
 from bidsim.scenario.load import load_scenario
@@ -90,7 +88,7 @@ def measure(options: Namespace) -> Report:
     worlds = options.worlds or (3 if options.quick else 20)
     prior = known_prior()
     sizes = (5_000,) if options.quick else tuple(_GOALS)
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with worker_pool(2) as pool:
         drawn = list(
             pool.map(grade_world, [options.seed * 1_000 + 200_000 + k for k in range(worlds)], [sizes] * worlds)
         )
@@ -218,7 +216,7 @@ def _applied(report: Report, seed: int, seeds: int, size: dict[str, int]) -> Non
     with tempfile.TemporaryDirectory() as folder:
         jobs = [load_scenario(QUICKSTART, {**settings, "seed": seed + k}) for k in range(seeds)]
         jobs = share_models(jobs, Path(folder), seed)
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        with worker_pool(2) as pool:
             found = list(pool.map(apply_advice, jobs, [_EXPLORED] * seeds))
     each, every = [float(len(one)) for one in found], [a for one in found for a in one]
     report.add(measured("advice_given", each, "pieces of advice", ">= 10", note="by seed"))

@@ -2,6 +2,9 @@
 
 import signal
 import sys
+from typing import Any
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def start() -> int:
@@ -13,7 +16,17 @@ def start() -> int:
     from bidsim.cli import main  # noqa: PLC0415 - Ctrl-C may come while it loads
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until `main` takes it, and again when `main` gives it back
-    return main()
+    heard = [number for number in _ENDING if signal.getsignal(number) == signal.SIG_DFL]  # nohup has one ignored
+    for number in heard:
+        signal.signal(number, _nothing)
+    code = main()
+    for number in heard:
+        signal.signal(number, signal.SIG_IGN)
+    return code
+
+
+def _nothing(number: int, frame: Any) -> None:
+    """Stand where a signal that is taken later, or was told already, would end the process."""
 
 
 if __name__ == "__main__":

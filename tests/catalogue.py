@@ -167,7 +167,7 @@ OTHERS = [
     Mistake("a run of an older version", RUNS, "report run", "format", run=True, damage=_manifest(format=1)),
     Mistake("a manifest without its scenario", RUNS, "report run", "manifest.json lacks what every run has", run=True, damage=_manifest_without("scenario")),
     Mistake("a manifest cut short", RUNS, "report run", "manifest.json", run=True, damage=lambda folder: (folder / "run/manifest.json").write_text('{"format": 3, "sce')),
-    Mistake("a table cut short", RUNS, "report run", "cannot be read", run=True, damage=_truncate("campaigns.parquet")),
+    Mistake("a table cut short", RUNS, "report run", "its campaigns.parquet is not what was written", run=True, damage=_truncate("campaigns.parquet")),
     Mistake("a table that is gone", RUNS, "monitor run", "missing", run=True, damage=lambda folder: (folder / "run/slices.parquet").unlink()),
     Mistake("a table that is another", RUNS, "report run", "damaged", run=True, damage=lambda folder: shutil.copy(folder / "run/campaigns.parquet", folder / "run/timeline.parquet")),
     Mistake("a run that was not counted by slice", RUNS, "monitor run", "no slices to watch", run=True, damage=lambda folder: _made(folder, WORLD, "w")),

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -266,7 +265,8 @@ def test_interrupt__that_a_library_swallowed_is_raised_again() -> None:
         progress("auctions", 1, 2)
 
 
-def test_interrupt__ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt__ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "long.toml"
     path.write_text(SMALL.replace("requests = 4_000", "requests = 20_000_000"))
     process = subprocess.Popen(
@@ -279,53 +279,11 @@ def test_interrupt__ends_cleanly(tmp_path: Path) -> None:
     try:
         process.communicate(timeout=6)
     except subprocess.TimeoutExpired:
-        process.send_signal(2)
+        process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 3
     assert told.strip() == "error: stopped; nothing was written"
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("from_terminal", [False, True])
-def test_interrupt__ends_workers_at_once(from_terminal: bool, tmp_path: Path) -> None:
-    """A signal to the parent alone, as `kill -INT` sends it, or twice to all, as an impatient terminal does, while far more worlds wait than anyone would wait for."""
-    (tmp_path / "small.toml").write_text(SMALL)
-    command = [
-        sys.executable,
-        "-m",
-        "bidsim",
-        "compare",
-        "small.toml",
-        "--set-last",
-        "auction.fee=0.3",
-        "--replications",
-        "5000",
-        "--workers",
-        "2",
-    ]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    until = time.monotonic() + 60
-    while not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip():
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    time.sleep(1)
-    if from_terminal:
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 3
-    assert told.strip() == "error: stopped; nothing was written"
 
 
 def test_closed_pipe__keeps_the_exit_code_and_all_is_done(small: Path, tmp_path: Path) -> None:

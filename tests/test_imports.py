@@ -26,7 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "reports": BASE | {"metrics", "explain", "monitoring", "reports"},
     "experiments": BASE
     | L2
-    | {"bidder", "engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"},
+    | {"bidder", "engine", "scenario", "metrics", "explain", "monitoring", "experiments", "version", "progress"}
+    | {"interrupt"},
     "watching": BASE | {"scenario", "experiments", "metrics", "monitoring", "reports", "watching", "interrupt"},
     "progress": {"interrupt"},
     "interrupt": set(),
@@ -106,3 +107,14 @@ def test_versions__come_from_one_place() -> None:
 
     assert f'version: "{VERSION}"' in (ROOT / "CITATION.cff").read_text()
     assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_classes__have_a_name_each() -> None:
+    """In the rooms that read results a word means one thing wherever it stands."""
+    rooms = ("core", "metrics", "explain", "monitoring", "reports", "observers", "commands")
+    places: dict[str, list[str]] = {}
+    for path in [p for p in FILES if p.relative_to(ROOT / "bidsim").parts[0] in rooms]:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

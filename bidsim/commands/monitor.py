@@ -39,7 +39,8 @@ def add(commands: Any) -> None:
 
 
 def _monitor(chosen: argparse.Namespace) -> int:
-    from bidsim.core.result import MONITOR, load_result  # noqa: PLC0415
+    from bidsim.core.folder import MONITOR  # noqa: PLC0415
+    from bidsim.core.result import load_result  # noqa: PLC0415
     from bidsim.monitoring.monitor import monitor  # noqa: PLC0415
     from bidsim.progress import terminal_progress  # noqa: PLC0415
     from bidsim.reports.files import write_marked  # noqa: PLC0415

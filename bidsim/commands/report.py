@@ -34,7 +34,8 @@ def add(commands: Any) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from bidsim.core.result import ADVERTISERS, CONSUMABLES, REPORT, load_result  # noqa: PLC0415
+    from bidsim.core.folder import ADVERTISERS, CONSUMABLES, REPORT  # noqa: PLC0415
+    from bidsim.core.result import load_result  # noqa: PLC0415
     from bidsim.reports.advertiser import advertiser_page, write_advertiser  # noqa: PLC0415
     from bidsim.reports.consumables import write_consumables  # noqa: PLC0415
     from bidsim.reports.page import write_report  # noqa: PLC0415

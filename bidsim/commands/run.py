@@ -109,7 +109,7 @@ def _kept(chosen: argparse.Namespace, out: Path) -> Kept | None:
 
 def _digest_of(out: Path) -> str | None:
     """Scenario's hash of a run that is there already."""
-    from bidsim.core.result import MANIFEST  # noqa: PLC0415
+    from bidsim.core.folder import MANIFEST  # noqa: PLC0415
 
     try:
         return str(json.loads((out / MANIFEST).read_text(encoding="utf-8"))["scenario_hash"])

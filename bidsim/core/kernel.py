@@ -8,6 +8,7 @@ the request loop, which calls policies by their addresses, stays cached.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -15,13 +16,14 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
-from numba.core.caching import UserProvidedCacheLocator
+from numba.core import dispatcher
+from numba.core.caching import FunctionCache, UserProvidedCacheLocator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +35,7 @@ KERNELS: list[Any] = []
 """Every dispatcher made here, for counting compilations."""
 
 _IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+(\([^)]*\)|[^\n#]+)|import\s+([\w.]+))", re.MULTILINE)
+_KERNELS = Path("kernels") / f"numba-{numba.__version__}-py{sys.version_info[0]}.{sys.version_info[1]}"
 _STALE_SECONDS = 30 * 24 * 3600
 
 
@@ -51,12 +54,13 @@ def kernel(signature: Any = None, *, allocates: bool = False, inner: bool = Fals
 
     def decorate(function: F) -> F:
         source = Path(function.__code__.co_filename)
-        settings = {"cache": source.is_file(), "nogil": True, "error_model": "numpy", **options}
+        folder = _kernels_folder() if source.is_file() else None
+        settings = {"cache": folder is not None, "nogil": True, "error_model": "numpy", **options}
         if signature is None and not allocates:
             settings["_nrt"] = False
         if inner:
             settings |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        with _cache_directory(source):
+        with _cache_directory(source, folder):
             made = (
                 numba.njit(**settings)(function) if signature is None else numba.njit(signature, **settings)(function)
             )
@@ -86,21 +90,88 @@ def cache_root() -> Path:
         with tempfile.TemporaryFile(dir=root):
             pass
     except (OSError, RuntimeError):  # a user without a home
-        root = Path(tempfile.gettempdir()) / f"bidsim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        root.mkdir(parents=True, exist_ok=True)
+        root = second_root()
+        with suppress(OSError):  # whoever keeps something there finds out
+            root.mkdir(parents=True, exist_ok=True)
     return root
 
 
+def second_root() -> Path:
+    """Return the temporary folder that takes what the cache has no room for."""
+    return Path(tempfile.gettempdir()) / f"bidsim-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
 @contextmanager
-def _cache_directory(source: Path) -> Iterator[None]:
+def _cache_directory(source: Path, folder: Path | None) -> Iterator[None]:
     previous = numba.config.CACHE_DIR, getattr(numba.config, "CACHE_LOCATOR_CLASSES", "")
-    if source.is_file():
-        numba.config.CACHE_DIR = str(_kernels_folder() / source_digest(source.resolve()))
+    if source.is_file() and folder is not None:
+        numba.config.CACHE_DIR = str(folder / source_digest(source.resolve()))
         numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{Locator.__name__}"
+        dispatcher.FunctionCache = KernelCache  # type: ignore[attr-defined]
     try:
         yield
     finally:
         numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES = previous
+        dispatcher.FunctionCache = FunctionCache  # type: ignore[attr-defined]
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """Compiled kernels on disk; those that it has no room for go to a temporary folder, or are compiled each time."""
+
+    def __init__(self, function: Any) -> None:
+        try:
+            super().__init__(function)
+        except RuntimeError:  # numba's word for a folder that cannot be made
+            self._enabled = False
+        self._function = function
+        self._second: FunctionCache | None = None
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load from the cache, else from the temporary folder."""
+        found = None
+        with suppress(OSError):
+            found = super().load_overload(sig, target_context)
+        if found is None and _second_folder().is_dir():
+            second = self._elsewhere()
+            with suppress(OSError):
+                found = None if second is None else second.load_overload(sig, target_context)
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled kernel, wherever there is room."""
+        try:
+            if not self._enabled:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+            super().save_overload(sig, data)
+        except OSError as error:
+            second, kept = self._elsewhere(), False
+            with suppress(OSError):
+                if second is not None:
+                    second.save_overload(sig, data)
+                    kept = True
+            _tell(error, kept=kept)
+
+    def _elsewhere(self) -> FunctionCache | None:
+        """The same kernel's cache in the temporary folder; None where there can be none."""
+        if self._second is None and _kernels_folder() != _second_folder():
+            with suppress(RuntimeError), _cache_directory(Path(self._function.__code__.co_filename), _second_folder()):
+                self._second = FunctionCache(self._function)
+        return self._second
+
+
+_told: list[bool] = []
+
+
+def _tell(error: OSError, *, kept: bool) -> None:
+    """Say once, on standard error, which folder has no room, and where kernels go instead."""
+    if kept not in _told:
+        _told.append(kept)
+        instead = f"they go to {second_root()} for now" if kept else "they are compiled again each time"
+        print(  # noqa: T201  (a note on standard error)
+            f"note: compiled kernels cannot be kept in {cache_root()} ({error.strerror or error}); {instead}; "
+            "make room there, or set BIDSIM_CACHE to another folder",
+            file=sys.stderr,
+        )
 
 
 class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
@@ -119,11 +190,18 @@ class Locator(UserProvidedCacheLocator):  # type: ignore[misc]
 
 
 @cache
-def _kernels_folder() -> Path:
-    folder = cache_root() / "kernels" / f"numba-{numba.__version__}-py{sys.version_info[0]}.{sys.version_info[1]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    prune(folder)
-    return folder
+def _kernels_folder() -> Path | None:
+    """Where kernels are kept; None where no folder can be made, not even a temporary one."""
+    for root in (cache_root(), second_root()):
+        with suppress(OSError):
+            (root / _KERNELS).mkdir(parents=True, exist_ok=True)
+            prune(root / _KERNELS)
+            return root / _KERNELS
+    return None
+
+
+def _second_folder() -> Path:
+    return second_root() / _KERNELS
 
 
 def prune(folder: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -14,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.errors import RunDirectoryError
+from bidsim.core.folder import (
+    MANIFEST,
+    MODELS,
+    SUMMARY,
+    digest_of,
+    digest_of_manifest,
+    refuse_taken,
+    write_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,17 +31,8 @@ if TYPE_CHECKING:
 Columns = dict[str, Any]
 """A table as columns of equal length: name -> numpy array or list of text."""
 
-MANIFEST = "manifest.json"
-SUMMARY = "summary.json"
-MODELS = "model"
-REPORT = "report.html"
-ADVERTISERS = "advertisers"
-CONSUMABLES = "consumables.html"
-MONITOR = "monitor.html"
-_FORMAT = 4
+_FORMAT = 5
 _LONGEST_FOLDER = 60
-_TEMPORARY = ".part-"
-_ASIDE = "-old"
 
 
 @dataclass(repr=False)
@@ -149,16 +147,10 @@ class Result:
 
         """
         target = Path(path).resolve()
-        if target.exists() and not is_run_directory(target) and not (target.is_dir() and not any(target.iterdir())):
-            raise RunDirectoryError(f"{target} exists and is not a run directory; choose another place with --out")
-        temporary = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}"
+        refuse_taken(target, is_run=is_run_directory(target))
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(target.parent)
-            _write_parts(self, temporary)
-            _swap_in(temporary, target)
+            write_folder(target, lambda folder: _write_parts(self, folder))
         except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             raise RunDirectoryError(f"cannot write the run to {target}: {error.strerror or error}") from None
         self.folder = Path(path)
         return self.folder
@@ -189,7 +181,7 @@ def load_result(path: str | Path) -> Result:
         )
     if not (folder / MANIFEST).is_file():
         raise RunDirectoryError(f"{folder} is not a complete run: it has no {MANIFEST}")
-    manifest, summary = _read_json(folder / MANIFEST), _read_json(folder / SUMMARY)
+    manifest = _read_json(folder / MANIFEST)
     if manifest.get("format") != _FORMAT:
         raise RunDirectoryError(
             f"{folder} was written in format {manifest.get('format')!r}; this version reads {_FORMAT}; run the "
@@ -197,16 +189,52 @@ def load_result(path: str | Path) -> Result:
         )
     if not is_run_directory(folder):
         raise RunDirectoryError(f"{folder} is damaged: its {MANIFEST} lacks what every run has")
+    if manifest.get("digest") != digest_of_manifest(manifest):
+        raise RunDirectoryError(_damaged(folder, MANIFEST))
     try:
-        tables = {name: _read_table(folder / f"{_plain(name)}.parquet") for name in manifest["tables"]}
-        models: dict[str, Mapping[str, str]] = {}
-        for seat, where in manifest["models"].items():
-            models[seat] = {
-                f.name: f.read_text(encoding="utf-8") for f in sorted((folder / MODELS / _plain(where)).iterdir())
-            }
+        summary = json.loads(_checked(folder, SUMMARY, manifest))
+        tables = {name: _table(_checked(folder, f"{_plain(name)}.parquet", manifest)) for name in manifest["tables"]}
+        models: dict[str, Mapping[str, str]] = {
+            seat: _model(folder, where, manifest) for seat, where in manifest["models"].items()
+        }
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunDirectoryError(f"{folder} is damaged: {error}") from None
     return Result(manifest, tables, summary, models, folder)
+
+
+def _checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
+    """Content of a file of a run, if it is what was written.
+
+    Raises:
+        RunDirectoryError: It is missing, or has changed since.
+
+    """
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise RunDirectoryError(f"{folder} is damaged: its {name} is missing; run the scenario again") from None
+        raise RunDirectoryError(f"{folder / name} cannot be read: {error.strerror or error}") from None
+    if digest_of(content) != manifest["files"].get(name):
+        raise RunDirectoryError(_damaged(folder, name))
+    return content
+
+
+def _damaged(folder: Path, name: str) -> str:
+    return (
+        f"{folder} is damaged: its {name} is not what was written (its hash differs from the one kept then); "
+        "run the scenario again"
+    )
+
+
+def _model(folder: Path, where: str, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Files of a seat's model: name -> text."""
+    inside = f"{MODELS}/{_plain(where)}/"
+    return {
+        name.removeprefix(inside): _checked(folder, name, manifest).decode()
+        for name in sorted(manifest["files"])
+        if name.startswith(inside) and _plain(name.removeprefix(inside).replace(".", "-"))
+    }
 
 
 def _plain(name: str) -> str:
@@ -241,16 +269,17 @@ def _read_json(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _read_table(path: Path) -> Columns:
+def _table(content: bytes) -> Columns:
+    """Columns of a Parquet file.
+
+    Raises:
+        ValueError: It is none.
+
+    """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    if not path.is_file():
-        raise RunDirectoryError(f"{path.parent} is damaged: its {path.name} is missing")
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise RunDirectoryError(f"{path} cannot be read: {error}") from None
+    table = pq.read_table(pa.BufferReader(content))
     return {
         name: table[name].to_pylist()
         if pa.types.is_string(table[name].type)
@@ -263,7 +292,6 @@ def _write_parts(result: Result, folder: Path) -> None:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    folder.mkdir()
     for name, columns in result.tables.items():
         table = pa.table(
             {k: pa.array(v, pa.string()) if isinstance(v, list) else pa.array(v) for k, v in columns.items()}
@@ -274,90 +302,16 @@ def _write_parts(result: Result, folder: Path) -> None:
         (folder / MODELS / where[seat]).mkdir(parents=True)
         for name, text in files.items():
             (folder / MODELS / where[seat] / name).write_text(text, encoding="utf-8")
-    manifest = {**result.manifest, "format": _FORMAT, "tables": sorted(result.tables), "models": where}
-    for name, content in ((SUMMARY, result.summary), (MANIFEST, manifest)):
-        (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    for written in folder.rglob("*"):
-        _sync(written)
-    _sync(folder)
+    _write_json(folder / SUMMARY, result.summary)
+    digests = {
+        path.relative_to(folder).as_posix(): digest_of(path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    own = {"format": _FORMAT, "tables": sorted(result.tables), "models": where, "files": digests}
+    manifest = json.loads(json.dumps({**result.manifest, **own}))  # as it will be read
+    _write_json(folder / MANIFEST, {**manifest, "digest": digest_of_manifest(manifest)})
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _swap_in(temporary: Path, target: Path) -> None:
-    """Put the new run in place; an older one of the same name steps aside first."""
-    aside = target.parent / f"{_TEMPORARY}{target.name}-{os.getpid()}{_ASIDE}"
-    replaces = target.exists()
-    if replaces:
-        target.rename(aside)
-    try:
-        temporary.rename(target)
-    except OSError:
-        if replaces and not target.exists():
-            aside.rename(target)
-        raise
-    _sync(target.parent)
-    if replaces:
-        _drop_replaced(aside, target)
-
-
-def _drop_replaced(aside: Path, target: Path) -> None:
-    """Drop a run that another took the place of, but for what is not bidsim's."""
-    _keep_foreign(aside, target)
-    (aside / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _keep_foreign(old: Path, new: Path) -> None:
-    """Carry over what a person put into the older run; pages about it go with it."""
-    ours = (
-        {
-            MANIFEST,
-            SUMMARY,
-            MODELS,
-            REPORT,
-            ADVERTISERS,
-            CONSUMABLES,
-            MONITOR,
-            *(f"{name}.parquet" for name in _read_json(old / MANIFEST)["tables"]),
-        }
-        if is_run_directory(old)
-        else set()
-    )
-    for entry in old.iterdir():
-        if entry.name not in ours and not (new / entry.name).exists():
-            entry.rename(new / entry.name)
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Drop parts that a killed run left behind, and finish what it had begun to replace.
-
-    Those of a living process stay.
-    """
-    for left in parent.glob(f"{_TEMPORARY}*"):
-        name, _, number = left.name.removeprefix(_TEMPORARY).removesuffix(_ASIDE).rpartition("-")
-        if not number.isdigit() or _alive(int(number)):
-            continue
-        target = parent / name
-        if not left.name.endswith(_ASIDE):
-            shutil.rmtree(left, ignore_errors=True)
-        elif target.exists():
-            _drop_replaced(left, target)
-        else:
-            left.rename(target)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ Duration = Annotated[
 """Microseconds, typed as text with a unit: ``"36h"``, ``"1d 12h"``."""
 
 
-def _share(value: Any) -> Any:
+def _plain_number(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > _LARGEST:
             raise ValueError("the number is too large")
@@ -45,7 +45,7 @@ def _share(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_share)]
+Number = Annotated[float, BeforeValidator(_plain_number)]
 """A float that may be typed without a decimal point."""
 
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -11,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from bidsim.core.errors import ModelError
-from bidsim.core.kernel import cache_root, prune, source_digest
+from bidsim.core.kernel import cache_root, prune, second_root, source_digest
 from bidsim.core.scoring import ScorerTables, aligned_tables
 from bidsim.cvr.binning import OFFSET
 from bidsim.cvr.ensemble import parse_ensemble
@@ -92,9 +93,12 @@ def _trial_rows(ensemble: Ensemble) -> NDArray[np.float64]:
 
 
 def _folder() -> Path:
-    folder = cache_root() / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-    prune(folder)
+    for root in (cache_root(), second_root()):
+        folder = root / "models"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            prune(folder)
+            break
     return folder
 
 
@@ -127,4 +131,5 @@ def _write(path: Path, tables: ScorerTables) -> None:
             np.savez(out, **tables._asdict(), checksum=_checksum(tables))
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

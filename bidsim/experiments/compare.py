@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bidsim.core.errors import UsageError, did_you_mean
+from bidsim.core.folder import scratch_folder
 from bidsim.experiments.run import run
 from bidsim.experiments.worlds import MOST_REPLICATIONS, run_all, share_models
 from bidsim.metrics.intervals import Interval, mean_interval, welch_interval
@@ -95,8 +94,8 @@ def compare(
                 f"--campaign {campaign}: {scenario.name} has no such "
                 f"campaign{did_you_mean(campaign, scenario.settings.campaigns)}"
             )
-    with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
-        ready = list(scenarios) if retrain else share_models(scenarios, Path(folder), seed)
+    with scratch_folder() as folder:
+        ready = list(scenarios) if retrain else share_models(scenarios, folder, seed)
         first = [seed if paired else seed + k * replications for k in range(len(ready))]
         jobs = [(s, first[k] + r, campaign) for r in range(replications) for k, s in enumerate(ready)]
         rows = run_all(measure, jobs, workers, progress)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bidsim.core.errors import UsageError
+from bidsim.core.folder import scratch_folder
 from bidsim.experiments.run import run
 from bidsim.experiments.worlds import MOST_REPLICATIONS, run_all, share_models
 from bidsim.metrics.intervals import Interval, mean_interval
@@ -28,7 +27,7 @@ late, the models' AUC on the history that they were trained on (NaN where none w
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One value of the key.
 
     Attributes:
@@ -37,6 +36,8 @@ class Point:
         beside: The same in the worlds beside; empty where there are none.
         lost: Metric -> worlds beside minus these, world by world.
         against: Metric -> these minus those of the first value, world by world; of the first value itself all zero.
+        worlds: Metric -> what it was in each world, in the order of seeds.
+        worlds_beside: The same of the worlds beside; empty where there are none.
 
     """
 
@@ -45,6 +46,8 @@ class Point:
     beside: dict[str, Interval]
     lost: dict[str, Interval]
     against: dict[str, Interval]
+    worlds: dict[str, NDArray[np.float64]]
+    worlds_beside: dict[str, NDArray[np.float64]]
 
 
 def sweep(
@@ -54,7 +57,7 @@ def sweep(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
-) -> list[Point]:
+) -> list[SweepPoint]:
     """Run each value's scenario, and the one beside it, on the same seeds.
 
     Args:
@@ -74,8 +77,8 @@ def sweep(
     if replications > MOST_REPLICATIONS:
         raise UsageError(f"--replications {replications}: {MOST_REPLICATIONS:,} are the most")
     flat = [s for _, own, other in scenarios for s in (own, other) if s is not None]
-    with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
-        ready = share_models(flat, Path(folder), seed)
+    with scratch_folder() as folder:
+        ready = share_models(flat, folder, seed)
         jobs = [(s, seed + r) for s in ready for r in range(replications)]
         rows = np.array(run_all(_measure, jobs, workers, progress)).reshape(len(ready), replications, len(METRICS))
     found, at = [], 0
@@ -84,12 +87,17 @@ def sweep(
         beside = rows[at + 1] if other is not None else None
         at += 1 if other is None else 2
         others = ({}, {}) if beside is None else (_intervals(beside), _intervals(beside - own))
-        found.append(Point(value, _intervals(own), *others, _intervals(own - rows[0])))
+        worlds = _by_metric(own), {} if beside is None else _by_metric(beside)
+        found.append(SweepPoint(value, _intervals(own), *others, _intervals(own - rows[0]), *worlds))
     return found
 
 
 def _intervals(rows: NDArray[np.float64]) -> dict[str, Interval]:
     return {m: mean_interval(rows[:, j]) for j, m in enumerate(METRICS)}
+
+
+def _by_metric(rows: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    return {m: rows[:, j] for j, m in enumerate(METRICS)}
 
 
 def _measure(scenario: Scenario, seed: int) -> list[float]:

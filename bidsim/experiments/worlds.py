@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bidsim.core.errors import BidsimError
 from bidsim.core.result import model_folders
 from bidsim.cvr.files import model_files
+from bidsim.interrupt import whole
 from bidsim.scenario.build import build
 from bidsim.scenario.model import ScenarioSettings
 
@@ -92,39 +94,50 @@ def run_all(
 
 
 class _Workers(ProcessPoolExecutor):
-    """Processes that leave Ctrl-C to the one that started them.
+    """Processes that leave Ctrl-C and requests to end to the one that started them.
 
-    They begin with it blocked, since one that comes while they load would print a traceback each.
+    They begin with these blocked, since one that comes while they load would print a traceback each.
     """
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Hand over a job, for which a process may be started."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with whole():
             return super().submit(*args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
 def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, which end at once where the block is left by an interrupt.
+    """Fresh processes, which end at once where the block is left by an interrupt, or where this process is gone.
 
     Raises:
         BidsimError: The script that asks for them would start itself anew in each.
 
     """
     _refuse_unguarded_script()
-    pool = _Workers(count, mp_context=get_context("spawn"))
+    with whole():  # what tracks semaphores is started here
+        pool = _Workers(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
     before = set(active_children())
     try:
         yield pool
     except BaseException:
         for process in set(active_children()) - before:
-            process.terminate()
+            process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _end_with_parent() -> None:
+    """Watch the process that started this one, and end when it does, however that came."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _refuse_unguarded_script() -> None:

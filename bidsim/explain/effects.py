@@ -69,7 +69,7 @@ class Lever:
 
 
 @dataclass(frozen=True)
-class Slice:
+class RandomisedRows:
     """The randomised impressions.
 
     Attributes:
@@ -96,10 +96,10 @@ class Slice:
         """Randomised conversions, which is what counts."""
         return int(self.outcome.sum())
 
-    def only(self, rows: NDArray[np.bool_]) -> Slice:
+    def only(self, rows: NDArray[np.bool_]) -> RandomisedRows:
         """Some of the rows."""
         unit = None if self.unit is None else self.unit[rows]
-        return Slice(
+        return RandomisedRows(
             self.natural[rows],
             self.assigned[rows],
             self.score[rows],
@@ -160,7 +160,7 @@ def _products(
 class Design:
     """Columns of the model for given values of the levers; what does not change with them is made once."""
 
-    def __init__(self, rows: Slice, levers: Sequence[Lever]) -> None:
+    def __init__(self, rows: RandomisedRows, levers: Sequence[Lever]) -> None:
         self.levers, self.rows = levers, rows
         self.score = _centred(rows.score, rows.weight)
         # natural values around their mean: products then say what happens at typical values
@@ -207,7 +207,7 @@ class Design:
         )
 
 
-def fit_slice(rows: Slice, levers: Sequence[Lever]) -> Fitted:
+def fit_rows(rows: RandomisedRows, levers: Sequence[Lever]) -> Fitted:
     """Fit the model to the slice.
 
     Raises:
@@ -224,14 +224,14 @@ def fit_slice(rows: Slice, levers: Sequence[Lever]) -> Fitted:
     return Fitted(design, assigned, beta, covariance)
 
 
-def estimate_effects(rows: Slice, levers: Sequence[Lever]) -> list[Estimate]:
+def estimate_effects(rows: RandomisedRows, levers: Sequence[Lever]) -> list[Estimate]:
     """Effect of each lever's action over the impressions of the slice, all else left as it naturally is.
 
     Raises:
         ValueError: Fewer than `FEWEST` conversions were randomised.
 
     """
-    return common_effects(fit_slice(rows, levers))
+    return common_effects(fit_rows(rows, levers))
 
 
 def common_effects(fitted: Fitted) -> list[Estimate]:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bidsim.explain.effects import FEWEST, Estimate, Fitted, Lever, Slice, common_effects, fit_slice, own_effects
+from bidsim.explain.effects import (
+    FEWEST,
+    Estimate,
+    Fitted,
+    Lever,
+    RandomisedRows,
+    common_effects,
+    fit_rows,
+    own_effects,
+)
 from bidsim.explain.shrinkage import Belief, Prior, known_prior, shrink, shrink_together
 
 if TYPE_CHECKING:
@@ -78,7 +87,7 @@ class Explored:
 
     advertisers: tuple[str, ...]
     levers: tuple[Lever, ...]
-    rows: Slice
+    rows: RandomisedRows
     fitted: Fitted | None
     together: tuple[LeverEffect, ...]
     own: dict[str, tuple[LeverEffect, ...]]
@@ -90,7 +99,7 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     if not settings.get("share"):
         return None
     levers, names = _levers(settings), tuple(sorted(set(result.tables["campaigns"]["advertiser"])))
-    rows, shown = slice_of(result, levers, names), np.bincount(_owners(result, names), minlength=len(names))
+    rows, shown = randomised_rows_of(result, levers, names), np.bincount(_owners(result, names), minlength=len(names))
     prior = prior or known_prior()
     if rows.conversions < FEWEST or not levers:
         few = (
@@ -102,7 +111,7 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
             for a, name in enumerate(names)
         }
         return Explored(names, levers, rows, None, (), blank)
-    fitted = fit_slice(rows, levers)
+    fitted = fit_rows(rows, levers)
     found = _by_advertiser(fitted, names, shown, levers, prior)
     return Explored(names, levers, rows, fitted, found[0], found[1])
 
@@ -126,7 +135,9 @@ def _owners(result: Result, advertisers: Sequence[str]) -> NDArray[np.int64]:
     return np.array([advertisers.index(owner[name]) for name in names], np.int64)[campaign] if names else campaign
 
 
-def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str], outcome: str = "converted") -> Slice:
+def randomised_rows_of(
+    result: Result, levers: Sequence[Lever], advertisers: Sequence[str], outcome: str = "converted"
+) -> RandomisedRows:
     """The exploration slice as the estimator reads it.
 
     Of impressions without outcome as many as tell something are kept.
@@ -134,7 +145,7 @@ def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str]
     table = result.tables["explorations"]
     if not levers:
         empty = np.zeros((0, 0))
-        return Slice(empty, empty, np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+        return RandomisedRows(empty, empty, np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
     advertiser = _owners(result, advertisers)
     happened = np.asarray(table[outcome], np.float64)
     barren = max(float((happened == 0).sum()), 1.0)
@@ -146,10 +157,10 @@ def slice_of(result: Result, levers: Sequence[Lever], advertisers: Sequence[str]
     )
     rate = np.clip(np.asarray(table["pcvr"]), 1e-9, 1 - 1e-9)
     unit = np.unique(np.column_stack([table["user"], advertiser]), axis=0, return_inverse=True)[1].reshape(-1)
-    return Slice(natural, assigned, np.log(rate / (1 - rate)), advertiser, happened, keep, unit).only(rows)
+    return RandomisedRows(natural, assigned, np.log(rate / (1 - rate)), advertiser, happened, keep, unit).only(rows)
 
 
-def _silent(rows: Slice, advertiser: int, shown: int, lever: str, why: str) -> LeverEffect:
+def _silent(rows: RandomisedRows, advertiser: int, shown: int, lever: str, why: str) -> LeverEffect:
     converted = int(rows.outcome[rows.advertiser == advertiser].sum())
     return LeverEffect(lever, 0.0, None, None, shown, converted, rows.conversions, why, needed(KAPPA[lever]))
 

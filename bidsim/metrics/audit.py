@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NEARLY_ALL = 0.99
+_SURELY = 0.95
+"""A rule is named where at least this share of payments, by the lower end of a 95% interval, obeys it."""
+_FEWEST_AT_FLOOR = 20
+"""Payments that there must be on either side of a soft floor."""
 _RATIO_STEP = 0.001
 _EXCESS = 6.0
 """How many standard errors a ratio must stand out from its neighbours."""
@@ -80,13 +84,16 @@ def _finding(
 ) -> Finding:
     """Name the rule that the evidence speaks for."""
     soft = _soft_floor(bid, own) if own.any() else None
-    ratio = evidence["mean_payment_over_bid"]
+    ratio, count = evidence["mean_payment_over_bid"], len(bid)
+    first, second = own.mean() >= _NEARLY_ALL, explained is not None and explained.mean() >= _NEARLY_ALL
     rule, sentence = "unknown", "Payments obey none of the rules that are looked for."
-    if own.mean() >= _NEARLY_ALL:
-        rule, sentence = (
-            "first price",
-            f"{own.mean():.1%} of {len(bid):,} payments are the winner's own bid: this is first price.",
+    if first and second:
+        sentence = (
+            f"Of {count:,} payments nearly all are the winner's own bid and the next bid or the floor, too, "
+            "so first price and second price cannot be told apart."
         )
+    elif first:
+        rule, sentence = _named("first price", "the winner's own bid", own)
     elif mass is not None:
         at, share, expected = mass
         evidence |= {"point_mass_at": at, "share_there": share, "share_expected_there": expected}
@@ -95,11 +102,8 @@ def _finding(
             f"{share:.1%} of payments below the bid lie at {at:.3f} of it, where {expected:.2%} would be "
             "expected: a next bid seems to be made up there."
         )
-    elif explained is not None and explained.mean() >= _NEARLY_ALL:
-        rule, sentence = (
-            "second price",
-            f"{explained.mean():.1%} of {len(bid):,} payments are the next bid or the floor: this is second price.",
-        )
+    elif second and explained is not None:
+        rule, sentence = _named("second price", "the next bid or the floor", explained)
     elif soft is not None:
         evidence["soft_floor"] = soft
         rule, sentence = (
@@ -107,11 +111,32 @@ def _finding(
             f"Winning bids below {soft:.6g} pay themselves and those above pay less: a soft floor lies there.",
         )
     elif explained is None and own.mean() < 1.0 - _NEARLY_ALL:
-        rule, sentence = (
-            "second price",
-            f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price.",
-        )
+        if _at_least(~own) >= _SURELY:
+            rule = "second price"
+            sentence = (
+                f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price."
+            )
+        else:
+            sentence = f"All {count:,} payments lie below bids, as in second price, but they are too few to be sure."
     return Finding(rule, sentence, evidence)
+
+
+def _named(rule: str, what: str, obeys: NDArray[np.bool_]) -> tuple[str, str]:
+    """A rule that nearly all payments obey and its sentence; unknown where they are too few to be sure."""
+    told, least = f"{obeys.mean():.1%} of {len(obeys):,} payments are {what}", _at_least(obeys)
+    if least >= _SURELY:
+        return rule, f"{told}: this is {rule}."
+    return "unknown", (
+        f"{told}, as in {rule}, but they are too few to be sure (of all, it may be as little as {least:.0%})."
+    )
+
+
+def _at_least(obeys: NDArray[np.bool_]) -> float:
+    """Lower end of the 95% interval of a share (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv  # noqa: PLC0415  (slow to import)
+
+    count = int(obeys.sum())
+    return float(betaincinv(count, len(obeys) - count + 1, 0.025)) if count else 0.0
 
 
 def _point_mass(ratio: NDArray[np.float64]) -> tuple[float, float, float] | None:
@@ -159,6 +184,7 @@ def _soft_floor(bid: NDArray[np.float64], own: NDArray[np.bool_]) -> float | Non
     splits = (
         right[at] / len(bid) >= _NEARLY_ALL
         and themselves >= _NEARLY_ALL * max(below, own.sum())
-        and below >= _LEAST_SHARE * len(bid)
+        and below >= max(_LEAST_SHARE * len(bid), _FEWEST_AT_FLOOR)
+        and len(bid) - below >= _FEWEST_AT_FLOOR
     )
     return float(bid[order][min(at + 1, len(bid) - 1)]) if splits else None

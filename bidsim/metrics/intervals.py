@@ -38,6 +38,23 @@ def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def lead_of(values: list[NDArray[np.float64]], first: int, level: float = 0.95) -> dict[int, Interval]:
+    """How far one choice leads each of the others, on the same worlds, with intervals that hold all at once.
+
+    A lead over all of them that lies above zero is wrong at most as often as ``level`` promises, though the choice was
+    made by looking (Bonferroni's inequality).
+
+    Args:
+        values: float64[worlds] of each choice, worlds in the same order (two at least).
+        first: The choice that is held against the others.
+        level: Confidence of all intervals together.
+
+    """
+    others = [k for k in range(len(values)) if k != first]
+    each = 1.0 - (1.0 - level) / max(len(others), 1)
+    return {k: mean_interval(values[first] - values[k], each) for k in others}
+
+
 def welch_interval(values: NDArray[np.float64], base: NDArray[np.float64], level: float = 0.95) -> Interval:
     """Difference of two independent means, variances unlike (Welch 1947)."""
     a, b = float(values.var(ddof=1)) / len(values), float(base.var(ddof=1)) / len(base)

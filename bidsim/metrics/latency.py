@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.buckets import RATIO
+
 if TYPE_CHECKING:
     from bidsim.core.result import Result
 
@@ -16,7 +18,9 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 def answer_times(result: Result) -> dict[str, Any]:
     """By seat: decisions, those late and those dropped unworked, and quantiles of response times in milliseconds.
 
-    Empty where the scenario has no deadline. Quantiles are upper bounds of histogram buckets, 9% wide.
+    Empty where the scenario has no deadline. Quantiles are of the answers that were worked on, interpolated in buckets
+    of a histogram, 2.2% wide; how many came in time is known, so a quantile is beyond the deadline exactly where the
+    counts say so.
     """
     counts, histogram = result.tables["seats"], result.tables["latency"]
     found = {}
@@ -24,7 +28,8 @@ def answer_times(result: Result) -> dict[str, Any]:
         mine = np.array([s == seat for s in histogram["seat"]], np.bool_)
         bounds, responses = np.asarray(histogram["upper_us"])[mine], np.asarray(histogram["responses"])[mine]
         decisions, late, shed = (int(counts[name][k]) for name in ("decisions", "late", "shed"))
-        quantiles = {f"{name}_ms": _quantile(bounds, responses, q) for name, q in QUANTILES.items()}
+        parts = _split(bounds, responses, float(result.manifest["scenario"]["deadline"]["tmax"]), decisions - late)
+        quantiles = {f"{name}_ms": _quantile(*parts, q) for name, q in QUANTILES.items()}
         found[seat] = {
             "decisions": decisions,
             "late": late,
@@ -35,12 +40,34 @@ def answer_times(result: Result) -> dict[str, Any]:
     return found
 
 
-def _quantile(bounds: NDArray[np.float64], counts: NDArray[np.int64], q: float) -> float | None:
-    """Upper bound, in milliseconds, of the bucket that the q-quantile falls into."""
+def _split(
+    upper: NDArray[np.float64], counts: NDArray[np.int64], tmax: float, in_time: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Lower and upper bounds, and counts, of the buckets, the one that holds the deadline cut there; microseconds."""
+    lower = upper / RATIO
+    cut = np.flatnonzero((lower < tmax) & (tmax < upper))
+    if not len(cut):
+        return lower, upper, counts
+    k = int(cut[0])
+    before = min(max(in_time - int(counts[:k].sum()), 0), int(counts[k]))
+    return (
+        np.insert(lower, k + 1, tmax),
+        np.insert(upper, k, tmax),
+        np.concatenate([counts[:k], [before, counts[k] - before], counts[k + 1 :]]),
+    )
+
+
+def _quantile(
+    lower: NDArray[np.float64], upper: NDArray[np.float64], counts: NDArray[np.int64], q: float
+) -> float | None:
+    """q-quantile in milliseconds, as if the answers of a bucket were spread evenly over the logarithm of time."""
     total = counts.sum()
     if total == 0:
         return None
-    return float(bounds[np.searchsorted(np.cumsum(counts), q * total)] / 1e3)
+    rank = min(int(np.ceil(q * total)), total)  # the least answer that a share of q does not exceed
+    k = int(np.searchsorted(np.cumsum(counts), rank))
+    part = (rank - (counts[:k].sum() + 0.5)) / counts[k]
+    return float(lower[k] * (upper[k] / lower[k]) ** part / 1e3)
 
 
 def stage_times(nanoseconds: NDArray[np.float64], stages: tuple[str, ...], parts: tuple[str, ...]) -> dict[str, Any]:

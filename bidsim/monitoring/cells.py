@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Slice:
+class TrafficSlice:
     """A part of the traffic.
 
     Attributes:
@@ -131,7 +131,7 @@ class Slicing:
 
     """
 
-    slices: list[Slice]
+    slices: list[TrafficSlice]
     kind: NDArray[np.int64]
     owners: NDArray[np.float64]
     of_all: NDArray[np.int64]
@@ -152,11 +152,14 @@ def slicing_of(cells: Cells) -> Slicing:
     named = bool(cells.groups[0][0])
     owners = sorted({(a if named else p) for a, p in cells.groups})
     belongs = np.array([[owner == (a if named else p) for a, p in cells.groups] for owner in owners], np.float64)
-    slices, kind = [Slice(), *(Slice(f, v) for f, v in cells.levels)], [WHOLE] + [LEVEL] * len(cells.levels)
+    slices, kind = (
+        [TrafficSlice(), *(TrafficSlice(f, v) for f, v in cells.levels)],
+        [WHOLE] + [LEVEL] * len(cells.levels),
+    )
     if len(owners) > 1:
 
-        def part(owner: str, field: str = "", level: str = "") -> Slice:
-            return Slice(field, level, advertiser=owner if named else "", product="" if named else owner)
+        def part(owner: str, field: str = "", level: str = "") -> TrafficSlice:
+            return TrafficSlice(field, level, advertiser=owner if named else "", product="" if named else owner)
 
         slices += [part(o) for o in owners] + [part(o, f, v) for f, v in cells.levels for o in owners]
         kind += [OWNER] * len(owners) + [PART] * (len(owners) * len(cells.levels))

@@ -12,7 +12,7 @@ from bidsim.core.units import DAY
 from bidsim.monitoring.baseline import SURE, fit_baseline
 from bidsim.monitoring.cells import Cells, Slicing, read_cells, slicing_of
 from bidsim.monitoring.detector import Detector
-from bidsim.monitoring.pages import Page, Sounded, pages_of
+from bidsim.monitoring.pages import NoticedIncident, Sounded, pages_of
 from bidsim.monitoring.planned import Planned, cause_of, planned_changes
 from bidsim.monitoring.replay import replay_threshold
 from bidsim.monitoring.signals import CONVERSIONS, SHARES, Signal, signals_of
@@ -47,11 +47,11 @@ class Watch:
     quiet: int
     signals: dict[str, Signal]
     detectors: dict[str, Detector]
-    pages: list[Page]
+    pages: list[NoticedIncident]
     planned: list[Planned]
 
     @property
-    def open(self) -> list[Page]:
+    def open(self) -> list[NoticedIncident]:
         """Incidents that are not over."""
         return [page for page in self.pages if page.until is None]
 

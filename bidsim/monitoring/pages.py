@@ -24,7 +24,7 @@ from bidsim.monitoring.signals import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bidsim.monitoring.cells import Slice
+    from bidsim.monitoring.cells import TrafficSlice
 
 OUTAGE, STUCK, SHIFT, LATE, SOON, FEWER, MORE, BOTS = (
     "outage",
@@ -61,13 +61,13 @@ class Sounded:
     until: int | None
 
     @property
-    def slice(self) -> Slice:
+    def slice(self) -> TrafficSlice:
         """What it is about."""
         return self.signal.slices[self.alarm.slice]
 
 
 @dataclass
-class Page:
+class NoticedIncident:
     """One incident.
 
     Attributes:
@@ -75,7 +75,7 @@ class Page:
         noticed: Window of the first one.
         signal: Signal that explains it.
         what: Kind of incident.
-        slice: Slice that it is about, as its number in the signal.
+        slice: What it is about, as its number in the signal.
         since: First window of the change.
         until: First window after it; None where it is not over.
         multiplier: What came over what was expected from ``since`` on, with a 95% interval from ``low`` to ``high``.
@@ -101,7 +101,7 @@ class Page:
     level: float = 1.0
 
     @property
-    def about(self) -> Slice:
+    def about(self) -> TrafficSlice:
         """The slice."""
         return self.signal.slices[self.slice]
 
@@ -129,7 +129,7 @@ class _Known:
         return np.array(detector.means[rows]).sum(axis=0), np.array(detector.came[rows]).sum(axis=0)
 
 
-def pages_of(sounded: list[Sounded], detectors: dict[str, Detector], quiet: int, windows: int) -> list[Page]:
+def pages_of(sounded: list[Sounded], detectors: dict[str, Detector], quiet: int, windows: int) -> list[NoticedIncident]:
     """Group alarms into incidents and say what each is.
 
     Args:
@@ -140,17 +140,17 @@ def pages_of(sounded: list[Sounded], detectors: dict[str, Detector], quiet: int,
 
     """
     known = _Known(detectors, quiet)
-    pages: list[Page] = []
+    pages: list[NoticedIncident] = []
     for one in sorted(sounded, key=lambda s: (s.alarm.window, -s.alarm.strength)):
         joined = next((page for page in pages if _belongs(one, page, known)), None)
         if joined is None:
-            joined = Page([], one.alarm.window, one.signal, since=one.alarm.since)
+            joined = NoticedIncident([], one.alarm.window, one.signal, since=one.alarm.since)
             pages.append(joined)
         joined.alarms.append(one)
     return [_explained(page, known, windows) for page in pages]
 
 
-def _belongs(one: Sounded, page: Page, known: _Known) -> bool:
+def _belongs(one: Sounded, page: NoticedIncident, known: _Known) -> bool:
     """Whether an alarm is part of an incident.
 
     It began with it, or its counts fit that it did, or it is about a part of what is in alarm.
@@ -183,12 +183,12 @@ def _is_part(one: Sounded, other: Sounded) -> bool:
     return same and _is_about(one.slice, other.slice)
 
 
-def _is_about(a: Slice, b: Slice) -> bool:
+def _is_about(a: TrafficSlice, b: TrafficSlice) -> bool:
     """Whether a slice is part of another, or is it."""
     return all(getattr(b, key) in ("", getattr(a, key)) for key in ("field", "level", "advertiser", "product"))
 
 
-def _explained(page: Page, known: _Known, windows: int) -> Page:
+def _explained(page: NoticedIncident, known: _Known, windows: int) -> NoticedIncident:
     """Find what explains the others.
 
     Features first, then traffic, reports, conversions, and at last prices, wins and clicks.
@@ -224,7 +224,7 @@ def _of_a_pair(one: Sounded) -> bool:
     return any(s.level == FULLEST and s.field == one.slice.field for s in one.signal.slices)
 
 
-def _failed_feature(page: Page, known: _Known, windows: int) -> tuple[list[Sounded], str] | None:
+def _failed_feature(page: NoticedIncident, known: _Known, windows: int) -> tuple[list[Sounded], str] | None:
     """Features that are missing more often than before, or that hardly vary any more."""
     rising = [a for a in page.of(TRAFFIC) if a.alarm.multiplier > 1.0]
     for one in sorted(page.of(TRAFFIC), key=lambda a: (a.slice.level != MISSING, a.alarm.window)):
@@ -236,14 +236,14 @@ def _failed_feature(page: Page, known: _Known, windows: int) -> tuple[list[Sound
     return None
 
 
-def _share_since(one: Sounded, page: Page, known: _Known, windows: int) -> float:
+def _share_since(one: Sounded, page: NoticedIncident, known: _Known, windows: int) -> float:
     """Part of requests (or impressions) that a level has since the alarm began; the first window may be hit in part."""
     end = one.until or windows
     start = min(one.alarm.window + 1, end - 1) if page.noticed == one.alarm.window else one.alarm.window
     return one.signal.share(one.alarm.slice, start, end)
 
 
-def _conversions_lead(page: Page, known: _Known, soon: list[Sounded], windows: int) -> bool:
+def _conversions_lead(page: NoticedIncident, known: _Known, soon: list[Sounded], windows: int) -> bool:
     """Whether conversions changed by more than what changed prices can do by choosing other impressions."""
     best = max(soon, key=lambda a: a.alarm.strength)
     mean, came = known.counted(CONVERSIONS, page.noticed, best.until or windows)
@@ -251,7 +251,7 @@ def _conversions_lead(page: Page, known: _Known, soon: list[Sounded], windows: i
     return not 1.0 / _BEYOND < ratio < _BEYOND
 
 
-def _told(page: Page, known: _Known, windows: int, mine: list[Sounded], what: str) -> Page:
+def _told(page: NoticedIncident, known: _Known, windows: int, mine: list[Sounded], what: str) -> NoticedIncident:
     """Complete a page: the slice that the change fits best, since when, how big, how sure."""
     first = min(mine, key=lambda a: a.alarm.window)
     signal, since = first.signal, _begun(first, page)
@@ -282,7 +282,7 @@ def _told(page: Page, known: _Known, windows: int, mine: list[Sounded], what: st
     )
 
 
-def _begun(first: Sounded, page: Page) -> int:
+def _begun(first: Sounded, page: NoticedIncident) -> int:
     """When it began: as the alarm says, but what was noticed earlier by another alarm of the page counts, too."""
     return (
         max(first.alarm.since, min(a.alarm.since for a in page.alarms))

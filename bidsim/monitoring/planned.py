@@ -12,7 +12,7 @@ from bidsim.monitoring.signals import CLICKS, PRICE, WINS, Signal
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result
-    from bidsim.monitoring.cells import Slice
+    from bidsim.monitoring.cells import TrafficSlice
     from bidsim.monitoring.detector import Alarm
 
 _FOLLOWS = (WINS, PRICE, CLICKS)
@@ -56,12 +56,12 @@ class Planned:
         last = max(self.window + _SOON, self.seen) if self.owns(about) else self.seen + _NEAR
         return self.seen <= alarm.window and self.seen - _NEAR <= alarm.since <= last
 
-    def owns(self, about: Slice) -> bool:
+    def owns(self, about: TrafficSlice) -> bool:
         """Whether a slice is its advertiser's, or its product's."""
         return _is_owned(about) and about.advertiser in ("", self.owners[0]) and about.product in ("", self.owners[1])
 
 
-def _is_owned(about: Slice) -> bool:
+def _is_owned(about: TrafficSlice) -> bool:
     return (about.advertiser or about.product) != ""
 
 

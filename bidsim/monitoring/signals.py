@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bidsim.core.units import DAY
 from bidsim.monitoring.arrivals import development, expected_arrivals
 from bidsim.monitoring.baseline import Family
-from bidsim.monitoring.cells import Cells, Slice, Slicing
+from bidsim.monitoring.cells import Cells, Slicing, TrafficSlice
 
 if TYPE_CHECKING:
     from bidsim.core.result import Result
@@ -49,7 +49,7 @@ class Signal:
     """
 
     kind: str
-    slices: list[Slice]
+    slices: list[TrafficSlice]
     base: NDArray[np.float64]
     came: NDArray[np.float64]
     family: Family
@@ -92,7 +92,7 @@ def signals_of(result: Result, cells: Cells, slicing: Slicing, quiet: int) -> li
 def family_of(slicing: Slicing) -> Family:
     """Levels and owners are parts of all traffic, owners' parts of levels are parts of owners."""
     place = {one: k for k, one in enumerate(slicing.slices)}
-    parent = [place[Slice(advertiser=s.advertiser, product=s.product)] if s.field else 0 for s in slicing.slices]
+    parent = [place[TrafficSlice(advertiser=s.advertiser, product=s.product)] if s.field else 0 for s in slicing.slices]
     return Family(np.array(parent), slicing.kind)
 
 
@@ -156,7 +156,7 @@ def _traffic(result: Result, cells: Cells) -> list[Signal]:
         if own:
             watched[mine[2:]] = False
             came[:, mine[1]], names[mine[1]] = counts[:, 1:].max(axis=1), FULLEST
-    slices = [Slice(feature, level) for feature, level in zip(features, names, strict=True)]
+    slices = [TrafficSlice(feature, level) for feature, level in zip(features, names, strict=True)]
     chosen = np.flatnonzero(watched)
     base, seen = base[:, chosen], came[:, chosen]
     # which impressions are won sways the features of user and campaign; that nearly all are missing, or the same, is a
@@ -184,8 +184,8 @@ def _delays(cells: Cells, curve: NDArray[np.float64], reported: NDArray[np.float
     came, expected = (_by_class(counts) for counts in (arrived, due))
     whole = np.broadcast_to(came.sum(axis=2, keepdims=True), came.shape)
     base = whole * expected / np.maximum(expected.sum(axis=2, keepdims=True), 1e-12)
-    owners = [Slice(), *(Slice(advertiser=a, product=p) for a, p in cells.groups)]
-    slices = [Slice("reported", name, o.advertiser, o.product) for o in owners for name in _LAG_CLASSES]
+    owners = [TrafficSlice(), *(TrafficSlice(advertiser=a, product=p) for a, p in cells.groups)]
+    slices = [TrafficSlice("reported", name, o.advertiser, o.product) for o in owners for name in _LAG_CLASSES]
     kind = [0] * len(_LAG_CLASSES) + [1] * (len(cells.groups) * len(_LAG_CLASSES))
     return [
         Signal(
@@ -224,7 +224,7 @@ def _market(result: Result, cells: Cells, slicing: Slicing) -> list[Signal]:
     return [*found, Signal(WINS, slices, asked, wins, _alone(kind), *_FAST)] if asked is not None else found
 
 
-def _requests(result: Result, cells: Cells, slices: list[Slice]) -> NDArray[np.float64] | None:
+def _requests(result: Result, cells: Cells, slices: list[TrafficSlice]) -> NDArray[np.float64] | None:
     """Requests of the levels of single fields, of pairs and owners those of all traffic."""
     table = result.tables["population"]
     if not len(table["start_us"]):

@@ -13,7 +13,7 @@ from bidsim.monitoring.signals import CLICKS, CONVERSIONS, DELAY, PRICE, TRAFFIC
 
 if TYPE_CHECKING:
     from bidsim.monitoring.monitor import Watch
-    from bidsim.monitoring.pages import Page, Sounded
+    from bidsim.monitoring.pages import NoticedIncident, Sounded
     from bidsim.monitoring.planned import Planned
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -30,7 +30,7 @@ def moment(window: int, length: int) -> str:
     return f"day {day + 1} ({_DAYS[day % 7]}) {time % DAY // HOUR:02d}:{time % HOUR // MINUTE:02d}"
 
 
-def headline(page: Page, watch: Watch) -> str:
+def headline(page: NoticedIncident, watch: Watch) -> str:
     """One sentence: what, where, since when, how big."""
     when = f"since {moment(page.since, watch.cells.window)}" + (
         f" until {moment(page.until, watch.cells.window)}" if page.until is not None else ""
@@ -38,27 +38,27 @@ def headline(page: Page, watch: Watch) -> str:
     return _TOLD.get(page.what, _counts)(page, when, *_shares(page, watch))
 
 
-def _outage(page: Page, when: str, before: float, now: float) -> str:
+def _outage(page: NoticedIncident, when: str, before: float, now: float) -> str:
     return (
         f"Feature {page.about.field} is missing in {_percent(now)} of {_rows(page)} {when}, before in "
         f"{_percent(before)}."
     )
 
 
-def _stuck(page: Page, when: str, before: float, now: float) -> str:
+def _stuck(page: NoticedIncident, when: str, before: float, now: float) -> str:
     return (
         f"Feature {page.about.field} hardly varies {when}: {page.about.level} in {_percent(now)} of {_rows(page)}, "
         f"before in {_percent(before)}."
     )
 
 
-def _shift(page: Page, when: str, before: float, now: float) -> str:
+def _shift(page: NoticedIncident, when: str, before: float, now: float) -> str:
     if before < _NEW < now:
         return f"{page.about.name} is new {when}: {_percent(now)} of {_rows(page)} have it."
     return f"{page.about.name} has {_percent(now)} of {_rows(page)} {when}, before {_percent(before)}."
 
 
-def _late(page: Page, when: str, before: float, now: float) -> str:
+def _late(page: NoticedIncident, when: str, before: float, now: float) -> str:
     owner = f" of {page.about.advertiser or page.about.product}" if page.about.advertiser or page.about.product else ""
     return (
         f"Conversions{owner} are reported {'later' if page.what == LATE else 'sooner'} {when}: {_percent(now)} of "
@@ -66,7 +66,7 @@ def _late(page: Page, when: str, before: float, now: float) -> str:
     )
 
 
-def _bots(page: Page, when: str, before: float, now: float) -> str:
+def _bots(page: NoticedIncident, when: str, before: float, now: float) -> str:
     rise = f"rose from {_percent(before)} to {_percent(now)} of impressions"
     return (
         f"Clicks on {page.about.name} {rise} {when} and conversions did not follow: bots click, or clicks are "
@@ -74,7 +74,7 @@ def _bots(page: Page, when: str, before: float, now: float) -> str:
     )
 
 
-def _counts(page: Page, when: str, before: float, now: float) -> str:
+def _counts(page: NoticedIncident, when: str, before: float, now: float) -> str:
     kind, range_ = page.signal.kind, f"{_percent(page.low)} to {_percent(page.high)}"
     where = "" if page.about.name == ALL else f" for {page.about.name}"
     if kind == CONVERSIONS:
@@ -109,13 +109,14 @@ _ON_CLICKS = (
     "how clicks are counted."
 )
 _TOO_LITTLE = "The model predicts too little here: bids are too low until it is trained anew."
+_UNSURE = "More come than used to; whether it is more than the model predicts cannot be told from chance yet."
 _NOT_NORMAL = (
     "More come than used to, and no more than the model predicts: see whether the windows taken for normal "
     "were, as at a run's beginning they may not be."
 )
 
 
-def advice(page: Page) -> str:
+def advice(page: NoticedIncident) -> str:
     """What to look at first."""
     if page.what in _ADVICE:
         return _ADVICE[page.what].format(field=page.about.field)
@@ -128,26 +129,29 @@ def advice(page: Page) -> str:
     )
 
 
-def _advice_on_conversions(page: Page) -> str:
+def _advice_on_conversions(page: NoticedIncident) -> str:
     about = page.about
     if page.multiplier > 1.0:
-        return _TOO_LITTLE if page.multiplier * page.level > 1.0 else _NOT_NORMAL
+        over = page.low * page.level > 1.0
+        return _TOO_LITTLE if over else _NOT_NORMAL if page.multiplier * page.level <= 1.0 else _UNSURE
     if about.advertiser and not about.field:
-        return (
-            "Nothing else differs by more than chance explains, so ask this advertiser: its tracker, its checkout "
-            "or its offer."
-        )
+        elsewhere = any(a.slice.advertiser != about.advertiser or a.signal.kind != CONVERSIONS for a in page.alarms)
+        alone = "Other alarms sounded, too (below), but" if elsewhere else "No other alarm sounded, so"
+        return f"{alone} ask this advertiser: its tracker, its checkout or its offer."
     if about.field:
-        return f"It is {about.name} alone: look at what is particular to it before touching the model."
-    return "It is everywhere: look at the last deployment of the model, or at what reports all conversions."
+        return f"{about.name} explains it best: look at what is particular to it before touching the model."
+    return (
+        "No part of the traffic explains it better than all of it: look at the last deployment of the model, or at "
+        "what reports all conversions."
+    )
 
 
-def _as_predicted(page: Page) -> bool:
+def _as_predicted(page: NoticedIncident) -> bool:
     """Whether what was normal is nearly what the model predicts."""
     return abs(page.level - 1.0) < _OFF
 
 
-def others(page: Page, watch: Watch) -> list[str]:
+def others(page: NoticedIncident, watch: Watch) -> list[str]:
     """What else moved, the surest first, other signals before more slices of the same; and what did not."""
     rest = [a for a in page.alarms if a.signal.kind != page.signal.kind or a.alarm.slice != page.slice]
     rest.sort(key=lambda a: (a.signal.kind == page.signal.kind, -a.alarm.strength))
@@ -162,7 +166,7 @@ def others(page: Page, watch: Watch) -> list[str]:
             )
     told += [f"{_LABELS[kind]}: {count - _OTHERS:,} more slices" for kind, count in seen.items() if count > _OTHERS]
     if not page.of(TRAFFIC) and TRAFFIC in watch.signals:
-        told.append("No feature failed, and no level's share of the traffic changed.")
+        told.append("No alarm on a feature, or on a level's share of the traffic.")
     return told
 
 
@@ -200,7 +204,7 @@ def noticed(one: Sounded, watch: Watch) -> str:
     return moment(one.alarm.window + 1, watch.cells.window)
 
 
-def _rows(page: Page) -> str:
+def _rows(page: NoticedIncident) -> str:
     return (
         "impressions"
         if page.about.field in ("price", "frequency", "hours_since_seen", "days_since_purchase")
@@ -208,7 +212,7 @@ def _rows(page: Page) -> str:
     )
 
 
-def _shares(page: Page, watch: Watch) -> tuple[float, float]:
+def _shares(page: NoticedIncident, watch: Watch) -> tuple[float, float]:
     """Part of the whole before and since; the window in which it began belongs to neither where another follows."""
     signal, end = page.signal, page.until or watch.cells.windows
     start = page.since + 1 if page.since + 1 < end else page.since

@@ -1,4 +1,4 @@
-"""Response times of seats in buckets of equal ratio, as an HDR histogram: eight buckets an octave, so within 9%."""
+"""Response times of seats in buckets of equal ratio, as an HDR histogram has them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.buckets import OCTAVES, PER_OCTAVE
 from bidsim.core.kernel import kernel
 
 COUNTS = ("decisions", "late", "shed")
 DECISIONS, LATE, SHED = range(len(COUNTS))
-_PER_OCTAVE = 8
-BUCKETS = 36 * _PER_OCTAVE
-"""From a nanosecond to a minute."""
+BUCKETS = OCTAVES * PER_OCTAVE
 
 
 def empty_latency(seats: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -23,11 +22,11 @@ def empty_latency(seats: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def upper_bounds() -> NDArray[np.float64]:
     """Upper bound of each bucket in microseconds."""
-    return np.asarray(2.0 ** (np.arange(1, BUCKETS + 1) / _PER_OCTAVE) / 1e3)
+    return np.asarray(2.0 ** (np.arange(1, BUCKETS + 1) / PER_OCTAVE) / 1e3)
 
 
 @kernel()
 def count_response(histogram: NDArray[np.int64], microseconds: float) -> None:
     """Count one response time."""
-    bucket = int(_PER_OCTAVE * math.log2(max(microseconds * 1e3, 1.0)))
+    bucket = int(PER_OCTAVE * math.log2(max(microseconds * 1e3, 1.0)))
     histogram[min(bucket, BUCKETS - 1)] += 1

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bidsim.core.errors import UsageError
+from bidsim.core.folder import is_page
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MARK = b'<meta name="generator" content="bidsim">'
 _READ = 1_000
 
 
@@ -26,7 +25,7 @@ def write_page(path: Path, text: str) -> None:
     try:
         if not path.name or path.is_dir():
             raise UsageError(f"cannot write {path}: it is a directory; name a file with --out")
-        if path.is_file() and not _is_ours(path):
+        if path.is_file() and not is_page(path):
             raise UsageError(f"{path} exists and is not a page that bidsim wrote; choose another place with --out")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}; choose another place with --out") from None
@@ -72,15 +71,6 @@ def write_marked(path: Path, text: str, option: str, mark: str) -> None:
     if other:
         raise UsageError(f"{option} {path}: there is a file that bidsim did not write; choose another place")
     write_text(path, text)
-
-
-def _is_ours(path: Path) -> bool:
-    if path.suffix == ".json":
-        try:
-            return {"advertiser", "headline"} <= set(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            return False
-    return _MARK in _beginning(path)
 
 
 def _beginning(path: Path) -> bytes:

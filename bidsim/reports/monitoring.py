@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bidsim.core.result import Result
     from bidsim.monitoring.monitor import Watch
-    from bidsim.monitoring.pages import Page, Sounded
+    from bidsim.monitoring.pages import NoticedIncident, Sounded
 
 _ROWS, _HEAT, _SERIES, _LOG, _WORST, _FEATURES = 400, 48, 6, 200, 12, 8
 _FEWEST = 20.0
@@ -96,7 +96,7 @@ def _run(result: Result, watch: Watch) -> dict[str, Any]:
     }
 
 
-def _incident(page: Page, watch: Watch) -> dict[str, Any]:
+def _incident(page: NoticedIncident, watch: Watch) -> dict[str, Any]:
     length = watch.cells.window
     return {
         "headline": headline(page, watch),
@@ -260,7 +260,7 @@ def _series(watch: Watch, s: int) -> str:
     )
 
 
-def _of_incident(page: Page, watch: Watch) -> str | None:
+def _of_incident(page: NoticedIncident, watch: Watch) -> str | None:
     """What an incident is about, window by window, as a part of the whole.
 
     None where it is conversions, which are drawn anyway.

@@ -30,6 +30,7 @@ _LABELS = {
     "internal": "own seat bid more",
 }
 _BINS = 12
+_SURE = 1.96
 
 
 def write_report(result: Result, path: Path) -> Path:
@@ -160,12 +161,21 @@ def _by_outcome(
     """Predictions over truth where the bid won and where it did not, and why they differ."""
     if len(parts) == 1 or not all(true[part].sum() > 0 for part in parts.values()):
         return ""
-    won, lost = (float(predicted[part].sum() / true[part].sum()) for part in parts.values())
+    (won, won_error), (lost, lost_error) = (_over_truth(predicted[part], true[part]) for part in parts.values())
     told = f" In this sample predictions are {won:.2f} of the truth where the bid won, and {lost:.2f} where it did not"
-    if won < lost + 0.01:
+    apart = _SURE * float(np.hypot(won_error, lost_error))
+    if abs(won - lost) <= apart:
+        return f"{told}, which is no more apart than chance explains."
+    if won < lost:
         return f"{told}."
     learns = ", and a model learns only from what was won" if who == "the model" else ""
     return f"{told}: bids win where they think too well of an impression (the winner's curse){learns}."
+
+
+def _over_truth(predicted: NDArray[np.float64], true: NDArray[np.float64]) -> tuple[float, float]:
+    """Ratio of sums of a sample, and its standard error by linearisation."""
+    ratio = float(predicted.sum() / true.sum())
+    return ratio, float(np.sqrt(((predicted - ratio * true) ** 2).sum()) / true.sum())
 
 
 def _predicted_and_true(result: Result) -> tuple[NDArray[np.float64], NDArray[np.float64], str] | None:

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from bidsim.metrics.intervals import lead_of
 from bidsim.reports.charts import ACCENT, INK, SECOND, SOFT, figure, figure_of_two, short, svg
+from bidsim.reports.comparison import NOT_SHOWN
 from bidsim.reports.terminal import console, print_fitting, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PIPE_WIDTH = 220
+_NAMED = 8
+_OF_THE_SELLER = ("auction", "market")
+_MOST = {"surplus": "Most profit", "revenue": "Most revenue"}
 
 
 def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], replications: int) -> None:
@@ -58,14 +63,44 @@ def print_sweep(name: str, key: str, beside: str | None, points: Sequence[Any], 
             row += [_both(one.beside["surplus"]), _both(one.lost["surplus"]), f"{one.lost['wins'].value:,.0f}"]
         table.add_row(*(Text(cell) for cell in row))
     print_fitting(screen, table, "AUC", "too late", "wins lost", "wins", "revenue")
-    best = max(points, key=lambda p: p.figures["surplus"].value)
-    screen.print(
-        f"\nMost profit      {printable(short(key, 40))} = {printable(best.value)}: {_both(best.figures['surplus'])}",
-        markup=False,
-    )
-    if best.beside:
-        free = max(points, key=lambda p: p.beside["surplus"].value)
-        screen.print(f"With {beside}: {printable(free.value)}, {_both(free.beside['surplus'])}", markup=False)
+    screen.print()
+    for line in verdicts(key, beside, points):
+        screen.print(line, markup=False)
+
+
+def verdicts(key: str, beside: str | None, points: Sequence[Any]) -> list[str]:
+    """Which value does best, as far as the worlds show it.
+
+    A key of the exchange is judged by what the seller earns first.
+    """
+    judged = ["surplus"]
+    if key.split(".", maxsplit=1)[0] in _OF_THE_SELLER or key.startswith("traffic.floors"):
+        judged.insert(0, "revenue")
+    told = [
+        f"{_MOST[metric]:<16} {_most(key, metric, points, [p.worlds[metric] for p in points])}" for metric in judged
+    ]
+    if beside:
+        free = _most(key, judged[0], points, [p.worlds_beside[judged[0]] for p in points])
+        told.append(f"With {beside}: {free}")
+    return told
+
+
+def _most(key: str, metric: str, points: Sequence[Any], worlds: list[Any]) -> str:
+    """The value that leads, with its lead over the next; or that none is shown to."""
+    if len(points) == 1:
+        return f"{_both(points[0].figures[metric])} at the only value"
+    means = [float(values.mean()) for values in worlds]
+    first = max(range(len(points)), key=means.__getitem__)
+    name = f"{printable(short(key, 40))} = {printable(points[first].value)}"
+    leads = lead_of(worlds, first)
+    level = [k for k, lead in leads.items() if lead.low <= 0.0]
+    if not level:
+        next_best = max(leads, key=means.__getitem__)
+        ahead = f"{leads[next_best].value:+,.1f} +- {_half(leads[next_best]):,.1f}"
+        return f"{name}: {means[first]:,.1f}, ahead of all others (of {printable(points[next_best].value)} by {ahead})"
+    close = ", ".join(printable(points[k].value) for k in level[:_NAMED]) + (", ..." if len(level) > _NAMED else "")
+    beaten = " (of the others it is)" if len(level) < len(leads) else ""
+    return f"{NOT_SHOWN}: {name} is highest ({means[first]:,.1f}), but not surely ahead of {close}{beaten}"
 
 
 def _timed(points: Sequence[Any]) -> bool:

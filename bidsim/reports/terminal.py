@@ -180,7 +180,7 @@ def _closing(result: Result) -> list[str]:
         lines.append(
             f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; "
             "levers set by dice changed "
-            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by "
+            f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by about "
             f"{explored['spend_change']:+,.2f}"
         )
     seconds = manifest["seconds"]

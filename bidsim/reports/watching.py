@@ -31,7 +31,7 @@ def print_watch(content: dict[str, Any]) -> None:
         markup=False,
     )
     if not content["incidents"]:
-        screen.print(Text("Quiet: nothing is wrong.", style="green"))
+        screen.print(Text("Quiet: no alarm sounded.", style="green"))
     for n, page in enumerate(content["incidents"]):
         state = Text("OPEN", style="bold red") if page["until"] is None else Text("over", style="dim")
         screen.print()

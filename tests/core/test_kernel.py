@@ -97,3 +97,67 @@ def test_cache__one_file_under_two_names(tmp_path: Path) -> None:
             check=False,
         )
         assert done.stdout == "Flat\n", done.stderr
+
+
+FULL = """import errno, sys
+from numba.core import caching
+first, every = sys.argv[1], len(sys.argv) > 2
+
+def full(self, name, data, save=caching.IndexDataCacheFile._save_data):
+    if every or self._cache_path.startswith(first):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    save(self, name, data)
+
+caching.IndexDataCacheFile._save_data = full
+from main import twice
+from bidsim.core.kernel import compilations
+twice(1)
+print(*compilations())
+"""
+
+
+def _on_a_full_disk(tmp_path: Path, *every: str) -> tuple[str, str]:
+    """What a process says whose cache has no room (nor has any other folder), on standard output and error."""
+    (tmp_path / "main.py").write_text(MAIN)
+    (tmp_path / "helper.py").write_text(HELPER.format(amount=1))
+    (tmp_path / "full.py").write_text(FULL)
+    (tmp_path / "temporary").mkdir(exist_ok=True)
+    cache = str(tmp_path / "cache")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "full.py"), cache, *every], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={"BIDSIM_CACHE": cache, "PYTHONPATH": f"{ROOT}", "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "temporary")},
+    )  # fmt: skip
+    return done.stdout.strip(), done.stderr
+
+
+def test_cache__on_a_full_disk_another_folder_takes_its_place_and_is_named(tmp_path: Path) -> None:
+    compiled, told = _on_a_full_disk(tmp_path)
+    assert compiled.endswith(" 2")
+    assert told.startswith(f"note: compiled kernels cannot be kept in {tmp_path / 'cache'} (No space left on device)")
+    assert f"they go to {tmp_path / 'temporary'}/bidsim-" in told
+    assert told.count("\n") == 1
+    compiled, told = _on_a_full_disk(tmp_path)
+    assert compiled.endswith(" 0")  # what was kept there is found again
+    assert told == ""
+
+
+def test_cache__without_room_anywhere_kernels_are_compiled_each_time(tmp_path: Path) -> None:
+    for _ in range(2):
+        compiled, told = _on_a_full_disk(tmp_path, "every")
+        assert compiled.endswith(" 2")
+        assert f"{tmp_path / 'cache'} (No space left on device); they are compiled again each time" in told
+        assert told.count("\n") == 1
+
+
+def test_cache__without_any_folder_kernels_are_compiled_each_time(tmp_path: Path) -> None:
+    """Where even the folders cannot be made."""
+    for name in ("cache", "temporary"):
+        (tmp_path / name).write_text("a file is in the way")
+    (tmp_path / "main.py").write_text(MAIN)
+    (tmp_path / "helper.py").write_text(HELPER.format(amount=1))
+    script = "import sys, tempfile\ntempfile.tempdir = sys.argv[1]\nfrom main import twice\nprint(twice(1))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "temporary")], capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={"BIDSIM_CACHE": str(tmp_path / "cache"), "PYTHONPATH": f"{ROOT}:{tmp_path}", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.strip() == "4"

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import bidsim
+from bidsim.core.buckets import RATIO
 from bidsim.core.random import draw, name_id, stream_key
 from bidsim.engine.deadline import STAGES, stage_nanoseconds
 from bidsim.kernels.clock import nanoseconds_per_tick
 from bidsim.kernels.vector import normal_pair
+from bidsim.metrics.latency import QUANTILES
 from bidsim.observers.latency import upper_bounds
 from bidsim.scenario.build import build
 from tests.conftest import fingerprint
@@ -89,7 +91,7 @@ def test_queue__waits_as_pollaczek_and_khinchine_say(run_small: Run) -> None:
     decision = {"fixed": f"{median:.0f}us", "spread": spread, "workers": 1}
     result = run_small(overrides | {"deadline.tmax": "60s", "deadline.volume": volume, "seats.main.decision": decision})
     histogram = result.tables["latency"]
-    middle = histogram["upper_us"] * (1 + 2 ** (-1 / 8)) / 2
+    middle = histogram["upper_us"] * (1 + 1 / RATIO) / 2
     response = float((middle * histogram["responses"]).sum() / histogram["responses"].sum())
     assert response == pytest.approx(wait + mean, rel=0.04)
 
@@ -198,3 +200,42 @@ def test_deadline__keys_without_effect_are_refused(small: Any, overrides: dict[s
     with pytest.raises(bidsim.BidsimError) as told:
         bidsim.load_scenario(small, overrides)
     assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "decision"),
+    [
+        ({"tmax": "42ms", "network": "40ms", "network_spread": 0.01}, {}),
+        ({"tmax": "40ms", "network": "40ms", "network_spread": 0.01}, {}),
+        ({"tmax": "40ms", "network": "40ms", "network_spread": 0.0}, {}),
+        ({"tmax": "39900us", "network": "40ms", "network_spread": 0.0}, {}),
+        ({"tmax": "50ms", "network": "40ms"}, {"fixed": "1ms"}),
+        ({"tmax": "30ms", "network": "12ms", "volume": 40_000.0}, {"fixed": "1ms", "workers": 1, "shed": True}),
+        ({"tmax": "30ms", "network": "90s", "network_spread": 0.1}, {}),
+    ],
+)
+def test_response_times__quantiles_agree_with_the_counts(
+    run_small: Run, small: Any, deadline: dict[str, Any], decision: dict[str, Any]
+) -> None:
+    """With the number that came too late, and with the quantiles of the answers themselves."""
+    overrides = {f"deadline.{k}": v for k, v in deadline.items()} | {"requests": 1_000}
+    overrides |= {"campaigns.soap-everyone.budget": 1e4, "campaigns.soap-everyone.daily_budget": 1e4}
+    if decision:
+        overrides["seats.main.decision"] = decision
+    scenario = bidsim.load_scenario(small, overrides)
+    told = run_small(overrides).summary["answers"]["main"]
+    tmax = scenario.settings.deadline.tmax / 1e3  # type: ignore[union-attr]
+    worked, late = told["decisions"] - told["shed"], told["late"] - told["shed"]
+    for name, q in QUANTILES.items():
+        beyond = math.ceil(q * worked) > worked - late
+        assert (told[f"{name}_ms"] > tmax) == beyond, name
+    if not decision:
+        key, seat, spread = stream_key(3, "deadline"), name_id("seat/main"), deadline.get("network_spread", 0.3)
+        network = scenario.settings.deadline.network / 1e3  # type: ignore[union-attr,operator]
+        responses = [
+            network * math.exp(spread * normal_pair(np.uint64(draw(key, number, seat, 0)))[0])
+            for number, _ in _requests(scenario)
+        ]
+        assert len(responses) == told["decisions"]
+        exact = np.quantile(responses, list(QUANTILES.values()), method="inverted_cdf")
+        assert [told[f"{name}_ms"] for name in QUANTILES] == pytest.approx(exact.tolist(), rel=RATIO - 1)

@@ -102,3 +102,30 @@ def test_path__that_is_no_run_is_refused(tmp_path: Path) -> None:
         audit_path(tmp_path)
     with pytest.raises(UsageError, match="no such run or log"):
         audit_path(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(("count", "rule"), [(1, "unknown"), (12, "unknown"), (71, "unknown"), (72, "first price")])
+def test_audit__too_few_payments_name_no_rule(count: int, rule: str) -> None:
+    """The interval of the share that obeys it must lie above 95%."""
+    bid = np.linspace(2.0, 3.0, count)
+    first = audit(bid, bid, bid / 2, 1e-9)
+    assert first.rule == rule
+    assert ("too few to be sure" in first.sentence) == (rule == "unknown")
+    for least in (bid / 2, None):
+        second = audit(bid, bid / 2 if least is not None else bid * np.linspace(0.4, 0.6, count), least, 1e-9)
+        assert (second.rule == "second price") == (rule != "unknown")
+
+
+def test_audit__a_soft_floor_needs_payments_on_both_sides() -> None:
+    for below, above in ((1, 1), (19, 200), (200, 19)):
+        bid = np.concatenate([np.linspace(1.0, 2.0, below), np.linspace(2.1, 3.0, above)])
+        payment = np.concatenate([bid[:below], bid[below:] * np.linspace(0.2, 0.5, above)])
+        assert audit(bid, payment, bid * 0.1, 1e-9).rule == "unknown"
+
+
+def test_audit__rules_that_ask_the_same_are_not_told_apart() -> None:
+    """Where the next bid is as high as the winner's, both rules charge the same."""
+    bid = np.linspace(2.0, 3.0, 500)
+    found = audit(bid, bid, bid, 1e-9)
+    assert found.rule == "unknown"
+    assert "cannot be told apart" in found.sentence

@@ -6,12 +6,16 @@ import json
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import bidsim
 from bidsim.cli import main
 from bidsim.core.errors import UsageError
-from bidsim.experiments.sweep import sweep
+from bidsim.experiments.sweep import SweepPoint, sweep
+from bidsim.metrics.intervals import mean_interval
+from bidsim.reports.comparison import NOT_SHOWN
+from bidsim.reports.sweep import verdicts
 from tests.conftest import SCENARIOS
 
 if TYPE_CHECKING:
@@ -60,7 +64,8 @@ def test_sweep__command_prints_draws_and_writes(
     assert main([*arguments, "--plot", str(plot)]) == 0
     told = capsys.readouterr().out
     assert "profit lost" in told
-    assert "Most profit" in told
+    assert "Most profit      " in told
+    assert "With deadline.tmax=1h: " in told
     assert plot.read_text().startswith("<?xml")
     assert main([*arguments, "--plot", str(plot), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -120,3 +125,61 @@ def test_slow_model__a_better_model_is_lost_to_lateness() -> None:
     assert large_model.figures["late_share"].value > 0.5
     assert large_model.figures["surplus"].value < 0.5 * small_model.figures["surplus"].value
     assert large_model.beside["surplus"].value > 3 * large_model.figures["surplus"].value
+
+
+def _points(metric: dict[str, list[list[float]]], names: str = "012") -> list[SweepPoint]:
+    """Points of which only some metrics are told, world by world."""
+    found = []
+    for k, name in enumerate(names):
+        worlds = {m: np.array(rows[k]) for m, rows in metric.items()}
+        intervals = {m: mean_interval(v) for m, v in worlds.items()}
+        found.append(SweepPoint(name, intervals, {}, {}, intervals, worlds, {}))
+    return found
+
+
+def test_sweep_verdict__names_the_best_only_where_it_leads_all_others() -> None:
+    noise = np.array([3.0, -9.0, 4.0, 2.0])
+    apart = _points({"surplus": [list(100 + noise), list(101.9 + noise + [0.1, -0.1, 0.1, 0]), list(110 + noise)]})
+    (told,) = verdicts("campaigns.a.budget", None, apart)
+    assert told.startswith("Most profit      campaigns.a.budget = 2: 110.0, ahead of all others (of 1 by +8.1 +- ")
+    close = _points({"surplus": [[100, 90, 104, 102], [99, 95, 100, 99], [97, 92, 95, 93]]})
+    (told,) = verdicts("campaigns.a.budget", None, close)
+    assert "no difference shown: campaigns.a.budget = 0 is highest (99.0), but not surely ahead of 1, 2" in told
+    between = _points({"surplus": [[100, 90, 104, 102], [99, 95, 100, 99], [10, 9, 12, 11]]})
+    (told,) = verdicts("campaigns.a.budget", None, between)
+    assert told.endswith("not surely ahead of 1 (of the others it is)")
+
+
+def test_sweep_verdict__errs_as_seldom_as_it_promises() -> None:
+    """Of sweeps over values that do not matter, fewer than one in twenty names a best one."""
+    dice = np.random.default_rng(5)
+    named = 0
+    for _ in range(1_000):
+        rows = dice.normal(100.0, 5.0, (5, 4)).tolist()
+        (told,) = verdicts("x", None, _points({"surplus": rows}, "01234"))
+        named += NOT_SHOWN not in told
+    assert named <= 50
+
+
+@pytest.mark.parametrize(
+    ("key", "first"),
+    [
+        ("auction.reserve_cpm", "Most revenue"),
+        ("auction.format", "Most revenue"),
+        ("market.median_cpm", "Most revenue"),
+        ("traffic.floors", "Most revenue"),
+        ("seats.main.model.trees", "Most profit"),
+        ("campaigns.a.budget", "Most profit"),
+    ],
+)
+def test_sweep_verdict__a_key_of_the_exchange_is_judged_by_what_the_seller_earns(key: str, first: str) -> None:
+    told = verdicts(key, None, _points({m: [[1, 2, 3], [5, 6, 7.5], [9, 10, 11.2]] for m in ("surplus", "revenue")}))
+    assert told[0].startswith(first)
+    assert len(told) == (2 if first == "Most revenue" else 1)
+
+
+def test_sweep_verdict__of_reserves_says_that_nothing_is_shown(small: Path) -> None:
+    """Three worlds of a market with next to no reserve do not tell reserves apart."""
+    listed = [(r, bidsim.load_scenario(small, {"auction.reserve_cpm": float(r)}), None) for r in ("0", "0.001")]
+    found = verdicts("auction.reserve_cpm", None, sweep(listed, replications=3, workers=1))
+    assert all(NOT_SHOWN in line for line in found)

@@ -9,7 +9,7 @@ import pytest
 
 from bidsim.experiments.grading.grade import Graded, grade_world, score_method, score_ours
 from bidsim.experiments.grading.worlds import draw_rows, draw_world, randomise, rates, true_effects
-from bidsim.explain.effects import Estimate, Lever, Slice, estimate_effects, fit_slice, own_effects
+from bidsim.explain.effects import Estimate, Lever, RandomisedRows, estimate_effects, fit_rows, own_effects
 from bidsim.explain.shrinkage import Prior, fit_prior, shrink, shrink_together
 
 WIDE = Prior((0.5, 0.1, 0.1, 0.1, 0.1, 0.1), (0.0, 0.01, 0.03, 0.06, 0.12, 0.24))
@@ -29,14 +29,14 @@ def test_lever__moves_and_has_columns_in_units_of_its_action() -> None:
     np.testing.assert_array_equal(placement.moved(np.array([0.0, 1.0])), [2.0, 2.0])
 
 
-def _explored(seed: int, count: int, keep: float) -> tuple[Slice, np.ndarray]:
+def _explored(seed: int, count: int, keep: float) -> tuple[RandomisedRows, np.ndarray]:
     world, dice = draw_world(seed), np.random.default_rng(seed)
     rows = draw_rows(world, count, dice)
     assigned = randomise(world, rows, dice)
     outcome = (dice.random(count) < rates(world, rows, assigned)).astype(float)
     score = np.log(rates(world, rows, rows.natural)) + dice.normal(0, 0.5, count)
     chosen = (outcome > 0) | (dice.random(count) < keep)
-    return Slice(
+    return RandomisedRows(
         rows.natural[chosen], assigned[chosen], score[chosen], rows.advertiser[chosen], outcome[chosen], keep
     ), true_effects(world, rows)
 
@@ -58,7 +58,7 @@ def test_estimates__do_not_depend_on_how_many_negatives_are_kept() -> None:
     whole, _ = _explored(3, 150_000, 1.0)
     dice = np.random.default_rng(1)
     chosen = (whole.outcome > 0) | (dice.random(len(whole.outcome)) < 0.25)
-    part = Slice(
+    part = RandomisedRows(
         whole.natural[chosen],
         whole.assigned[chosen],
         whole.score[chosen],
@@ -182,7 +182,7 @@ def test_own_effects__lie_around_the_truth_of_each_advertiser() -> None:
         world = draw_world(seed)
         rows, _ = _explored(seed, int(3_000 / world.rate), 0.3 if world.rate < 0.02 else 1.0)
         whole = draw_rows(world, 200_000, np.random.default_rng(seed))
-        fitted = fit_slice(rows, world.levers)
+        fitted = fit_rows(rows, world.levers)
         own = [own_effects(fitted, a) for a in range(8)]
         truth = np.array([true_effects(world, whole.of(a)) for a in range(8)])
         z += [
@@ -200,7 +200,7 @@ def test_own_effects__lie_around_the_truth_of_each_advertiser() -> None:
 def test_own_effects__without_conversions_say_what_is_common() -> None:
     world = draw_world(600)
     rows, _ = _explored(600, int(1_500 / world.rate), 1.0)
-    none = Slice(
+    none = RandomisedRows(
         rows.natural,
         rows.assigned,
         rows.score,
@@ -208,7 +208,7 @@ def test_own_effects__without_conversions_say_what_is_common() -> None:
         np.where(rows.advertiser == 3, 0.0, rows.outcome),
         rows.keep,
     )
-    fitted = fit_slice(none, world.levers)
+    fitted = fit_rows(none, world.levers)
     own = [own_effects(fitted, a) for a in range(8)]
     assert all(math.isinf(e.error) for e in own[3])
     common, beliefs = shrink_together([one[0] for one in own], WIDE)
@@ -226,8 +226,8 @@ def test_units__count_once() -> None:
     ]
     units = np.tile(np.arange(len(rows.outcome)), 2)
     once = estimate_effects(rows, world.levers)
-    copied = estimate_effects(Slice(*twice, rows.keep, units), world.levers)
-    free = estimate_effects(Slice(*twice, rows.keep), world.levers)
+    copied = estimate_effects(RandomisedRows(*twice, rows.keep, units), world.levers)
+    free = estimate_effects(RandomisedRows(*twice, rows.keep), world.levers)
     for a, b, c in zip(once, copied, free, strict=True):
         assert b.error > 0.9 * a.error
         assert c.error < 0.85 * b.error

@@ -15,10 +15,10 @@ from bidsim.explain.effects import (
     FEWEST,
     Fitted,
     Lever,
-    Slice,
+    RandomisedRows,
     common_effects,
     estimate_effects,
-    fit_slice,
+    fit_rows,
     own_effects,
 )
 
@@ -35,7 +35,7 @@ KEEP = 0.6
 
 
 @cache
-def explored(units: bool = True) -> Slice:
+def explored(units: bool = True) -> RandomisedRows:
     """A small slice in which everything has an effect, also beside another; the third advertiser brought nothing."""
     dice, n = np.random.default_rng(8), 1_500
     natural = np.column_stack(
@@ -60,7 +60,7 @@ def explored(units: bool = True) -> Slice:
         + 0.8 * assigned[:, 0] * assigned[:, 2]
     )
     outcome = ((dice.random(n) < 1 / (1 + np.exp(-eta))) & (advertiser < 2)).astype(float)
-    return Slice(
+    return RandomisedRows(
         natural,
         assigned,
         eta + dice.normal(0, 0.4, n),
@@ -71,7 +71,7 @@ def explored(units: bool = True) -> Slice:
     )
 
 
-def weights(rows: Slice) -> list[float]:
+def weights(rows: RandomisedRows) -> list[float]:
     """Impressions that each row stands for."""
     return [1.0 if y else 1 / rows.keep for y in rows.outcome]
 
@@ -93,7 +93,7 @@ def block(lever: Lever, value: float) -> list[float]:
 class Twin:
     """The model of a slice, row by row."""
 
-    def __init__(self, rows: Slice) -> None:
+    def __init__(self, rows: RandomisedRows) -> None:
         self.rows, n = rows, len(rows.outcome)
         self.weight = weights(rows)
         typical = mean(list(rows.score), self.weight)
@@ -187,7 +187,7 @@ def _error(ratio: Callable[[Any], float], covariance: Any, wider: float) -> tupl
 @cache
 def fitted() -> tuple[Twin, Fitted]:
     """Both fits."""
-    return Twin(explored()), fit_slice(explored(), LEVERS)
+    return Twin(explored()), fit_rows(explored(), LEVERS)
 
 
 def test_fit__agrees_with_its_twin() -> None:
@@ -199,7 +199,7 @@ def test_fit__agrees_with_its_twin() -> None:
 
 def test_covariance__without_units_has_every_row_for_itself() -> None:
     rows = explored(units=False)
-    found, twin = fit_slice(rows, LEVERS), fitted()[0]
+    found, twin = fit_rows(rows, LEVERS), fitted()[0]
     np.testing.assert_allclose(
         found.covariance,
         twin.sandwich(twin.x, twin.x @ twin.beta, twin.precision, rows.outcome, None),
@@ -280,7 +280,7 @@ def test_asking__for_the_other_direction_changes_the_effect_and_not_the_fit() ->
     found = fitted()[1]
     dearer = tuple(replace(lever, action=-lever.action) if lever.kind == "continuous" else lever for lever in LEVERS)
     asked = common_effects(replace(found, design=found.design.asking(dearer)))
-    again = common_effects(fit_slice(explored(), dearer))
+    again = common_effects(fit_rows(explored(), dearer))
     assert [e.value for e in asked] == pytest.approx([e.value for e in again], abs=1e-9)
     assert asked[0].value * common_effects(found)[0].value < 0
     assert found.design.levers == LEVERS
@@ -296,6 +296,6 @@ def test_few_conversions__are_refused_to_the_last() -> None:
         assert few.conversions == count
         if count < FEWEST:
             with pytest.raises(ValueError, match="299 randomised conversions are too few; 300 are needed"):
-                fit_slice(few, LEVERS)
+                fit_rows(few, LEVERS)
         else:
-            fit_slice(few, LEVERS)
+            fit_rows(few, LEVERS)

@@ -22,7 +22,7 @@ from bidsim.core.errors import UsageError
 from bidsim.core.units import DAY, HOUR
 from bidsim.experiments.worlds import training_digest
 from bidsim.monitoring.arrivals import development, expected_arrivals, lag_shares
-from bidsim.monitoring.cells import LEVEL, Slice, read_cells, slicing_of
+from bidsim.monitoring.cells import LEVEL, TrafficSlice, read_cells, slicing_of
 from bidsim.monitoring.monitor import Watch, monitor
 from bidsim.monitoring.pages import BOTS, FEWER, LATE, MORE, OUTAGE, SHIFT, STUCK
 from bidsim.monitoring.replay import quiet_windows
@@ -105,18 +105,18 @@ def test_quiet_run__has_nothing_red(quiet: bidsim.Result, watch: Watch) -> None:
 
 
 # scenario -> kind of incident, signal, slice
-FOUND: dict[str, tuple[str, str, Slice]] = {
-    "feature_outage": (OUTAGE, "traffic", Slice("days_since_purchase", "missing")),
-    "stuck_feature": (STUCK, "traffic", Slice("engagement", "0 to 0.5")),
-    "traffic_shift": (SHIFT, "traffic", Slice("geo", "CA")),
-    "new_site": (SHIFT, "traffic", Slice("site", "coupon-corner")),
-    "budget_change": (MORE, "wins", Slice(advertiser="stride")),
-    "price_shift": (FEWER, "wins", Slice()),
-    "tracker_outage": (FEWER, "conversions", Slice(advertiser="gloss")),
-    "late_labels": (LATE, "delay", Slice("reported", "later still")),
-    "conversion_drop": (FEWER, "conversions", Slice("geo", "GB")),
-    "faulty_model": (FEWER, "conversions", Slice()),
-    "bots": (BOTS, "clicks", Slice("placement", "above-fold")),
+FOUND: dict[str, tuple[str, str, TrafficSlice]] = {
+    "feature_outage": (OUTAGE, "traffic", TrafficSlice("days_since_purchase", "missing")),
+    "stuck_feature": (STUCK, "traffic", TrafficSlice("engagement", "0 to 0.5")),
+    "traffic_shift": (SHIFT, "traffic", TrafficSlice("geo", "CA")),
+    "new_site": (SHIFT, "traffic", TrafficSlice("site", "coupon-corner")),
+    "budget_change": (MORE, "wins", TrafficSlice(advertiser="stride")),
+    "price_shift": (FEWER, "wins", TrafficSlice()),
+    "tracker_outage": (FEWER, "conversions", TrafficSlice(advertiser="gloss")),
+    "late_labels": (LATE, "delay", TrafficSlice("reported", "later still")),
+    "conversion_drop": (FEWER, "conversions", TrafficSlice("geo", "GB")),
+    "faulty_model": (FEWER, "conversions", TrafficSlice()),
+    "bots": (BOTS, "clicks", TrafficSlice("placement", "above-fold")),
 }
 
 
@@ -324,7 +324,7 @@ def test_quiet_windows__have_the_means_and_the_scatter_asked_for(watch: Watch) -
     drawn = quiet_windows(mean, fields, slicing, 0.004, 0.016, 6_000, np.random.default_rng(2))
     expected = slicing.total(mean[None])[0]
     np.testing.assert_allclose(drawn.mean(axis=0), expected, atol=5 * np.sqrt(expected.max() * 3 / 4_000), rtol=0.05)
-    owner = slicing.slices.index(Slice(advertiser="softly"))
+    owner = slicing.slices.index(TrafficSlice(advertiser="softly"))
     assert drawn[:, owner].var() == pytest.approx(expected[owner] + (1.004 * 1.016 - 1) * expected[owner] ** 2, rel=0.1)
     np.testing.assert_array_equal(drawn[:, 0], drawn[:, slicing.kind == 2].sum(axis=1))
 
@@ -516,7 +516,7 @@ def test_command__exit_code_page_and_files(tmp_path: Path, quiet: bidsim.Result,
     )
     assert (told.returncode, told.stderr) == (int(broken), "")
     assert ("OPEN  Conversions for gloss are 0%" in told.stdout) == broken
-    assert ("Quiet: nothing is wrong." in told.stdout) != broken
+    assert ("Quiet: no alarm sounded." in told.stdout) != broken
     name = "tracker_outage" if broken else "quiet_market"
     assert (
         f'bidsim_incidents_open{{scenario="{name}",seed="0"}} {float(broken)}'

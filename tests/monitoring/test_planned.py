@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 
 from bidsim.monitoring.baseline import Family, fit_baseline
-from bidsim.monitoring.cells import Cells, Slice
+from bidsim.monitoring.cells import Cells, TrafficSlice
 from bidsim.monitoring.detector import Alarm, Detector
 from bidsim.monitoring.planned import Planned, cause_of
 from bidsim.monitoring.signals import CLICKS, CONVERSIONS, PRICE, TRAFFIC, WINS, Signal, _delays
 
-SLICES = [Slice(), Slice("device", "mobile"), Slice(advertiser="own"), Slice(advertiser="other")]
+SLICES = [
+    TrafficSlice(),
+    TrafficSlice("device", "mobile"),
+    TrafficSlice(advertiser="own"),
+    TrafficSlice(advertiser="other"),
+]
 ALL, MOBILE, OWN, OTHER = range(4)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from bidsim.reports.page import render_report
+from bidsim.reports.page import _by_outcome, render_report
 from bidsim.reports.sentences import evidence
 from bidsim.reports.watching import slice_rows
 
@@ -89,3 +90,13 @@ def test_slice__without_impressions_has_no_ratio() -> None:
     assert "0.90 (0.70-1.10)" in whole
     assert "0.90" not in new
     assert new.split() == ["new", "0", "0", "0", "0", "-", "-", "-", "-", "-"]
+
+
+@pytest.mark.parametrize(("gap", "curse"), [(0.5, True), (0.02, False), (-0.5, False)])
+def test_predictions__speak_of_the_winners_curse_only_where_it_is_no_chance(gap: float, *, curse: bool) -> None:
+    dice = np.random.default_rng(1)
+    true, won = dice.uniform(0.01, 0.03, 400), np.arange(400) < 100
+    predicted = true * dice.lognormal(0.0, 0.5, 400) * np.where(won, 1.0 + gap, 1.0)
+    told = _by_outcome(predicted, true, {"won": won, "not won": ~won}, "the model")
+    assert ("winner's curse" in told) == curse
+    assert ("no more apart than chance explains" in told) == (abs(gap) < 0.1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bidsim.core.folder import scratch_folder
 from bidsim.engine.tables import State
 from bidsim.experiments.run import run
 from bidsim.experiments.worlds import share_models
@@ -97,8 +96,8 @@ def true_uplifts(scenario: Scenario, actions: Mapping[tuple[str, str], float]) -
     if unknown:
         raise ValueError(f"no levers of the ad: {sorted(unknown)}; there are {OF_THE_AD}")
     found: dict[tuple[str, str], Came] = {}
-    with tempfile.TemporaryDirectory(prefix="bidsim-") as folder:
-        (still,) = share_models([_exploring(scenario, 0.0)], Path(folder), scenario.settings.seed)
+    with scratch_folder() as folder:
+        (still,) = share_models([_exploring(scenario, 0.0)], folder, scenario.settings.seed)
         before = _conversions(still, {})
         for lever in OF_THE_AD:
             chosen = {name: (lever, change) for (name, moved), change in actions.items() if moved == lever}

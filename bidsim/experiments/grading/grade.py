@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.experiments.grading.worlds import Rows, World, draw_rows, draw_world, randomise, rates, true_effects
 from bidsim.explain.attribution import make_attributor
-from bidsim.explain.effects import Estimate, Lever, Slice, common_effects, fit_slice, own_effects
+from bidsim.explain.effects import Estimate, Lever, RandomisedRows, common_effects, fit_rows, own_effects
 from bidsim.explain.shrinkage import Belief, Prior, shrink, shrink_together
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def grade_world(seed: int, conversions: Sequence[float]) -> list[Graded]:
     found = []
     for wanted in conversions:
         part = rows.only(dice.random(len(rows.outcome)) < wanted / most)
-        fitted = fit_slice(part, world.levers)
+        fitted = fit_rows(part, world.levers)
         means = {"difference_in_means": np.array([_difference(part, k, lever) for k, lever in enumerate(world.levers)])}
         own = [own_effects(fitted, a) for a in advertisers]
         found.append(
@@ -132,7 +132,7 @@ def _train(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
 
 def _explore(
     world: World, booster: Any, conversions: float, rate: float, dice: np.random.Generator
-) -> tuple[Slice, float]:
+) -> tuple[RandomisedRows, float]:
     """Randomise until about so many conversions came; all of them are kept, and some of the rest."""
     count, keep = int(conversions / rate), min(1.0, _NEGATIVES * rate / (1 - rate))
     parts: list[tuple[NDArray[Any], ...]] = []
@@ -147,7 +147,7 @@ def _explore(
         score = np.asarray(booster.predict(_columns(rows)[kept], raw_score=True))
         parts.append((rows.natural[kept], assigned[kept], score, rows.advertiser[kept], outcome[kept]))
     columns = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return Slice(columns[0], columns[1], columns[2], columns[3], columns[4], keep), came / natural - 1
+    return RandomisedRows(columns[0], columns[1], columns[2], columns[3], columns[4], keep), came / natural - 1
 
 
 def _mean_shap(booster: Any, x: NDArray[np.float64], levers: int) -> NDArray[np.float64]:
@@ -183,7 +183,7 @@ def _what_if(booster: Any, world: World, rows: Rows) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def _difference(rows: Slice, k: int, lever: Lever) -> float:
+def _difference(rows: RandomisedRows, k: int, lever: Lever) -> float:
     """Log-ratio of the conversion rates of two arms, brought to the size of the action.
 
     From the natural mixture for the rest.
