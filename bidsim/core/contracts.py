@@ -20,7 +20,7 @@ from bidsim.core.random import campaign_id
 from bidsim.core.reference import ref
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
 from bidsim.core.settings import Settings
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.units import HIGHEST_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bidsim.core.requests import Latent, Requests
 
 NOTHING = np.zeros(0)
-OUT_OF_REACH = cpm_to_nanos(1_000_000_000.0)
+OUT_OF_REACH = HIGHEST_PRICE
 """The bid of a rival whom nobody is to outbid, as a market may send it."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from bidsim.core.contracts import call_offers
+from bidsim.core.contracts import OUT_OF_REACH, call_offers
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED, TIMEOUT
 from bidsim.core.scoring import ScoreTask, call_score, put_task, take_task
-from bidsim.core.units import DAY, MINUTE
+from bidsim.core.units import DAY, MINUTE, least_price_of
 from bidsim.cvr.features import fill_request
 from bidsim.engine.exploration import explore_bids
 from bidsim.engine.impressions import fill_own, fill_shared, offer_price, true_rates
@@ -103,7 +103,7 @@ def fill_offers(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         if by_click:
             offers.quality[k] = sim.scratch.drawn.quality[k]
             offers.value[k] /= offers.quality[k]
-            offers.floor[k] = math.ceil(floor / offers.quality[k])
+            offers.floor[k] = least_price_of(floor / offers.quality[k])
     if rules.episode > 0:
         for k in range(count):
             c = offers.campaign[k]
@@ -210,6 +210,8 @@ def place_bids(sim: Simulated, chunk: Chunk, i: int, count: int, free: bool) -> 
         elif offers.bid[k] <= 0 and not free:
             offers.bid[k] = 0
             scratch.reason[k] = NO_BID
+        # below what is out of reach, whatever a policy says
+        offers.bid[k] = min(offers.bid[k], OUT_OF_REACH - 1)
         scratch.wanted[k] = offers.bid[k]
         offers.bid[k] = min(offers.bid[k], offers.cap[k])
         if free and offers.active[k] and offers.bid[k] <= 0:

@@ -11,6 +11,7 @@ import math
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
+from bidsim.core.units import price_of
 from bidsim.engine.impressions import true_rates
 from bidsim.engine.incidents import disturbed_rates, spared
 from bidsim.engine.tables import Chunk, Simulated
@@ -94,7 +95,7 @@ def explore_bids(sim: Simulated, chunk: Chunk, i: int, count: int) -> None:
         campaign = offers.campaign[k]
         if is_explored(sim, chunk.requests.user[i], campaign):
             arm = bid_arm(sim, chunk.requests.number[i], campaign)
-            offers.bid[k] = int(offers.bid[k] * math.exp(sim.exploration.moves[campaign, BID, arm, LOG]))
+            offers.bid[k] = price_of(offers.bid[k] * math.exp(sim.exploration.moves[campaign, BID, arm, LOG]))
             sim.exploration.tried[campaign, arm, OFFERED] += 1
             if offers.bid[k] > 0 and offers.active[k]:
                 sim.exploration.tried[campaign, arm, BIDS] += 1

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bidsim.core.contracts import OUT_OF_REACH
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
+from bidsim.core.units import nanos_of, price_of
 from bidsim.cvr.features import FIRST_PAIR
 from bidsim.engine.tables import NO_LIMIT, Chunk, Incidents, Simulated
 from bidsim.response.truth import Rates
@@ -62,7 +64,8 @@ def disturb_traffic(chunk: Chunk, incidents: Incidents) -> None:
                 continue
             if what[KIND] == PRICE:
                 for rival in range(chunk.rivals.shape[1]):
-                    chunk.rivals[i, rival] = int(chunk.rivals[i, rival] * size)
+                    if chunk.rivals[i, rival] < OUT_OF_REACH:
+                        chunk.rivals[i, rival] = price_of(chunk.rivals[i, rival] * size)
             elif uniform(incidents.key, chunk.requests.number[i], incidents.id[j], 0) < size:
                 categories[what[COLUMN]] = what[LEVEL]
 
@@ -128,7 +131,7 @@ def change_budgets(sim: Simulated, time: int) -> None:
 def _scaled(budget: int, factor: float) -> int:
     if budget == NO_LIMIT or budget * factor >= NO_LIMIT:
         return NO_LIMIT
-    return int(budget * factor)
+    return nanos_of(budget * factor)
 
 
 @kernel(inner=True)

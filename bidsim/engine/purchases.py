@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform_open
+from bidsim.core.units import nanos_of
 from bidsim.engine.store import CLOCKS, EVENTS
 from bidsim.engine.tables import Keys, Store
 from bidsim.kernels.heap import heap_pop
@@ -68,7 +69,7 @@ def next_conversion(store: Store, truth: Truth, keys: Keys) -> Conversion:
     plain = 1 if clock[PLAIN_NEXT] == time else 0
     spread = truth.basket[clock[LINE]]
     noise = normal_quantile(uniform_open(keys.basket, clock[USER], truth.line_id[clock[LINE]], clock[COUNT]))
-    value = int(clock[CREDIT_PRICE] * math.exp(spread * noise - 0.5 * spread * spread))
+    value = nanos_of(clock[CREDIT_PRICE] * math.exp(spread * noise - 0.5 * spread * spread))
     found = Conversion(
         campaign,
         time,

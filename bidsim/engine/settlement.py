@@ -6,6 +6,7 @@ import math
 
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
+from bidsim.core.units import nanos_of
 from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
 from bidsim.engine.eligibility import is_free
 from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, explored_rates, moved_by
@@ -32,7 +33,7 @@ def sampled(sim: Simulated, request: int, which: int, share: float) -> bool:
 @kernel(inner=True)
 def pay(sim: Simulated, campaign: int, payment: int) -> None:
     """Move money from the campaign to the exchange's fee and the publishers, to the last nano."""
-    fee = min(int(payment * sim.rules.fee), payment)
+    fee = min(nanos_of(payment * sim.rules.fee), payment)
     sim.ledger.spent[campaign] += payment
     sim.ledger.today[campaign] += payment
     sim.ledger.exchange[0] += payment - fee
@@ -45,7 +46,7 @@ def charge(sim: Simulated, chunk: Chunk, i: int, s: int, effect: float, clicked:
     price = 0 if is_free(sim, chunk, i) else sim.scratch.outcome.payment[s]
     if sim.rules.by_click:
         return price if clicked else 0
-    return price if effect == 1.0 else int(price * effect)
+    return price if effect == 1.0 else nanos_of(price * effect)
 
 
 @kernel(inner=True)
@@ -93,7 +94,7 @@ def _count_win(sim: Simulated, k: int, bucket: int, payment: int, effect: float,
     counters.counts[campaign, funnel.VIEWS] += events.viewed
     counters.counts[campaign, funnel.CLICKS] += events.clicked
     counters.amounts[campaign, funnel.PAYMENT] += payment
-    counters.amounts[campaign, funnel.VALUE] += int(offers.value[k] * offers.quality[k] * effect)
+    counters.amounts[campaign, funnel.VALUE] += nanos_of(offers.value[k] * offers.quality[k] * effect)
     counters.sums[campaign, funnel.PCVR] += offers.pcvr[k] * effect
     counters.sums[campaign, funnel.TRUE_RATE] += rates.attributed
     counters.sums[campaign, funnel.DIRECT_RATE] += rates.direct
@@ -115,7 +116,7 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
     arms = draw_arms(sim, chunk.requests.user[i], request, campaign)
     if arms != NOT_EXPLORED:
         rates = _at_position(explored_rates(sim, chunk, i, k, arms), effect)
-        price = int(price * math.exp(moved_by(sim, campaign, arms).price))
+        price = nanos_of(price * math.exp(moved_by(sim, campaign, arms).price))
     found = spared(sim, chunk, i, campaign) if sim.rules.incidents else Spared(1.0, False, 0.0)
     struck = sim.rules.incidents != 0 and is_struck(sim, request, sim.campaigns.id[campaign], found)
     events = happen(
@@ -186,7 +187,7 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
     rates = Rates(effect, chance, 1.0, rate, rate)
     _count_win(sim, k, bucket, payment, effect, events, rates)
     if happened:
-        sale = int(drawn.worth[k] / chance)
+        sale = nanos_of(drawn.worth[k] / chance)
         counts, amounts = counters.counts[campaign], counters.amounts[campaign]
         counts[funnel.EVENTUAL] += 1
         counts[funnel.CONVERSIONS] += 1
