@@ -189,8 +189,11 @@ def sit_out(sim: Simulated, count: int, watched: int) -> None:
 
 
 @kernel(inner=True)
-def place_bids(sim: Simulated, chunk: Chunk, i: int, count: int, free: bool) -> None:
-    """Let pacers and policies decide, group by group; explore, cut bids to the budget and say who does not bid and why."""
+def place_bids(sim: Simulated, chunk: Chunk, i: int, count: int, nothing: bool) -> None:
+    """Let pacers and policies decide, group by group; explore, cut bids to the budget and say who does not bid and why.
+
+    Where ``nothing`` is a bid, too, it is one nano, the least that a book can hold; `serve_winners` charges what was bid.
+    """
     scratch, offers = sim.scratch, sim.scratch.offers
     lo = 0
     for g in range(sim.groups.shape[0]):
@@ -207,14 +210,14 @@ def place_bids(sim: Simulated, chunk: Chunk, i: int, count: int, free: bool) -> 
         if offers.active[k] == 0:
             offers.bid[k] = 0
             scratch.reason[k] = PACED
-        elif offers.bid[k] <= 0 and not free:
+        elif offers.bid[k] <= 0 and not nothing:
             offers.bid[k] = 0
             scratch.reason[k] = NO_BID
         # below what is out of reach, whatever a policy says
         offers.bid[k] = min(offers.bid[k], OUT_OF_REACH - 1)
         scratch.wanted[k] = offers.bid[k]
         offers.bid[k] = min(offers.bid[k], offers.cap[k])
-        if free and offers.active[k] and offers.bid[k] <= 0:
+        if nothing and offers.active[k] and offers.bid[k] <= 0:
             offers.bid[k] = 1
 
 

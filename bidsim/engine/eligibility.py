@@ -40,8 +40,8 @@ def affordable(campaigns: Campaigns, ledger: Ledger, campaign: int, day: int) ->
 
 
 @kernel(inner=True)
-def is_free(sim: Simulated, chunk: Chunk, i: int) -> bool:
-    """Whether a log says that request ``i`` cost nothing: then even a bid of nothing wins it, and nothing is paid."""
+def ties_with_nothing(sim: Simulated, chunk: Chunk, i: int) -> bool:
+    """Whether the price to reach is 0, and yields to equal bids: then a bid of nothing is a bid, without money, too."""
     return sim.rules.yields != 0 and chunk.rivals[i, 0] == 0
 
 
@@ -61,14 +61,14 @@ def find_participants(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tupl
     drawn_count = call_draw(
         sim.calls.draw[0], (offers, drawn, request, sim.keys.values, logged, sim.value_floats, sim.value_ints)
     )
-    free = is_free(sim, chunk, i)
+    nothing = ties_with_nothing(sim, chunk, i)
     count = watched = 0
     for k in range(drawn_count):
         c = offers.campaign[k]
         if not sim.campaigns.start[c] <= time < sim.campaigns.end[c]:
             continue
         money = affordable(sim.campaigns, sim.ledger, c, day)
-        if money <= 0 and not free:
+        if money <= 0 and not nothing:
             sim.counters.reasons[c, BUDGET] += 1
             if watch:
                 _move_row(offers, drawn, k, watched)
@@ -76,7 +76,7 @@ def find_participants(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tupl
                 watched += 1
             continue
         _move_row(offers, drawn, k, count)
-        offers.cap[count] = money
+        offers.cap[count] = max(money, 0)
         count += 1
         watched += 1
     return count, watched

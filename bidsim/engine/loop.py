@@ -30,7 +30,7 @@ from bidsim.engine.decision import (
     prepare_tasks,
     sit_out,
 )
-from bidsim.engine.eligibility import find_eligible, find_participants, is_free
+from bidsim.engine.eligibility import find_eligible, find_participants, ties_with_nothing
 from bidsim.engine.incidents import change_budgets
 from bidsim.engine.settlement import (
     OF_DECISIONS,
@@ -188,7 +188,7 @@ def _auction(
 ) -> int:
     """From eligible campaigns to winners; return the size of the book."""
     fill_offers(sim, chunk, i, watched)
-    place_bids(sim, chunk, i, count, is_free(sim, chunk, i))
+    place_bids(sim, chunk, i, count, ties_with_nothing(sim, chunk, i))
     sit_out(sim, count, watched)
     if sim.rules.tmax > 0:
         drop_late(sim, chunk, i, count, begun)

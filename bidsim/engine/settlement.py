@@ -8,7 +8,6 @@ from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
 from bidsim.core.units import nanos_of
 from bidsim.engine.decision import ATTRIBUTED, BUY, CLICK, DIRECT, VIEW, write_rates
-from bidsim.engine.eligibility import is_free
 from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, explored_rates, moved_by
 from bidsim.engine.impressions import Events, credit, happen
 from bidsim.engine.incidents import LOST, Spared, is_struck, report_time, spared, undisturbed
@@ -41,9 +40,9 @@ def pay(sim: Simulated, campaign: int, payment: int) -> None:
 
 
 @kernel(inner=True)
-def charge(sim: Simulated, chunk: Chunk, i: int, s: int, effect: float, clicked: int) -> int:
-    """Nanos due for position ``s``: its price on a click, or its price in proportion to the position's view rate; nothing where the log paid nothing."""
-    price = 0 if is_free(sim, chunk, i) else sim.scratch.outcome.payment[s]
+def charge(sim: Simulated, s: int, effect: float, clicked: int) -> int:
+    """Nanos due for position ``s``: its price on a click, or its price in proportion to the position's view rate."""
+    price = sim.scratch.outcome.payment[s]
     if sim.rules.by_click:
         return price if clicked else 0
     return price if effect == 1.0 else nanos_of(price * effect)
@@ -70,14 +69,17 @@ def serve_winners(sim: Simulated, chunk: Chunk, i: int, slot: int, want_truth: b
         bucket: Bucket of the timeline.
 
     """
-    outcome = sim.scratch.outcome
+    outcome, offers = sim.scratch.outcome, sim.scratch.offers
     for s in range(sim.rules.positions):
         entry = outcome.winner[s]
         k = sim.scratch.entry_of[entry] if entry >= 0 else -1
         if k < 0:
             continue
         effect = sim.scratch.book.effect[s] / sim.scratch.book.effect[0]
-        sim.scratch.offers.price[k], sim.scratch.offers.effect[k] = outcome.payment[s], effect
+        # a bid of nothing stood in the book as one nano
+        offers.bid[k] = min(offers.bid[k], sim.scratch.wanted[k], offers.cap[k])
+        outcome.payment[s] = min(outcome.payment[s], offers.bid[k])
+        offers.price[k], offers.effect[k] = outcome.payment[s], effect
         if slot < 0:
             _serve_drawn(sim, chunk, i, k, s, effect, bucket)
         else:
@@ -122,7 +124,7 @@ def _serve(sim: Simulated, chunk: Chunk, i: int, slot: int, k: int, s: int, effe
     events = happen(
         sim.keys, undisturbed(rates, found) if sim.rules.incidents else rates, request, sim.campaigns.id[campaign]
     )
-    payment = charge(sim, chunk, i, s, effect, events.clicked)
+    payment = charge(sim, s, effect, events.clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     _count_win(sim, k, bucket, payment, effect, events, rates)
@@ -179,7 +181,7 @@ def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: f
             if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _CLICKED) < drawn.quality[k] * effect
             else 0
         )
-    payment = charge(sim, chunk, i, s, effect, clicked)
+    payment = charge(sim, s, effect, clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     rate = drawn.worth[k] / sim.campaigns.value[campaign] * effect
