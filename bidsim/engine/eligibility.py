@@ -12,6 +12,7 @@ from bidsim.core.units import DAY
 from bidsim.engine.store import capped
 from bidsim.engine.tables import Campaigns, Chunk, Ledger, Simulated, Targeting
 from bidsim.kernels.bits import WORD, lowest_bit, without_lowest
+from bidsim.observers import timeline
 
 _ONE = np.uint64(1)
 
@@ -70,6 +71,7 @@ def find_participants(sim: Simulated, chunk: Chunk, i: int, watch: bool) -> tupl
         money = affordable(sim.campaigns, sim.ledger, c, day)
         if money <= 0 and not nothing:
             sim.counters.reasons[c, BUDGET] += 1
+            timeline.count(sim.counters.timeline, c, time // sim.rules.bucket, timeline.ELIGIBLE, 1)
             if watch:
                 _move_row(offers, drawn, k, watched)
                 offers.cap[watched] = 0
@@ -89,6 +91,7 @@ def _move_row(offers: Offers, drawn: Drawn, source: int, target: int) -> None:
         return
     campaign, pcvr, value = offers.campaign[source], offers.pcvr[source], offers.value[source]
     worth, chance, quality, cap = drawn.worth[source], drawn.chance[source], drawn.quality[source], offers.cap[source]
+    click, conversion = drawn.click[source], drawn.conversion[source]
     for k in range(source, target, -1):
         offers.campaign[k], offers.pcvr[k], offers.value[k], offers.cap[k] = (
             offers.campaign[k - 1],
@@ -101,8 +104,10 @@ def _move_row(offers: Offers, drawn: Drawn, source: int, target: int) -> None:
             drawn.chance[k - 1],
             drawn.quality[k - 1],
         )
+        drawn.click[k], drawn.conversion[k] = drawn.click[k - 1], drawn.conversion[k - 1]
     offers.campaign[target], offers.pcvr[target], offers.value[target], offers.cap[target] = campaign, pcvr, value, cap
     drawn.worth[target], drawn.chance[target], drawn.quality[target] = worth, chance, quality
+    drawn.click[target], drawn.conversion[target] = click, conversion
 
 
 @kernel(inner=True)

@@ -167,42 +167,47 @@ def _watch_win(
 
 
 @kernel(inner=True)
+def _drawn_events(sim: Simulated, k: int, request: int, effect: float) -> tuple[int, Events]:
+    """Roll whether the event came that brings the worth, and what is told of it as click and as conversion."""
+    drawn, me = sim.scratch.drawn, sim.campaigns.id[sim.scratch.offers.campaign[k]]
+    dice = uniform(sim.keys.response, request, me, _EVENT)
+    happened = 1 if dice < drawn.chance[k] * effect else 0
+    clicked = bought = happened
+    if drawn.click[k] >= 0.0:
+        clicked, bought = 1 if dice < drawn.click[k] * effect else 0, 1 if dice < drawn.conversion[k] * effect else 0
+    elif sim.rules.by_click:
+        clicked = 1 if uniform(sim.keys.response, request, me, _CLICKED) < drawn.quality[k] * effect else 0
+    return happened, Events(1, clicked, bought)
+
+
+@kernel(inner=True)
 def _serve_drawn(sim: Simulated, chunk: Chunk, i: int, k: int, s: int, effect: float, bucket: int) -> None:
     """Show the winning ad where values are drawn: the event comes at once, and brings its worth."""
     offers, drawn, counters = sim.scratch.offers, sim.scratch.drawn, sim.counters
     campaign = offers.campaign[k]
     time, request = chunk.requests.time[i], chunk.requests.number[i]
-    chance = drawn.chance[k]
-    happened = 1 if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _EVENT) < chance * effect else 0
-    clicked = happened
-    if sim.rules.by_click:
-        clicked = (
-            1
-            if uniform(sim.keys.response, request, sim.campaigns.id[campaign], _CLICKED) < drawn.quality[k] * effect
-            else 0
-        )
-    payment = charge(sim, s, effect, clicked)
+    happened, events = _drawn_events(sim, k, request, effect)
+    payment = charge(sim, s, effect, events.clicked)
     offers.payment[k] = payment
     pay(sim, campaign, payment)
     rate = drawn.worth[k] / sim.campaigns.value[campaign] * effect
-    events = Events(1, clicked, happened)
-    rates = Rates(effect, chance, 1.0, rate, rate)
+    rates = Rates(effect, drawn.chance[k], 1.0, rate, rate)
     _count_win(sim, k, bucket, payment, effect, events, rates)
+    counts, amounts = counters.counts[campaign], counters.amounts[campaign]
+    counts[funnel.EVENTUAL] += events.bought
+    counts[funnel.CONVERSIONS] += events.bought
+    counts[funnel.AD_DRIVEN] += events.bought
+    timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, events.bought)
     if happened:
-        sale = nanos_of(drawn.worth[k] / chance)
-        counts, amounts = counters.counts[campaign], counters.amounts[campaign]
-        counts[funnel.EVENTUAL] += 1
-        counts[funnel.CONVERSIONS] += 1
-        counts[funnel.AD_DRIVEN] += 1
+        sale = nanos_of(drawn.worth[k] / drawn.chance[k])
         amounts[funnel.SALES] += sale
         amounts[funnel.SALES_EVENTUAL] += sale
-        timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, 1)
         timeline.count(counters.timeline, campaign, bucket, timeline.SALES, sale)
     if sampled(sim, request, OF_WINS, sim.rules.keep_wins):
         kept = _keep_win(sim, chunk, i, k, s, events, rates)
         _note_exploration(sim, kept, k, NOT_EXPLORED, True, rates)
-        sim.logs.wins.ints[kept, CONVERTED] = happened
-        sim.logs.wins.ints[kept, CONVERSION_TIME] = time if happened else -1
+        sim.logs.wins.ints[kept, CONVERTED] = events.bought
+        sim.logs.wins.ints[kept, CONVERSION_TIME] = time if events.bought else -1
 
 
 @kernel(inner=True)

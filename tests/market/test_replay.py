@@ -108,8 +108,10 @@ def test_replay__unit_and_event_count(tmp_path: Path) -> None:
     plain = _run(tmp_path, policy)
     assert _run(tmp_path, policy, overrides={"market.unit": "currency"})["wins"] < plain["wins"]
     other = _run(tmp_path, policy, overrides={"values": {"kind": "logged", "event": "conversion"}})
-    assert (other["wins"], other["conversions"]) == (plain["wins"], other["conversions"])
-    assert other["conversions"] != plain["conversions"]
+    assert [other[name] for name in ("wins", "clicks", "conversions")] == [
+        plain[name] for name in ("wins", "clicks", "conversions")
+    ]
+    assert other["sales_nanos"] != plain["sales_nanos"]
 
 
 def test_replay__parquet_is_the_same(tmp_path: Path) -> None:
@@ -195,3 +197,34 @@ def test_price_of_zero__is_reached_by_a_bid_of_nothing_which_pays_nothing(tmp_pa
     assert result.auctions["bid_nanos"].tolist() == [7_000_000, 0, 0, 0]
     reserved = bidsim.run(bidsim.load_scenario(tmp_path / "s.toml", {**broke, "auction.reserve_cpm": 5}))
     assert reserved.campaigns["wins"].tolist() == [1]
+
+
+@pytest.mark.parametrize("event", ["click", "conversion"])
+def test_replay__tells_clicks_and_conversions_of_the_log_whichever_is_bid_for(tmp_path: Path, event: str) -> None:
+    log = _log(3000)
+    _write(tmp_path, log)
+    overrides = {"values": {"kind": "logged", "event": event}}
+    (tmp_path / "s.toml").write_text(SCENARIO.format(policy='{ name = "fixed_bid", bid_cpm = 150 }', budget=1e9))
+    result = bidsim.run(bidsim.load_scenario(tmp_path / "s.toml", overrides))
+    won = np.asarray(log["market_price"]) <= 150
+    clicks, conversions = (int(log[name][won].sum()) for name in ("click", "conversion"))
+    row = result.campaigns.iloc[0]
+    assert (row["wins"], row["clicks"], row["conversions"]) == (won.sum(), clicks, conversions)
+    assert (result.auctions["clicked"].sum(), result.auctions["converted"].sum()) == (clicks, conversions)
+    bought = conversions if event == "conversion" else clicks
+    assert row["sales_nanos"] == bought * row["conversion_value_nanos"]
+
+
+def test_replay__a_log_without_conversions_has_none(tmp_path: Path) -> None:
+    log = _log(3000)
+    del log["conversion"]
+    _write(tmp_path, log)
+    row = _run(tmp_path, '{ name = "fixed_bid", bid_cpm = 150 }')
+    assert (row["clicks"] > 0, row["conversions"]) == (True, 0)
+
+
+def test_replay__a_row_seen_without_money_is_lost_to_the_budget(tmp_path: Path) -> None:
+    log = {**_log(2000), "market_price": np.full(2000, 100)}
+    _write(tmp_path, log)
+    row = _run(tmp_path, '{ name = "fixed_bid", bid_cpm = 150 }', 1.0, {"episode": 100})
+    assert (row["wins"], row["eligible"], row["lost_budget"], row["lost_not_targeted"]) == (200, 2000, 1800, 0)
