@@ -33,7 +33,8 @@ class RlbParams(Settings):
     """What is known of prices."""
 
     landscape: Distribution | None = None
-    """Distribution of the highest rival bid, currency units; by default the forecast of the market outside."""
+    """Distribution of the highest rival bid, currency units; by default the forecast of the market outside,
+    or the spread of prices of the log that is replayed."""
     steps: Annotated[int, Field(ge=2, le=_TIMES)] = _TIMES
     """Steps of time in the table."""
 
