@@ -40,6 +40,7 @@ from pydantic import Field
 from bidsim.core.contracts import OFFERS_SIGNATURE, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Number, Settings
+from bidsim.core.units import price_of
 
 
 class Params(Settings):
@@ -57,7 +58,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     for k in range(lo, hi):
         row = floats[offers.campaign[k]]
         gone = offers.spent[k] / max(offers.budget[k], 1)
-        offers.bid[k] = int(offers.value[k] * offers.multiplier[k] * (row[0] + gone * (row[1] - row[0])))
+        offers.bid[k] = price_of(offers.value[k] * offers.multiplier[k] * (row[0] + gone * (row[1] - row[0])))
 
 
 class Careful(Policy):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.contracts import CLEAR_SIGNATURE, AuctionFormat, Book, Outcome
 from bidsim.core.kernel import kernel
+from bidsim.core.units import price_of
 from bidsim.kernels.minima import minima_by_score
 from bidsim.kernels.ranking import rank_by_score, score
 
@@ -23,7 +24,7 @@ def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: 
         outcome.payment[s] = 0
         if k >= 0:
             below = outcome.winner[s + 1] if s + 1 < slots else loser
-            price = int(score(book, below) / book.quality[k] + 0.5) if below >= 0 else 0
+            price = price_of(score(book, below) / book.quality[k]) if below >= 0 else 0
             outcome.payment[s] = min(max(price, book.reserve[k]), book.bid[k])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.contracts import CLEAR_SIGNATURE, AuctionFormat, Book, Outcome
 from bidsim.core.kernel import kernel
+from bidsim.core.units import price_of
 from bidsim.kernels.minima import minima_by_score
 from bidsim.kernels.ranking import rank_by_score, score
 
@@ -31,7 +32,7 @@ def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: 
                 effect_below = book.effect[j + 1] if j + 1 < slots else 0.0
                 rung = score(book, below) / book.quality[k] if below >= 0 else 0.0
                 price += (book.effect[j] - effect_below) / book.effect[s] * max(rung, float(book.reserve[k]))
-            outcome.payment[s] = min(max(int(price + 0.5), book.reserve[k]), book.bid[k])
+            outcome.payment[s] = min(max(price_of(price), book.reserve[k]), book.bid[k])
 
 
 class Laddered(AuctionFormat):

@@ -17,6 +17,7 @@ from pydantic import Field
 from bidsim.core.contracts import CLEAR_SIGNATURE, OUT_OF_REACH, AuctionFormat, Book, Outcome
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.grid import BINS, bin_of, lower_edge
 from bidsim.kernels.minima import minima_by_bid
 from bidsim.kernels.ranking import best_and_next
@@ -59,7 +60,7 @@ def learn(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: 
             above += params[_FIRST + b]
             if lower_edge(b) * above > best:
                 best, price = lower_edge(b) * above, lower_edge(b)
-        params[_RESERVE] = float(int(price))
+        params[_RESERVE] = float(price_of(price))
 
 
 class LearnedReserve(AuctionFormat):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.contracts import CLEAR_SIGNATURE, AuctionFormat, Book, Outcome
 from bidsim.core.kernel import kernel
+from bidsim.core.units import price_of
 from bidsim.kernels.minima import minima_by_score
 from bidsim.kernels.ranking import NOBODY, next_by_score, rank_by_score, score
 
@@ -45,7 +46,7 @@ def clear(book: Book, n: int, slots: int, params: NDArray[np.float64], outcome: 
         outcome.payment[s] = 0
         if k >= 0:
             lost = _worth_to_others(book, n, slots, k, False) - _worth_to_others(book, n, slots, k, True)
-            price = int(lost / (book.effect[s] * book.quality[k]) + 0.5)
+            price = price_of(lost / (book.effect[s] * book.quality[k]))
             outcome.payment[s] = min(max(price, book.reserve[k]), book.bid[k])
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from bidsim.bidder.exploration import explore_bids
 from bidsim.bidder.faults import disturb_predictions
 from bidsim.bidder.ledger import ACCOUNT
 from bidsim.bidder.tables import END, PACER, PACES, POLICY, Bidder
-from bidsim.core.contracts import call_offers
+from bidsim.core.contracts import OUT_OF_REACH, call_offers
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw
 from bidsim.core.reasons import BUDGET, INTERNAL, NO_BID, OUTBID, PACED
 from bidsim.core.requests import Requests
 from bidsim.core.scoring import ScoreTask, call_score, put_task, take_task
-from bidsim.core.units import DAY, MINUTE
+from bidsim.core.units import DAY, MINUTE, least_price_of
 
 
 @kernel(inner=True)
@@ -89,7 +87,7 @@ def fill_offers(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
             if rules.users:
                 offers.quality[k] = campaigns.quality[c]
             offers.value[k] /= offers.quality[k]
-            offers.floor[k] = math.ceil(floor / offers.quality[k])
+            offers.floor[k] = least_price_of(floor / offers.quality[k])
     if rules.episode > 0:
         _tell_episode(bidder, request, count)
     else:
@@ -149,8 +147,11 @@ def sit_out(bidder: Bidder, count: int, watched: int) -> None:
 
 
 @kernel(inner=True)
-def place_bids(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
-    """Let pacers and policies decide, group by group; explore, cut bids to the budget and say who does not bid."""
+def place_bids(bidder: Bidder, requests: Requests, i: int, count: int, nothing: bool) -> None:
+    """Let pacers and policies decide, group by group; explore, cut bids to the budget and say who does not bid.
+
+    Where ``nothing`` is a bid, too, it is one nano, the least that a book can hold; what it was is charged.
+    """
     desk, offers, lo = bidder.desk, bidder.desk.offers, 0
     for g in range(bidder.groups.shape[0]):
         hi = end_of_group(bidder, g, lo, count)
@@ -169,11 +170,15 @@ def place_bids(bidder: Bidder, requests: Requests, i: int, count: int) -> None:
         if offers.active[k] == 0:
             offers.bid[k] = 0
             desk.reason[k] = PACED
-        elif offers.bid[k] <= 0:
+        elif offers.bid[k] <= 0 and not nothing:
             offers.bid[k] = 0
             desk.reason[k] = NO_BID
+        # below what is out of reach, whatever a policy says
+        offers.bid[k] = min(offers.bid[k], OUT_OF_REACH - 1)
         desk.wanted[k] = offers.bid[k]
         offers.bid[k] = min(offers.bid[k], offers.cap[k])
+        if nothing and offers.active[k] and offers.bid[k] <= 0 and not bidder.rules.late:
+            offers.bid[k] = 1
 
 
 @kernel(inner=True)

@@ -51,13 +51,13 @@ def judge(bidder: Bidder, time: int, count: int, watched: int) -> None:
 
 
 @kernel(inner=True)
-def bid(bidder: Bidder, requests: Requests, i: int, count: int, watched: int) -> None:
+def bid(bidder: Bidder, requests: Requests, i: int, count: int, watched: int, nothing: bool) -> None:
     """Turn values into the bids that are sent.
 
     Their money is reserved where others draw on it before they are answered.
     """
     fill_offers(bidder, requests, i, watched)
-    place_bids(bidder, requests, i, count)
+    place_bids(bidder, requests, i, count, nothing)
     sit_out(bidder, count, watched)
     hold_internal_auctions(bidder, count)
     if bidder.rules.late or bidder.rules.shared:
@@ -82,5 +82,5 @@ def decide(bidder: Bidder, requests: Requests, i: int) -> int:
     count, watched = consider(bidder, requests, i, False)
     see(bidder, requests, i, watched, False)
     judge(bidder, requests.time[i], count, watched)
-    bid(bidder, requests, i, count, watched)
+    bid(bidder, requests, i, count, watched, False)
     return count

@@ -39,12 +39,10 @@ def budget_day(bidder: Bidder, requests: Requests, i: int) -> int:
 
 
 @kernel(inner=True)
-def find_participants(bidder: Bidder, requests: Requests, i: int, drawn: int, watch: bool) -> tuple[int, int]:
-    """Of the ``drawn`` campaigns whose values were drawn, keep those in flight and with money.
+def find_participants(bidder: Bidder, requests: Requests, i: int, drawn: int, nothing: bool) -> tuple[int, int]:
+    """Of the ``drawn`` campaigns whose values were drawn, keep those in flight; return as `find_eligible`.
 
-    Return as `find_eligible`.
-
-    Rows of the offers keep their order; ``desk.source`` says which drawn row each came from.
+    Those without money stand behind, unless ``nothing`` is a bid. ``desk.source`` says which drawn row each came from.
     """
     campaigns, desk, offers = bidder.campaigns, bidder.desk, bidder.desk.offers
     time, day = requests.time[i], budget_day(bidder, requests, i)
@@ -54,16 +52,15 @@ def find_participants(bidder: Bidder, requests: Requests, i: int, drawn: int, wa
         if not campaigns.start[c] <= time < campaigns.end[c]:
             continue
         money = affordable(bidder.ledger, c, day)
-        if money <= 0:
+        if money <= 0 and not nothing:
             bidder.reasons[c, BUDGET] += 1
-            if watch:
-                # what is believed of it waits where no row can be written any more
-                desk.broke[broke], desk.wanted[broke] = c, k
-                desk.truth[broke], desk.price[broke] = offers.pcvr[k], offers.value[k]
-                broke += 1
+            # what is believed of it waits where no row can be written any more
+            desk.broke[broke], desk.wanted[broke] = c, k
+            desk.truth[broke], desk.price[broke] = offers.pcvr[k], offers.value[k]
+            broke += 1
             continue
         offers.campaign[count], offers.pcvr[count], offers.value[count] = c, offers.pcvr[k], offers.value[k]
-        offers.cap[count], desk.source[count] = money, k
+        offers.cap[count], desk.source[count] = max(money, 0), k
         count += 1
     for b in range(broke):
         k = count + b

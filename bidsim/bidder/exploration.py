@@ -11,6 +11,7 @@ from bidsim.core.kernel import kernel
 from bidsim.core.levers import BID
 from bidsim.core.random import uniform
 from bidsim.core.requests import Requests
+from bidsim.core.units import price_of
 from bidsim.observers.exploration import BIDS, OFFERED
 
 DOWN, NATURAL, UP = range(3)
@@ -43,7 +44,7 @@ def explore_bids(bidder: Bidder, requests: Requests, i: int, count: int) -> None
         campaign = offers.campaign[k]
         if is_explored(bidder, requests.user[i], campaign):
             arm = bid_arm(bidder, requests.number[i], campaign)
-            offers.bid[k] = int(offers.bid[k] * experiment.factor[campaign, arm])
+            offers.bid[k] = price_of(offers.bid[k] * experiment.factor[campaign, arm])
             experiment.tried[campaign, arm, OFFERED] += 1
             if offers.bid[k] > 0 and offers.active[k]:
                 experiment.tried[campaign, arm, BIDS] += 1

@@ -11,6 +11,7 @@ from bidsim.core.columns import columns
 from bidsim.core.incidents import BUDGET, FEATURE, MODEL
 from bidsim.core.kernel import kernel
 from bidsim.core.requests import Requests
+from bidsim.core.units import nanos_of
 from bidsim.cvr.features import FIRST_PAIR
 
 FAULT = columns(("kind", "start", "end", "column", "done"))
@@ -92,4 +93,4 @@ def change_budgets(bidder: Bidder, time: int) -> None:
 def _scaled(budget: int, factor: float) -> int:
     if budget == NO_LIMIT or budget * factor >= NO_LIMIT:
         return NO_LIMIT
-    return int(budget * factor)
+    return nanos_of(budget * factor)

@@ -20,7 +20,7 @@ from bidsim.core.plugin import Plugin
 from bidsim.core.random import campaign_id
 from bidsim.core.reference import ref
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.units import HIGHEST_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bidsim.core.requests import Latent, Requests
 
 NOTHING = np.zeros(0)
-OUT_OF_REACH = cpm_to_nanos(1_000_000_000.0)
+OUT_OF_REACH = HIGHEST_PRICE
 """The bid of a rival whom nobody is to outbid, as a market may send it."""
 
 
@@ -120,12 +120,15 @@ class Drawn(NamedTuple):
 
     Fields: ``worth`` float64, true expected value of one impression in nanos, where ``Offers.value`` is what the
     bidder believes; ``chance`` float64, true probability of the event (click or conversion) that brings it;
-    ``quality`` float64, expected clicks of one impression in the first position.
+    ``quality`` float64, expected clicks of one impression in the first position; ``click`` and ``conversion`` float64,
+    true probability of each where a model knows both, else below 0: then the one event counts as either.
     """
 
     worth: NDArray[np.float64]
     chance: NDArray[np.float64]
     quality: NDArray[np.float64]
+    click: NDArray[np.float64]
+    conversion: NDArray[np.float64]
 
 
 def empty_offers(n: int) -> Offers:
@@ -146,7 +149,7 @@ def empty_book(n: int, positions: int = 1) -> Book:
 
 def empty_drawn(n: int) -> Drawn:
     """Allocate what a value model says of up to ``n`` campaigns."""
-    return Drawn(np.zeros(n), np.zeros(n), np.ones(n))
+    return Drawn(np.zeros(n), np.zeros(n), np.ones(n), np.full(n, -1.0), np.full(n, -1.0))
 
 
 def empty_outcome(n: int, slots: int) -> Outcome:

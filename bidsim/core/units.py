@@ -1,11 +1,17 @@
 """Money is int64 nanos and time is int64 microseconds; floats live only at the edges.
 
-One nano is 1e-9 currency units for one impression, which is one micro-currency of CPM.
+One nano is 1e-9 currency units for one impression, which is one micro-currency of CPM. Floats become nanos here and
+nowhere else: to the nearest one, ties to even, and clipped, for a float beyond an int64 would come back as any number.
 """
 
 from __future__ import annotations
 
+import math
 import re
+
+import numpy as np
+
+from bidsim.core.kernel import kernel
 
 NANOS_PER_UNIT = 1_000_000_000
 NANOS_PER_CPM = 1_000_000
@@ -23,6 +29,35 @@ _DURATION = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *(us|ms|s|m|h|d|w) *")
 _LONGEST_TEXT = 100
 LONGEST = 3650 * DAY
 """The longest duration that may be typed: sums of a few stay far below what an int64 holds."""
+MOST_NANOS = 2**62
+"""The largest amount that `nanos_of` returns."""
+HIGHEST_PRICE = 1_000_000_000 * NANOS_PER_CPM
+"""The largest price that `price_of` returns: a thousand million CPM."""
+
+
+@kernel()
+def nanos_of(amount: float) -> int:
+    """Whole nanos of an amount of money: the nearest, ties to even, within 0 and `MOST_NANOS`; 0 where it is NaN."""
+    if amount >= MOST_NANOS:
+        return MOST_NANOS
+    return int(np.rint(amount)) if amount > 0.0 else 0
+
+
+@kernel()
+def price_of(amount: float) -> int:
+    """Whole nanos of a bid or a price, as `nanos_of`, and `HIGHEST_PRICE` at most: then sums and products are safe."""
+    return min(nanos_of(amount), HIGHEST_PRICE)
+
+
+@kernel()
+def least_price_of(amount: float) -> int:
+    """Lowest price in whole nanos that is not below ``amount``, within 0 and `HIGHEST_PRICE`.
+
+    For reserves and minima.
+    """
+    if amount >= HIGHEST_PRICE:
+        return HIGHEST_PRICE
+    return math.ceil(amount) if amount > 0.0 else 0
 
 
 def to_nanos(units: float) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from bidsim.core.contracts import call_clear
 from bidsim.core.kernel import kernel
 from bidsim.core.random import draw, mix, uniform
 from bidsim.core.reasons import BELOW_FLOOR, BUDGET, INTERNAL, TIMEOUT, WON
+from bidsim.core.units import least_price_of, nanos_of, price_of
 from bidsim.engine.sale import check_sale
 from bidsim.engine.tables import Chunk, State
 from bidsim.observers.funnel import GHOST_WINS
@@ -38,7 +37,7 @@ def fill_book(sim: State, chunk: Chunk, i: int, count: int, silent: bool) -> int
             reserve = max(floor, sim.world.reserve[campaign])
             book.bid[n] = desk.offers.bid[k] if bids else 0
             book.quality[n] = quality
-            book.reserve[n] = math.ceil(reserve / quality) if sim.world.rules.by_click else reserve
+            book.reserve[n] = least_price_of(reserve / quality) if sim.world.rules.by_click else reserve
             book.tie[n] = mix(dice ^ np.uint64(sim.bidder.campaigns.id[campaign]))
             scratch.entry_of[n] = k
             scratch.ghost[n] = 0
@@ -192,7 +191,7 @@ def survey(sim: State, n: int) -> None:
         campaign = desk.offers.campaign[k]
         own = book.bid[e]
         for f in range(_N_FACTORS):
-            book.bid[e] = int(own * _FACTORS[f])
+            book.bid[e] = price_of(own * _FACTORS[f])
             sell(sim, n)
             cell = sim.world.counters.landscape[campaign, f]
             cell[BIDS] += 1
@@ -200,7 +199,7 @@ def survey(sim: State, n: int) -> None:
                 if outcome.winner[s] == e:
                     effect = book.effect[s] / book.effect[0]
                     cell[WINS] += 1
-                    cell[PAYMENT] += int(outcome.payment[s] * book.quality[e] * effect)
+                    cell[PAYMENT] += nanos_of(outcome.payment[s] * book.quality[e] * effect)
                     sums = sim.world.counters.landscape_sums[campaign, f]
                     sums[CONVERSIONS] += desk.offers.pcvr[k] * effect
                     sums[VALUE] += desk.offers.value[k] * book.quality[e] * effect

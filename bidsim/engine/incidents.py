@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.columns import columns
+from bidsim.core.contracts import OUT_OF_REACH
 from bidsim.core.incidents import BOTS, CONVERSIONS, LATE, MIX, PRICE, TRACKER
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
+from bidsim.core.units import price_of
 from bidsim.engine.tables import Chunk, Incidents, State
 from bidsim.response.truth import Rates
 
@@ -66,7 +68,8 @@ def disturb_traffic(chunk: Chunk, incidents: Incidents) -> None:
                 continue
             if what[WHAT.kind] == PRICE:
                 for rival in range(chunk.rivals.shape[1]):
-                    chunk.rivals[i, rival] = int(chunk.rivals[i, rival] * size)
+                    if chunk.rivals[i, rival] < OUT_OF_REACH:
+                        chunk.rivals[i, rival] = price_of(chunk.rivals[i, rival] * size)
             elif uniform(incidents.key, chunk.requests.number[i], incidents.id[j], 0) < size:
                 categories[what[WHAT.field]] = what[WHAT.level]
 

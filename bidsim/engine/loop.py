@@ -139,7 +139,7 @@ def one_request(sim: State, chunk: Chunk, i: int) -> None:
     stamp(sim, timed, FEATURES)
     decide.judge(bidder, requests.time[i], count, watched)
     stamp(sim, timed, SCORED)
-    decide.bid(bidder, requests, i, count, watched)
+    decide.bid(bidder, requests, i, count, watched, False)
     settle(sim, chunk, i, count, watched, keep, timed, begun)
     _dismiss(sim)
     end_stamps(sim, timed)
@@ -202,15 +202,26 @@ def _one_drawn_request(sim: State, chunk: Chunk, i: int) -> None:
     logged = chunk.logged[i] if chunk.logged.shape[0] > 1 else chunk.logged[0]
     offers, drawn, key = bidder.desk.offers, world.scratch.drawn, world.keys.values
     asked = (offers, drawn, requests.number[i], key, logged, world.value_floats, world.value_ints)
-    count, watched = find_participants(bidder, requests, i, call_draw(world.calls.draw[0], asked), keep)
+    nothing = _ties_with_nothing(sim, chunk, i)
+    count, every = find_participants(bidder, requests, i, call_draw(world.calls.draw[0], asked), nothing)
+    for k in range(count, every):
+        bucket = requests.time[i] // world.rules.bucket
+        timeline.count(world.counters.timeline, offers.campaign[k], bucket, timeline.ELIGIBLE, 1)
+    watched = every if keep else count
     if world.rules.by_click:
         for k in range(watched):
             offers.quality[k] = drawn.quality[bidder.desk.source[k]]
     for stage in (ELIGIBLE, USERS, OFFERED, FEATURES, SCORED):
         stamp(sim, timed, stage)
-    decide.bid(bidder, requests, i, count, watched)
+    decide.bid(bidder, requests, i, count, watched, nothing)
     settle(sim, chunk, i, count, watched, keep, timed, begun)
     end_stamps(sim, timed)
+
+
+@kernel(inner=True)
+def _ties_with_nothing(sim: State, chunk: Chunk, i: int) -> bool:
+    """Whether the price to reach is 0, and yields to equal bids: then a bid of nothing is a bid, without money, too."""
+    return sim.world.rules.yields != 0 and chunk.rivals[i, 0] == 0
 
 
 @kernel(inner=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bidsim.core.kernel import kernel
+from bidsim.core.units import nanos_of
 from bidsim.engine.mail import COUNT, delay_of
 from bidsim.engine.tables import State
 
@@ -16,7 +17,7 @@ def charge(sim: State, s: int, effect: float, clicked: int) -> int:
     price = sim.world.scratch.outcome.payment[s]
     if sim.world.rules.by_click:
         return price if clicked else 0
-    return price if effect == 1.0 else int(price * effect)
+    return price if effect == 1.0 else nanos_of(price * effect)
 
 
 @kernel(inner=True)
@@ -34,6 +35,6 @@ def billed(sim: State, request: int, campaign: int, due: int) -> int:
 @kernel(inner=True)
 def earn(sim: State, payment: int) -> None:
     """Share a payment between the exchange's fee and the publishers, to the last nano."""
-    fee = min(int(payment * sim.world.rules.fee), payment)
+    fee = min(nanos_of(payment * sim.world.rules.fee), payment)
     sim.world.revenue[PUBLISHERS] += payment - fee
     sim.world.revenue[EXCHANGE] += fee

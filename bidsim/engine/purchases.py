@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bidsim.bidder.memory import Memory
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform_open
+from bidsim.core.units import nanos_of
 from bidsim.engine.feed import Feed, report
 from bidsim.engine.tables import Keys
 from bidsim.engine.users import CLOCKS, EVENTS, Store
@@ -70,7 +71,7 @@ def next_conversion(store: Store, truth: Truth, keys: Keys, feed: Feed, memory: 
     plain = 1 if clock[PLAIN_NEXT] == time else 0
     spread = truth.basket[clock[LINE]]
     noise = normal_quantile(uniform_open(keys.basket, clock[USER], truth.line_id[clock[LINE]], clock[COUNT]))
-    value = int(clock[CREDIT_PRICE] * math.exp(spread * noise - 0.5 * spread * spread))
+    value = nanos_of(clock[CREDIT_PRICE] * math.exp(spread * noise - 0.5 * spread * spread))
     found = Conversion(
         campaign,
         time,

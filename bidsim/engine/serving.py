@@ -7,6 +7,7 @@ import math
 from bidsim.bidder.memory import expose
 from bidsim.core.kernel import kernel
 from bidsim.core.random import uniform
+from bidsim.core.units import nanos_of
 from bidsim.engine.exploration import NOT_EXPLORED, count_explored_win, draw_arms, moved_by
 from bidsim.engine.impressions import Events, Shown, credit, earns_credit, happen
 from bidsim.engine.incidents import Spared, is_struck, spared, undisturbed
@@ -36,13 +37,17 @@ def serve_winners(sim: State, chunk: Chunk, i: int, want_truth: bool, bucket: in
         bucket: Bucket of the timeline.
 
     """
-    outcome, effects, offers = sim.world.scratch.outcome, sim.world.scratch.book.effect, sim.bidder.desk.offers
+    desk, offers, outcome = sim.bidder.desk, sim.bidder.desk.offers, sim.world.scratch.outcome
+    effects = sim.world.scratch.book.effect
     for s in range(sim.world.rules.positions):
         entry = outcome.winner[s]
         k = sim.world.scratch.entry_of[entry] if entry >= 0 else -1
         if k < 0:
             continue
         effect = effects[s] / effects[0]
+        # a bid of nothing stood in the book as one nano
+        offers.bid[k] = min(offers.bid[k], desk.wanted[k], offers.cap[k])
+        outcome.payment[s] = min(outcome.payment[s], offers.bid[k])
         offers.price[k], offers.effect[k] = outcome.payment[s], effect
         if sim.world.rules.users:
             if not want_truth:
@@ -60,7 +65,7 @@ def _count_win(sim: State, k: int, bucket: int, payment: int, effect: float, eve
     counters.counts[campaign, funnel.VIEWS] += events.viewed
     counters.counts[campaign, funnel.CLICKS] += events.clicked
     counters.amounts[campaign, funnel.PAYMENT] += payment
-    counters.amounts[campaign, funnel.VALUE] += int(offers.value[k] * offers.quality[k] * effect)
+    counters.amounts[campaign, funnel.VALUE] += nanos_of(offers.value[k] * offers.quality[k] * effect)
     counters.sums[campaign, funnel.PCVR] += offers.pcvr[k] * effect
     counters.sums[campaign, funnel.TRUE_RATE] += rates.attributed
     counters.sums[campaign, funnel.DIRECT_RATE] += rates.direct
@@ -92,7 +97,7 @@ def _serve(sim: State, chunk: Chunk, i: int, k: int, s: int, effect: float, buck
     arms = draw_arms(sim, requests.user[i], request, campaign)
     if arms != NOT_EXPLORED:
         rates = _at_position(explored_rates(sim, chunk, i, campaign, arms), effect)
-        price = int(price * math.exp(moved_by(sim, campaign, arms).price))
+        price = nanos_of(price * math.exp(moved_by(sim, campaign, arms).price))
     incidents = world.rules.incidents != 0
     left = spared(sim, chunk, i, campaign) if incidents else Spared(1.0, False, 0.0)
     struck = incidents and is_struck(sim, request, campaign_id, left)
@@ -165,41 +170,51 @@ def _watch_win(
 
 
 @kernel(inner=True)
-def _serve_drawn(sim: State, chunk: Chunk, i: int, k: int, s: int, effect: float, bucket: int) -> None:
-    """Show the winning ad where values are drawn: the event comes at once, and brings its worth."""
-    offers, drawn, source = sim.bidder.desk.offers, sim.world.scratch.drawn, sim.bidder.desk.source[k]
-    campaign, keys = offers.campaign[k], sim.world.keys
-    time, request = chunk.requests.time[i], chunk.requests.number[i]
-    campaign_id, chance = sim.bidder.campaigns.id[campaign], drawn.chance[source]
-    happened = 1 if uniform(keys.response, request, campaign_id, _EVENT) < chance * effect else 0
-    clicked = happened
-    if sim.world.rules.by_click:
-        clicked = 1 if uniform(keys.response, request, campaign_id, _CLICKED) < drawn.quality[source] * effect else 0
-    payment = _bill(sim, request, k, s, effect, clicked)
-    rate = drawn.worth[source] / sim.bidder.campaigns.value[campaign] * effect
-    events = Events(1, clicked, happened)
-    rates = Rates(effect, chance, 1.0, rate, rate)
-    _count_win(sim, k, bucket, payment, effect, events, rates)
-    if happened:
-        _count_sale(sim, campaign, bucket, int(drawn.worth[source] / chance))
-    if sampled(sim, request, OF_WINS, sim.world.rules.keep_wins):
-        kept = keep_win(sim, chunk, i, k, s, events, rates)
-        note_exploration(sim, kept, k, NOT_EXPLORED, True, rates)
-        sim.world.logs.wins.ints[kept, WIN.converted] = happened
-        sim.world.logs.wins.ints[kept, WIN.conversion_time_us] = time if happened else -1
+def _drawn_events(sim: State, k: int, request: int, effect: float) -> tuple[int, Events]:
+    """Roll whether the event came that brings the worth, and what is told of it as click and as conversion."""
+    drawn, source, keys = sim.world.scratch.drawn, sim.bidder.desk.source[k], sim.world.keys
+    me = sim.bidder.campaigns.id[sim.bidder.desk.offers.campaign[k]]
+    dice = uniform(keys.response, request, me, _EVENT)
+    happened = 1 if dice < drawn.chance[source] * effect else 0
+    clicked = bought = happened
+    if drawn.click[source] >= 0.0:
+        clicked = 1 if dice < drawn.click[source] * effect else 0
+        bought = 1 if dice < drawn.conversion[source] * effect else 0
+    elif sim.world.rules.by_click:
+        clicked = 1 if uniform(keys.response, request, me, _CLICKED) < drawn.quality[source] * effect else 0
+    return happened, Events(1, clicked, bought)
 
 
 @kernel(inner=True)
-def _count_sale(sim: State, campaign: int, bucket: int, sale: int) -> None:
-    """Count the event of a drawn value, and what it brings."""
+def _serve_drawn(sim: State, chunk: Chunk, i: int, k: int, s: int, effect: float, bucket: int) -> None:
+    """Show the winning ad where values are drawn: the event comes at once, and brings its worth."""
+    offers, drawn, source = sim.bidder.desk.offers, sim.world.scratch.drawn, sim.bidder.desk.source[k]
+    campaign, time, request = offers.campaign[k], chunk.requests.time[i], chunk.requests.number[i]
+    happened, events = _drawn_events(sim, k, request, effect)
+    payment = _bill(sim, request, k, s, effect, events.clicked)
+    rate = drawn.worth[source] / sim.bidder.campaigns.value[campaign] * effect
+    rates = Rates(effect, drawn.chance[source], 1.0, rate, rate)
+    _count_win(sim, k, bucket, payment, effect, events, rates)
+    sale = nanos_of(drawn.worth[source] / drawn.chance[source]) if happened else 0
+    _count_sale(sim, campaign, bucket, events.bought, sale)
+    if sampled(sim, request, OF_WINS, sim.world.rules.keep_wins):
+        kept = keep_win(sim, chunk, i, k, s, events, rates)
+        note_exploration(sim, kept, k, NOT_EXPLORED, True, rates)
+        sim.world.logs.wins.ints[kept, WIN.converted] = events.bought
+        sim.world.logs.wins.ints[kept, WIN.conversion_time_us] = time if events.bought else -1
+
+
+@kernel(inner=True)
+def _count_sale(sim: State, campaign: int, bucket: int, bought: int, sale: int) -> None:
+    """Count the conversion of a drawn value, and what its event brings."""
     counters = sim.world.counters
     counts, amounts = counters.counts[campaign], counters.amounts[campaign]
-    counts[funnel.EVENTUAL] += 1
-    counts[funnel.CONVERSIONS] += 1
-    counts[funnel.AD_DRIVEN] += 1
+    counts[funnel.EVENTUAL] += bought
+    counts[funnel.CONVERSIONS] += bought
+    counts[funnel.AD_DRIVEN] += bought
     amounts[funnel.SALES] += sale
     amounts[funnel.SALES_EVENTUAL] += sale
-    timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, 1)
+    timeline.count(counters.timeline, campaign, bucket, timeline.CONVERSIONS, bought)
     timeline.count(counters.timeline, campaign, bucket, timeline.SALES, sale)
 
 

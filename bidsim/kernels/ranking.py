@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from bidsim.core.contracts import Book, Outcome
 from bidsim.core.kernel import kernel
+from bidsim.core.units import HIGHEST_PRICE, least_price_of
 
 NOBODY = -1
 
@@ -161,8 +161,9 @@ def fill_minima_by_score(book: Book, n: int, slots: int, outcome: Outcome) -> No
         need = max(book.reserve[k], 1)
         if rival >= 0:
             own = book.bid[k]
-            book.bid[k] = max(math.ceil(score(book, rival) / book.quality[k]), 1)
-            while not scores_above(book, k, rival):
+            book.bid[k] = max(least_price_of(score(book, rival) / book.quality[k]), 1)
+            # where even the highest price is not enough, no bid is
+            while book.bid[k] < HIGHEST_PRICE and not scores_above(book, k, rival):
                 book.bid[k] += 1
             while book.bid[k] > 1:
                 book.bid[k] -= 1

@@ -14,7 +14,7 @@ from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform_open
 from bidsim.core.requests import Latent, Requests
 from bidsim.core.settings import Settings
-from bidsim.core.units import NANOS_PER_UNIT
+from bidsim.core.units import NANOS_PER_UNIT, price_of
 from bidsim.kernels.distributions import Distribution, Uniform, coded, quantile
 
 
@@ -34,7 +34,7 @@ def _rivals(
     for i in range(rivals.shape[0]):
         row = rivals[i]
         for k in range(row.shape[0]):
-            bid = max(int(quantile(code, a, b, uniform_open(key, requests.number[i], k, 0)) * unit), 0)
+            bid = price_of(quantile(code, a, b, uniform_open(key, requests.number[i], k, 0)) * unit)
             at = k
             while at > 0 and row[at - 1] < bid:
                 row[at] = row[at - 1]

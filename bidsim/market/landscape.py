@@ -15,7 +15,7 @@ from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform, uniform_open
 from bidsim.core.requests import PLACEMENT, Latent, Requests
 from bidsim.core.settings import Effect, Number, Positive, Settings, Share
-from bidsim.core.units import NANOS_PER_CPM
+from bidsim.core.units import NANOS_PER_CPM, price_of
 from bidsim.kernels.normal import normal_quantile
 
 
@@ -80,10 +80,10 @@ def _rivals(
         if uniform(key, r, 0, 0) < fill:
             level = levels[requests.categories[i, PLACEMENT]] + tilt * latent.intent[i]
             top = median * math.exp(level + spread * normal_quantile(uniform_open(key, r, 1, 0)))
-            rivals[i, 0] = int(top)
+            rivals[i, 0] = price_of(top)
             for rank in range(1, rivals.shape[1]):
                 top *= math.sqrt(uniform(key, r, 1 + rank, 0))
-                rivals[i, rank] = int(top)
+                rivals[i, rank] = price_of(top)
 
 
 def _fill_rivals(

@@ -2,8 +2,9 @@
 
 The log is a Parquet or CSV file with the columns ``market_price``, ``pctr`` and ``click``, and optionally
 ``conversion``; other columns are not read. A campaign wins where its bid reaches the market price, and pays by the
-auction format; with ``second_price`` that is the market price. A price of 0 is won by a bid of 0, too. This is how
-bidders are compared on the iPinYou log (Zhang et al., arXiv:1407.7073).
+auction format; with ``second_price`` that is the market price. A price of 0 is a rival bid of nothing: the format and
+the reserve decide what is paid, and a bid of 0 reaches it, too, also where no money is left. This is how bidders are
+compared on the iPinYou log (Zhang et al., arXiv:1407.7073).
 """
 
 from __future__ import annotations

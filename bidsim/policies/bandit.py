@@ -21,6 +21,7 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.random import unit
 from bidsim.core.settings import Number, Positive, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.arms import ARMS, factor_of
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         chosen = chosen if chosen >= 0 else ARMS - 1
         ints[c, 1], ints[c, 2] = chosen, context
         offers.propensity[k] = state[_CHANCE + chosen]
-        offers.bid[k] = int(factor_of(chosen) * value)
+        offers.bid[k] = price_of(factor_of(chosen) * value)
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
-from bidsim.core.units import NANOS_PER_UNIT
+from bidsim.core.units import NANOS_PER_UNIT, price_of
 from bidsim.kernels.distributions import Distribution, quantiles
 from bidsim.kernels.shading import best_bid, envelope
 
@@ -36,7 +36,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     for k in range(lo, hi):
         c = offers.campaign[k]
         value = offers.value[k] * offers.multiplier[k]
-        offers.bid[k] = int(best_bid(value, floats[c, :_POINTS], floats[c, _POINTS : 2 * _POINTS], ints[c, 0]))
+        offers.bid[k] = price_of(best_bid(value, floats[c, :_POINTS], floats[c, _POINTS : 2 * _POINTS], ints[c, 0]))
 
 
 class BestResponse(Policy):

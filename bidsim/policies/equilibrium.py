@@ -17,7 +17,7 @@ from pydantic import Field
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import NonNegative, Number, Settings
-from bidsim.core.units import NANOS_PER_CPM, NANOS_PER_UNIT
+from bidsim.core.units import NANOS_PER_CPM, NANOS_PER_UNIT, price_of
 from bidsim.kernels.distributions import Distribution, Uniform, cdf, coded, quantile
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
             v1 = low + (high - low) * ((left + 1) / (_POINTS - 1)) ** 3
             part = (min(value, high) - v0) / (v1 - v0)
             made = state[3 + left] * (1.0 - part) + state[4 + left] * part
-            offers.bid[k] = int((made if state[2] == 0.0 or made < state[2] else value) * offers.multiplier[k])
+            offers.bid[k] = price_of((made if state[2] == 0.0 or made < state[2] else value) * offers.multiplier[k])
 
 
 class Equilibrium(Policy):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.units import cpm_to_nanos, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ class FixedBidParams(Settings):
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Bid the constant times the multiplier."""
     for k in range(lo, hi):
-        offers.bid[k] = int(floats[offers.campaign[k], 0] / offers.quality[k] * offers.multiplier[k])
+        offers.bid[k] = price_of(floats[offers.campaign[k], 0] / offers.quality[k] * offers.multiplier[k])
 
 
 class FixedBid(Policy):

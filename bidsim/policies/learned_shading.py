@@ -19,6 +19,7 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.random import unit
 from bidsim.core.settings import Number, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.grid import BINS, bin_of
 from bidsim.kernels.shading import best_bid, bids_on_grid, envelope, isotonic_win_rate, kaplan_meier
 
@@ -61,12 +62,12 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         dice = unit(offers.dice[k])
         explore = floats[c, _EXPLORE]
         if dice < explore:
-            offers.bid[k] = int(value * min(dice / explore * _WIDEST, 1.0))
+            offers.bid[k] = price_of(value * min(dice / explore * _WIDEST, 1.0))
         elif ints[c, _KEPT] > 0:
             found = best_bid(value, floats[c, _START:_CHOSEN], floats[c, _CHOSEN:_BIDS], ints[c, _KEPT])
-            offers.bid[k] = int(min(found, value))
+            offers.bid[k] = price_of(min(found, value))
         else:
-            offers.bid[k] = int(floats[c, _FACTOR] * value)
+            offers.bid[k] = price_of(floats[c, _FACTOR] * value)
         offers.propensity[k] = explore if dice < explore else 1.0 - explore
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings, Share
+from bidsim.core.units import price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,9 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid the value of one conversion x lift x share x multiplier."""
     for k in range(lo, hi):
         worth = offers.value[k] / offers.pcvr[k] if offers.pcvr[k] > 0.0 else 0.0
-        offers.bid[k] = int(max(worth * offers.lift[k] * floats[offers.campaign[k], 0] * offers.multiplier[k], 0.0))
+        offers.bid[k] = price_of(
+            max(worth * offers.lift[k] * floats[offers.campaign[k], 0] * offers.multiplier[k], 0.0)
+        )
 
 
 class Lift(Policy):

@@ -14,7 +14,7 @@ from pydantic import Field
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Number, Positive, Settings
-from bidsim.core.units import NANOS_PER_CPM
+from bidsim.core.units import NANOS_PER_CPM, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         state = floats[offers.campaign[k]]
         cpm = state[0] * offers.pcvr[k] / state[1] / offers.quality[k] * offers.multiplier[k]
         whole = int(min(cpm, state[2])) * NANOS_PER_CPM
-        offers.bid[k] = whole if ints[offers.campaign[k], 0] else int(min(cpm, state[2]) * NANOS_PER_CPM)
+        offers.bid[k] = whole if ints[offers.campaign[k], 0] else price_of(min(cpm, state[2]) * NANOS_PER_CPM)
 
 
 class Linear(Policy):

@@ -20,6 +20,7 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.random import unit
 from bidsim.core.settings import Number, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.normal import sigmoid
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         dice = unit(offers.dice[k])
         if dice < state[_EXPLORE]:
             high = min(high * (2.0 / 3.0 + 2.0 / 3.0 * dice / state[_EXPLORE]), value)
-        offers.bid[k] = int(high)
+        offers.bid[k] = price_of(high)
         offers.propensity[k] = state[_EXPLORE] if dice < state[_EXPLORE] else 1.0 - state[_EXPLORE]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Money, Positive, Settings
-from bidsim.core.units import NANOS_PER_CPM, NANOS_PER_UNIT
+from bidsim.core.units import NANOS_PER_CPM, NANOS_PER_UNIT, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
         cpm = min(offers.pcvr[k] * state[0] / offers.quality[k] * offers.multiplier[k], state[1])
-        offers.bid[k] = int(cpm) * NANOS_PER_CPM if ints[offers.campaign[k], 0] else int(cpm * NANOS_PER_CPM)
+        offers.bid[k] = int(cpm) * NANOS_PER_CPM if ints[offers.campaign[k], 0] else price_of(cpm * NANOS_PER_CPM)
 
 
 class MaxEcpc(Policy):

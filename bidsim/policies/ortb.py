@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.units import cpm_to_nanos, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +42,10 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         c = floats[offers.campaign[k], 0]
         value = max(offers.value[k] * offers.multiplier[k], 0.0)
         if ints[offers.campaign[k], 0] == 1:
-            offers.bid[k] = int(math.sqrt(c * value + c * c) - c)
+            offers.bid[k] = price_of(math.sqrt(c * value + c * c) - c)
         else:
             root = (value + math.sqrt(c * c + value * value)) / c
-            offers.bid[k] = int(max(c * (root ** (1.0 / 3.0) - (1.0 / root) ** (1.0 / 3.0)), 0.0))
+            offers.bid[k] = price_of(max(c * (root ** (1.0 / 3.0) - (1.0 / root) ** (1.0 / 3.0)), 0.0))
 
 
 class Ortb(Policy):

@@ -15,7 +15,7 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.random import unit
 from bidsim.core.settings import NonNegative, Positive, Settings
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.units import cpm_to_nanos, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     for k in range(lo, hi):
         low, high = floats[offers.campaign[k], 0], floats[offers.campaign[k], 1]
         scale = offers.multiplier[k] / offers.quality[k]
-        offers.bid[k] = int((low + (high - low) * unit(offers.dice[k])) * scale)
+        offers.bid[k] = price_of((low + (high - low) * unit(offers.dice[k])) * scale)
         offers.propensity[k] = 1.0 / ((high - low) * scale) if scale > 0.0 else 1.0
 
 

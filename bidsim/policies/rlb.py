@@ -16,7 +16,7 @@ from pydantic import Field
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
-from bidsim.core.units import NANOS_PER_UNIT, cpm_to_nanos
+from bidsim.core.units import NANOS_PER_UNIT, cpm_to_nanos, price_of
 from bidsim.kernels.distributions import Distribution, quantiles
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class RlbParams(Settings):
     """What is known of prices."""
 
     landscape: Distribution | None = None
-    """Distribution of the highest rival bid, currency units; by default the forecast of the market outside."""
+    """Distribution of the highest rival bid, currency units; by default the forecast of the market outside,
+    or the spread of prices of the log that is replayed."""
     steps: Annotated[int, Field(ge=2, le=_TIMES)] = _TIMES
     """Steps of time in the table."""
 
@@ -49,10 +50,10 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
         at = min(max(left * _MONEYS - 0.5, 0.0), _MONEYS - 1.0)
         m = min(int(at), _MONEYS - 2)
         part = at - m
-        price_of_money = state[t * _MONEYS + m] * (1.0 - part) + state[t * _MONEYS + m + 1] * part
+        money = state[t * _MONEYS + m] * (1.0 - part) + state[t * _MONEYS + m + 1] * part
         value = offers.value[k] * offers.multiplier[k]
         highest = state[_HIGHEST]
-        offers.bid[k] = int(value / price_of_money) if price_of_money * highest > value else int(highest)
+        offers.bid[k] = price_of(value / money if money * highest > value else highest)
         if value <= 0.0:
             offers.bid[k] = 0
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Number, Settings
+from bidsim.core.units import price_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ class ShadedParams(Settings):
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Bid factor x value x multiplier."""
     for k in range(lo, hi):
-        offers.bid[k] = int(floats[offers.campaign[k], 0] * offers.value[k] * offers.multiplier[k])
+        offers.bid[k] = price_of(floats[offers.campaign[k], 0] * offers.value[k] * offers.multiplier[k])
 
 
 class Shaded(Policy):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Money, NonNegative, Settings
-from bidsim.core.units import to_nanos
+from bidsim.core.units import price_of, to_nanos
 from bidsim.kernels.shrinkage import posterior_mean
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid the posterior mean of the value times the multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        offers.bid[k] = int(
+        offers.bid[k] = price_of(
             max(posterior_mean(offers.value[k], state[0], state[1], state[2]) * offers.multiplier[k], 0.0)
         )
 

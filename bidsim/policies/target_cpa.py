@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Money, Positive, Settings
-from bidsim.core.units import to_nanos
+from bidsim.core.units import price_of, to_nanos
 from bidsim.kernels.constraint import moved
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid the learned multiple of target x predicted rate, times the multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        offers.bid[k] = int(
+        offers.bid[k] = price_of(
             max(
                 math.exp(state[_LOG_MULTIPLE])
                 * state[_CPA]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.constraint import moved
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
     """Bid the learned multiple of value over target, times the multiplier."""
     for k in range(lo, hi):
         state = floats[offers.campaign[k]]
-        offers.bid[k] = int(math.exp(state[_LOG_MULTIPLE]) * state[_COST] * offers.value[k] * offers.multiplier[k])
+        offers.bid[k] = price_of(math.exp(state[_LOG_MULTIPLE]) * state[_COST] * offers.value[k] * offers.multiplier[k])
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -19,6 +19,7 @@ from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Polic
 from bidsim.core.kernel import kernel
 from bidsim.core.random import mix
 from bidsim.core.settings import Number, Positive, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.arms import ARMS, factor_of
 from bidsim.kernels.normal import normal_quantile
 
@@ -54,7 +55,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
             if drawn > best:
                 best, chosen = drawn, arm
         ints[c, 0] = chosen
-        offers.bid[k] = int(factor_of(chosen) * offers.value[k] * offers.multiplier[k])
+        offers.bid[k] = price_of(factor_of(chosen) * offers.value[k] * offers.multiplier[k])
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from bidsim.core.contracts import OFFERS_SIGNATURE, Offers, Policy
 from bidsim.core.kernel import kernel
+from bidsim.core.units import price_of
 
 
 @kernel(OFFERS_SIGNATURE)
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Bid value times the pacing multiplier."""
     for k in range(lo, hi):
-        offers.bid[k] = int(offers.value[k] * offers.multiplier[k])
+        offers.bid[k] = price_of(offers.value[k] * offers.multiplier[k])
 
 
 class Truthful(Policy):

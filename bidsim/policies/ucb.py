@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.arms import ARMS, factor_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDA
             if bound > best:
                 best, chosen = bound, arm
         ints[c, 0] = chosen
-        offers.bid[k] = int(factor_of(chosen) * offers.value[k] * offers.multiplier[k])
+        offers.bid[k] = price_of(factor_of(chosen) * offers.value[k] * offers.multiplier[k])
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bidsim.core.contracts import OFFERS_SIGNATURE, CampaignBrief, Offers, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Positive, Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.budget import chances_left, expected_payment
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class ValueMaximiserParams(Settings):
 def bid(offers: Offers, lo: int, hi: int, floats: NDArray[np.float64], ints: NDArray[np.int64]) -> None:
     """Bid value x multiplier over the price of money."""
     for k in range(lo, hi):
-        offers.bid[k] = int(offers.value[k] * offers.multiplier[k] * math.exp(-floats[offers.campaign[k], _LOG_MU]))
+        offers.bid[k] = price_of(
+            offers.value[k] * offers.multiplier[k] * math.exp(-floats[offers.campaign[k], _LOG_MU])
+        )
 
 
 @kernel(OFFERS_SIGNATURE)

@@ -77,7 +77,7 @@ def forecast(
         scenario: The scenario.
         order: Name, settings and seat of each campaign, in the engine's order.
         campaigns: Their fixed facts.
-        rivals: The market outside; a replayed log is not looked into.
+        rivals: The market outside; of a replayed log the spread of prices is told, as if a training set had shown it.
         drawn: Kernel and vectors of the value model; None where there are users.
         charged: What is charged for, and how bids are compared.
 
@@ -95,10 +95,11 @@ def forecast(
     traffic = Traffic(settings.traffic, settings.seed, "forecast", arrivals)
     requests, latent = traffic.chunk(0, _REQUESTS) if drawn is None else traffic.bare_chunk(0, _REQUESTS)
     top = np.zeros(_REQUESTS, np.int64)
-    if rivals.depth and rivals.logged is None:
+    if rivals.depth:
         bids = np.zeros((_REQUESTS, rivals.depth), np.int64)
-        # numbers of their own, so that a forecast never shows the run's own prices
-        rivals.fill(requests._replace(number=-1 - requests.number), latent, bids)
+        # numbers of their own, so that a forecast never shows the run's own prices; of a log, rows all over it
+        rows = -1 - requests.number if rivals.logged is None else np.arange(_REQUESTS) * len(rivals.logged) // _REQUESTS
+        rivals.fill(requests._replace(number=rows), latent, bids)
         top = bids[:, 0]
     floor = np.maximum(requests.floor, cpm_to_nanos(settings.auction.reserve_cpm))
     if drawn is not None:
@@ -187,7 +188,7 @@ def _forecast_drawn(
         found.append(
             Forecast(
                 float(present.mean()) * total,
-                NOTHING if told else _quantiles(to_win(quality)),
+                _quantiles(to_win(quality)),
                 NOTHING if told else np.sort(values[present, c]),
                 mean,
                 quality,

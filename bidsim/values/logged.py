@@ -41,6 +41,7 @@ def draw(
         drawn.worth[c] = happened * floats[c]
         drawn.chance[c] = happened
         drawn.quality[c] = 1.0
+        drawn.click[c], drawn.conversion[c] = logged[CLICK], logged[CONVERSION]
     return ints[0]
 
 

@@ -5,6 +5,7 @@ from pydantic import Field
 from bidsim.core.contracts import CLEAR_SIGNATURE, AuctionFormat
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
+from bidsim.core.units import price_of
 from bidsim.kernels.minima import minima_by_bid
 from bidsim.kernels.ranking import best_and_next
 
@@ -24,7 +25,7 @@ def clear(book, n, slots, params, outcome):
     outcome.payment[0] = 0
     if first >= 0:
         least = max(book.reserve[first], below)
-        outcome.payment[0] = least + int(params[0] * (book.bid[first] - least))
+        outcome.payment[0] = least + price_of(params[0] * (book.bid[first] - least))
 
 
 class Blended(AuctionFormat):

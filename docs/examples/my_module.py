@@ -5,7 +5,7 @@ from pydantic import Field
 from bidsim.core.contracts import OFFERS_SIGNATURE, Policy
 from bidsim.core.kernel import kernel
 from bidsim.core.settings import Settings
-from bidsim.core.units import cpm_to_nanos
+from bidsim.core.units import cpm_to_nanos, price_of
 
 
 class MyParams(Settings):
@@ -19,7 +19,7 @@ class MyParams(Settings):
 def bid(offers, lo, hi, floats, ints):
     """Bid for the campaigns in rows lo to hi of this request."""
     for k in range(lo, hi):
-        offers.bid[k] = int(floats[offers.campaign[k], 0] * offers.multiplier[k])
+        offers.bid[k] = price_of(floats[offers.campaign[k], 0] * offers.multiplier[k])
 
 
 class MyPolicy(Policy):

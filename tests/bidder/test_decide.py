@@ -46,7 +46,7 @@ def _show(sim: State, chunk: Chunk, i: int) -> tuple[int, int, int]:
 def _bid(sim: State, chunk: Chunk, i: int, count: int, watched: int) -> None:
     decide.see(sim.bidder, chunk.requests, i, watched, False)
     decide.judge(sim.bidder, chunk.requests.time[i], count, watched)
-    decide.bid(sim.bidder, chunk.requests, i, count, watched)
+    decide.bid(sim.bidder, chunk.requests, i, count, watched, False)
 
 
 @kernel()

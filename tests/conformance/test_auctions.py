@@ -150,7 +150,7 @@ def test_learned_reserve__is_the_best_price_of_the_grid_for_all_bids_so_far() ->
         if t % 40 == 0:
             grid = [2 ** (10 + b / 16) for b in range(16 * 36)]
             stepped = [max(g for g in grid[:400] if g <= bid or g == grid[0]) for bid in bids]
-            reserve = int(max(reversed(grid), key=lambda g: g * sum(s >= g for s in stepped)))
+            reserve = round(max(reversed(grid), key=lambda g: g * sum(s >= g for s in stepped)))
         assert int(numbers[0]) == reserve
     assert reserve > 1_000
 

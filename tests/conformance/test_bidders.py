@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import bidsim
-from bidsim.core.contracts import CampaignBrief, empty_offers, state_row
+from bidsim.core.contracts import OUT_OF_REACH, CampaignBrief, empty_offers, state_row
 from bidsim.core.reference import ref
 from bidsim.core.registry import find, names
 from tests.conftest import fingerprint
@@ -185,3 +186,52 @@ def test_policies__by_hand() -> None:
         floats, ints = _slabs(plugin, 2)
         plugin.bid(ref(offers), 0, 2, floats, ints)
         assert offers.bid.tolist() == pytest.approx(bids, abs=1)
+
+
+EXACTLY_VALUE = ("truthful", "lift", "max_ecpc")
+
+
+@pytest.mark.parametrize("name", EXACTLY_VALUE)
+@pytest.mark.parametrize("units", [0.0060999999999999995, 6.1 / 1000, 0.0123, 0.000_000_000_7])
+def test_policy__bids_the_nearest_nano(name: str, units: float) -> None:
+    plugin = find("policy", name)
+    brief = dataclasses.replace(BRIEF, value_nanos=10**9)
+    offers = _offers(0)
+    offers.pcvr[:] = offers.lift[:] = units
+    offers.value[:] = units * 1e9
+    offers.multiplier[:] = 1.0
+    floats, ints = (
+        np.tile(np.append(state_row(columns, plugin.start(plugin.Params(), brief), kind), kind(0)), (8, 1))
+        for columns, kind in ((plugin.floats, np.float64), (plugin.ints, np.int64))
+    )
+    plugin.bid(ref(offers), 0, 8, floats, ints)
+    assert offers.bid.tolist() == [round(units * 1e9)] * 8
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policy__no_value_is_too_high_for_it(name: str) -> None:
+    plugin = find("policy", name)
+    offers = _offers(1)
+    offers.pcvr[:] = offers.lift[:] = 1.0
+    offers.value[:] = np.geomspace(1e15, 1e40, 8)
+    offers.multiplier[:] = 1.0
+    floats, ints = _slabs(plugin, 8)
+    plugin.bid(ref(offers), 0, 8, floats, ints)
+    assert ((offers.bid >= 0) & (offers.bid <= OUT_OF_REACH)).all()
+
+
+def test_bids__are_below_what_is_out_of_reach_and_at_most_the_cap(run_small: Callable[..., bidsim.Result]) -> None:
+    result = run_small(
+        {
+            "campaigns.lamp.policy": {"name": "fixed_bid", "bid_cpm": 1e9},
+            "campaigns.lamp.budget": 1e9,
+            "auction.format": "first_price",
+            "market": {"kind": "landscape", "median_cpm": 1e9, "spread": 3.0, "intent_tilt": 20.0, "fill": 1.0},
+            "requests": 800,
+        }
+    )
+    won = result.auctions
+    assert (won["bid_nanos"] < OUT_OF_REACH).all()
+    assert (won["rival_nanos"] <= won["bid_nanos"]).all()
+    assert (won["payment_nanos"] <= won["bid_nanos"]).all()
+    assert 0 < len(won) < 700

@@ -54,7 +54,7 @@ def test_single_item_formats__sell_one_position_after_the_other(pricing: str) ->
             if row.position == 0 and pricing == "second_price":
                 assert row.price_nanos >= min(rival, row.bid_nanos)
             assert row.payment_nanos == (
-                row.price_nanos if row.position == 0 else int(row.price_nanos * EFFECT[row.position])
+                row.price_nanos if row.position == 0 else round(row.price_nanos * EFFECT[row.position])
             )
 
 

@@ -108,9 +108,9 @@ def test_money__goes_from_campaign_to_fee_and_publishers(name: str) -> None:
     spent: dict[str, int] = defaultdict(int)
     for row in seen.wins:
         effect, price = seen.effect(row), row["price_nanos"]
-        due = (price if row["clicked"] else 0) if seen.by_click else price if effect == 1.0 else int(price * effect)
+        due = (price if row["clicked"] else 0) if seen.by_click else price if effect == 1.0 else round(price * effect)
         assert row["payment_nanos"] == due
-        share = min(int(due * seen.settings.auction.fee), due)
+        share = min(round(due * seen.settings.auction.fee), due)
         fee, publishers, spent[row["campaign"]] = fee + share, publishers + due - share, spent[row["campaign"]] + due
     market = seen.result.summary["market"]
     assert (market["exchange_fee_nanos"], market["publisher_revenue_nanos"]) == (fee, publishers)
@@ -206,7 +206,7 @@ def test_funnel__is_the_sum_of_the_rows(name: str) -> None:
         assert row["pcvr_sum"] == pytest.approx(sum(one["pcvr"] * seen.effect(one) for one in mine), rel=1e-12)
         if name in DRAWN or not seen.by_click:
             assert row["value_nanos"] == sum(
-                int(one["value_nanos"] * seen.quality(campaign) * seen.effect(one)) for one in mine
+                round(one["value_nanos"] * seen.quality(campaign) * seen.effect(one)) for one in mine
             )
         for one in mine:
             cell = timeline[campaign, one["time_us"] // bucket * bucket]

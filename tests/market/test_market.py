@@ -7,6 +7,7 @@ from bidsim.core.contracts import Market, MarketBrief
 from bidsim.core.registry import find, names
 from bidsim.core.requests import empty_requests
 from bidsim.core.units import NANOS_PER_CPM
+from bidsim.market.distribution import DistributionMarket, DistributionParams
 from bidsim.market.ipinyou import OUT_OF_REACH, Ipinyou, IpinyouParams
 from bidsim.market.landscape import Landscape, LandscapeParams
 from bidsim.traffic.settings import TrafficSettings
@@ -68,3 +69,26 @@ def test_ipinyou__never_sells_below_the_floor() -> None:
     rivals = np.zeros((5000, 1), np.int64)
     Ipinyou.prepare(IpinyouParams(), _brief(1)).fill(requests, latent, rivals)
     assert ((rivals[:, 0] >= requests.floor) | (rivals[:, 0] == OUT_OF_REACH)).all()
+
+
+@pytest.mark.parametrize("median_cpm", [1e6, 1e9])
+def test_landscape__rivals_of_any_price_stay_in_reach_of_an_int64(median_cpm: float) -> None:
+    params = LandscapeParams(median_cpm=median_cpm, spread=3.0, intent_tilt=20.0, fill=1.0)
+    requests, latent = _batch(5_000)
+    rivals = np.zeros((5_000, 2), np.int64)
+    Landscape.prepare(params, _brief(1)).fill(requests, latent, rivals)
+    assert (rivals >= 0).all()
+    assert rivals.max() == OUT_OF_REACH
+    assert (rivals[latent.intent > 1.0, 0] == OUT_OF_REACH).all()
+    assert (np.diff(rivals, axis=1) <= 0).all()
+
+
+def test_distribution__rivals_of_any_price_stay_in_reach_of_an_int64() -> None:
+    params = DistributionParams.model_validate(
+        {"distribution": {"type": "lognormal", "mu": 20.0, "sigma": 2.0}, "rivals": 2}
+    )
+    requests, latent = _batch(5_000)
+    rivals = np.zeros((5_000, 2), np.int64)
+    DistributionMarket.prepare(params, _brief(1)).fill(requests, latent, rivals)
+    assert (rivals > 0).all()
+    assert (rivals[:, 0] == OUT_OF_REACH).mean() > 0.9

@@ -76,7 +76,7 @@ def test_linear__reproduces_a_plain_loop(tmp_path: Path, budget: int) -> None:
     row = _run(tmp_path, policy, budget / 1000, {"episode": 1000})
     bids = [min(int(77 * p / 0.003), 300) for p in log["pctr"]]
     wins, cost, clicks = naive_replay(log, bids, budget, 1000)
-    assert (row["wins"], row["payment_nanos"], row["conversions"]) == (wins, cost * 1_000_000, clicks)
+    assert (row["wins"], row["payment_nanos"], row["clicks"]) == (wins, cost * 1_000_000, clicks)
     assert row["requests"] == 3000
 
 
@@ -92,7 +92,7 @@ def test_max_ecpc__reproduces_a_plain_loop(tmp_path: Path, budget: int) -> None:
     )
     bids = [min(int(p * 21500.0), 300) for p in log["pctr"]]
     wins, cost, clicks = naive_replay(log, bids, budget, 500)
-    assert (row["wins"], row["payment_nanos"], row["conversions"]) == (wins, cost * 1_000_000, clicks)
+    assert (row["wins"], row["payment_nanos"], row["clicks"]) == (wins, cost * 1_000_000, clicks)
 
 
 def test_linear__defaults_to_the_mean_rate_of_the_log(tmp_path: Path) -> None:
@@ -108,8 +108,10 @@ def test_replay__unit_and_event_count(tmp_path: Path) -> None:
     plain = _run(tmp_path, policy)
     assert _run(tmp_path, policy, overrides={"market.unit": "currency"})["wins"] < plain["wins"]
     other = _run(tmp_path, policy, overrides={"values": {"kind": "logged", "event": "conversion"}})
-    assert (other["wins"], other["conversions"]) == (plain["wins"], other["conversions"])
-    assert other["conversions"] != plain["conversions"]
+    assert [other[name] for name in ("wins", "clicks", "conversions")] == [
+        plain[name] for name in ("wins", "clicks", "conversions")
+    ]
+    assert other["sales_nanos"] != plain["sales_nanos"]
 
 
 def test_replay__parquet_is_the_same(tmp_path: Path) -> None:
@@ -149,3 +151,80 @@ def test_replay__asks_for_no_more_than_there_is(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(SCENARIO.format(policy='"truthful"', budget=1.0))
     with pytest.raises(ScenarioError, match="more than the 30 rows"):
         bidsim.load_scenario(tmp_path / "s.toml", {"requests": 31})
+
+
+ZERO = """
+name = "zero"
+duration = "1d"
+market = { kind = "replay", path = "log.csv" }
+[auction]
+format = "first_price"
+[campaigns.a]
+budget = 100
+policy = { name = "fixed_bid", bid_cpm = 80 }
+"""
+RIVAL = {"campaigns.b": {"budget": 100, "policy": {"name": "fixed_bid", "bid_cpm": 60}}}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "paid"),
+    [
+        ({}, 640),
+        ({"auction.reserve_cpm": 10}, 640),
+        ({"auction.format": "second_price"}, 20),
+        ({"auction.format": "second_price", "auction.reserve_cpm": 10}, 80),
+        ({"auction.format": "second_price", **RIVAL}, 480),
+        (RIVAL, 640),
+    ],
+)
+def test_price_of_zero__is_a_bid_of_nothing_and_the_format_decides(
+    tmp_path: Path, overrides: dict[str, Any], paid: int
+) -> None:
+    _write(tmp_path, {"market_price": [0] * 4 + [5] * 4, "pctr": [0.01] * 8, "click": [0] * 8})
+    (tmp_path / "s.toml").write_text(ZERO)
+    table = bidsim.run(bidsim.load_scenario(tmp_path / "s.toml", overrides)).campaigns.set_index("campaign")
+    assert (table.loc["a", "wins"], table.loc["a", "payment_nanos"]) == (8, paid * 1_000_000)
+
+
+@pytest.mark.parametrize("pricing", ["first_price", "second_price"])
+def test_price_of_zero__is_reached_by_a_bid_of_nothing_which_pays_nothing(tmp_path: Path, pricing: str) -> None:
+    _write(tmp_path, {"market_price": [7, 0, 1, 0, 7, 0], "pctr": [0.01] * 6, "click": [0] * 6})
+    (tmp_path / "s.toml").write_text(ZERO.replace("first_price", pricing))
+    broke = {"campaigns.a.budget": 0.007, "campaigns.a.policy.bid_cpm": 7}
+    result = bidsim.run(bidsim.load_scenario(tmp_path / "s.toml", broke))
+    assert result.campaigns["wins"].tolist() == [4]
+    assert result.auctions["payment_nanos"].tolist() == [7_000_000, 0, 0, 0]
+    assert result.auctions["bid_nanos"].tolist() == [7_000_000, 0, 0, 0]
+    reserved = bidsim.run(bidsim.load_scenario(tmp_path / "s.toml", {**broke, "auction.reserve_cpm": 5}))
+    assert reserved.campaigns["wins"].tolist() == [1]
+
+
+@pytest.mark.parametrize("event", ["click", "conversion"])
+def test_replay__tells_clicks_and_conversions_of_the_log_whichever_is_bid_for(tmp_path: Path, event: str) -> None:
+    log = _log(3000)
+    _write(tmp_path, log)
+    overrides = {"values": {"kind": "logged", "event": event}}
+    (tmp_path / "s.toml").write_text(SCENARIO.format(policy='{ name = "fixed_bid", bid_cpm = 150 }', budget=1e9))
+    result = bidsim.run(bidsim.load_scenario(tmp_path / "s.toml", overrides))
+    won = np.asarray(log["market_price"]) <= 150
+    clicks, conversions = (int(log[name][won].sum()) for name in ("click", "conversion"))
+    row = result.campaigns.iloc[0]
+    assert (row["wins"], row["clicks"], row["conversions"]) == (won.sum(), clicks, conversions)
+    assert (result.auctions["clicked"].sum(), result.auctions["converted"].sum()) == (clicks, conversions)
+    bought = conversions if event == "conversion" else clicks
+    assert row["sales_nanos"] == bought * row["conversion_value_nanos"]
+
+
+def test_replay__a_log_without_conversions_has_none(tmp_path: Path) -> None:
+    log = _log(3000)
+    del log["conversion"]
+    _write(tmp_path, log)
+    row = _run(tmp_path, '{ name = "fixed_bid", bid_cpm = 150 }')
+    assert (row["clicks"] > 0, row["conversions"]) == (True, 0)
+
+
+def test_replay__a_row_seen_without_money_is_lost_to_the_budget(tmp_path: Path) -> None:
+    log = {**_log(2000), "market_price": np.full(2000, 100)}
+    _write(tmp_path, log)
+    row = _run(tmp_path, '{ name = "fixed_bid", bid_cpm = 150 }', 1.0, {"episode": 100})
+    assert (row["wins"], row["eligible"], row["lost_budget"], row["lost_not_targeted"]) == (200, 2000, 1800, 0)
