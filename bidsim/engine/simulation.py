@@ -113,6 +113,7 @@ class Simulation:
                 "requests": self.sim.rules.keep_decisions,
                 "landscape": 1 / self.sim.rules.landscape_every,
             },
+            "notes": list(self.rivals.notes),
             "users_seen": int(self.sim.store.used[0]),
             "state_bytes_per_user": round(bytes_per_user(self.sim.store), 1),
         }
