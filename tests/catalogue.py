@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 PLUGIN_HEAD = "import numba\nfrom bidsim.core.contracts import *\nfrom bidsim.core.kernel import kernel\n"
 WORLD = 'name = "w"\nrequests = 500\nduration = "1d"\nvalues = { kind = "independent" }\n[campaigns.c]\nbudget = 1e6\n'
+REPLAY = """name = "r"
+duration = "1d"
+market = { kind = "replay", path = "log.csv" }
+[campaigns.c]
+budget = 1.0
+policy = { name = "fixed_bid", bid_cpm = 5 }
+"""
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ OTHERS = [
     Mistake("an advertiser of nobody", COMMANDS, "report run --advertiser claen", "did you mean 'clean'", run=True),
     Mistake("more quiet windows than there are", COMMANDS, "monitor run --quiet 900", "can be taken for normal", run=True),
     Mistake("a scenario for a run", COMMANDS, "monitor s.toml", "is a file; name a run directory", S),
-    Mistake("a page for a log", COMMANDS, "audit run/summary.json", "cannot be read as CSV", run=True),
+    Mistake("a page for a log", COMMANDS, "audit run/summary.json", "this is JSON; save it as CSV", run=True),
     Mistake("a shell that is none", COMMANDS, "completion fish", "invalid choice"),
     Mistake("the working directory as a place for a run", COMMANDS, "run s.toml --out .", "cannot be a run directory", S),
     Mistake("a name too long", COMMANDS, f"run s.toml --out {'x' * 200}", "at most 150 letters", S),
@@ -211,10 +218,22 @@ OTHERS = [
     Mistake("a log that is empty", DATA, "audit log.csv", "log.csv", {"log.csv": ""}),
     Mistake("a log that is not there", DATA, "audit log.csv", "no such", {}),
     Mistake("a replay of a log without prices", DATA, "run s.toml", "market_price", {
-        "s.toml": 'name = "r"\nduration = "1d"\nmarket = { kind = "replay", path = "log.csv" }\n[campaigns.c]\nbudget = 1.0\npolicy = { name = "fixed_bid", bid_cpm = 5 }\n', "log.csv": "pctr,click\n0.1,0\n",
+        "s.toml": REPLAY, "log.csv": "pctr,click\n0.1,0\n",
+    }),
+    Mistake("a replay of a log with gaps", DATA, "run s.toml", "missing", {
+        "s.toml": REPLAY, "log.csv": "market_price,pctr,click\n4,0.1,0\n4,,0\n",
+    }),
+    Mistake("a replay of a log with semicolons", DATA, "run s.toml", "semicolons", {
+        "s.toml": REPLAY, "log.csv": "market_price;pctr;click\n4;0,1;0\n",
+    }),
+    Mistake("a replay of a spreadsheet", DATA, "run s.toml", "this is a spreadsheet", {
+        "s.toml": REPLAY, "log.csv": "PK\x03\x04 [Content_Types].xml",
+    }),
+    Mistake("a replay of a log with a name twice", DATA, "run s.toml", "is there 2 times", {
+        "s.toml": REPLAY, "log.csv": "market_price,pctr,click,pctr\n4,0.1,0,0.1\n",
     }),
     Mistake("a replay of negative prices", DATA, "run s.toml", "market_price", {
-        "s.toml": 'name = "r"\nduration = "1d"\nmarket = { kind = "replay", path = "log.csv" }\n[campaigns.c]\nbudget = 1.0\npolicy = { name = "fixed_bid", bid_cpm = 5 }\n', "log.csv": "market_price,pctr,click\n-4,0.1,0\n",
+        "s.toml": REPLAY, "log.csv": "market_price,pctr,click\n-4,0.1,0\n",
     }),
     Mistake("a seat of nobody, where values are drawn", DATA, "check w.toml", "unknown seat 'nowhere'; known here: main", {"w.toml": WORLD + 'seat = "nowhere"\n'}),
     Mistake("a product of nobody, where values are drawn", DATA, "check w.toml", "unknown product 'lamp'", {"w.toml": WORLD + 'product = "lamp"\n'}),

@@ -363,6 +363,7 @@ class Rivals:
         depth: How many rival bids there are for a request.
         logged: What a log says of each request, float64[requests, columns], for value models; None elsewhere.
         yields: Whether a rival loses to an equal bid.
+        notes: What a person is told of them after a run, a sentence each.
 
     """
 
@@ -370,6 +371,7 @@ class Rivals:
     depth: int
     logged: NDArray[np.float64] | None = None
     yields: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Market(Plugin):

@@ -98,8 +98,8 @@ def find(family: str, name: str, beside: Path | None = None) -> Any:
 
 
 def _base(family: str) -> type:
-    contracts = importlib.import_module("bidsim.core.contracts")
-    base: type = getattr(contracts, _BASES[family])
+    home = "bidsim.core.incidents" if family == "incident" else "bidsim.core.contracts"
+    base: type = getattr(importlib.import_module(home), _BASES[family])
     return base
 
 

@@ -160,6 +160,7 @@ class Engine:
             "requests": self.total,
             "charge": "click" if rules.by_click else "impression",
             "sampling": {"auctions": rules.keep_wins, "requests": rules.keep_decisions, "landscape": 1 / every},
+            "notes": list(self.rivals.notes),
             "users_seen": int(self.state.world.store.used[0]),
             "state_bytes_per_user": round(bytes_per_user(self.state.world.store, self.state.bidder.memory), 1),
         }

@@ -32,7 +32,8 @@ def summarize(result: Result) -> dict[str, Any]:
     market = dict(
         zip(result.tables["market"]["figure"], (int(a) for a in result.tables["market"]["amount"]), strict=True)
     )
-    rows = [campaign_row(campaigns, k) for k in range(len(campaigns["campaign"]))]
+    episode = result.manifest["scenario"].get("episode") or 0
+    rows = [campaign_row(campaigns, k, episode) for k in range(len(campaigns["campaign"]))]
     if has_all_bids(result):
         regret = regrets(result)
         rows = [{**row, "regret": regret[row["campaign"]]} for row in rows]
@@ -53,8 +54,11 @@ def summarize(result: Result) -> dict[str, Any]:
     }
 
 
-def campaign_row(table: Columns, k: int) -> dict[str, Any]:
-    """Figures of one campaign."""
+def campaign_row(table: Columns, k: int, episode: int = 0) -> dict[str, Any]:
+    """Figures of one campaign; ``episode`` is how many requests one has, 0 where there are none.
+
+    The budget is an episode's, and all ``episodes`` had it; spend is of all of them.
+    """
     spend = int(table["payment_nanos"][k]) / NANOS_PER_UNIT
     sales = int(table["sales_nanos"][k]) / NANOS_PER_UNIT
     conversions, wins, bids = int(table["conversions"][k]), int(table["wins"][k]), int(table["bids"][k])
@@ -66,6 +70,7 @@ def campaign_row(table: Columns, k: int) -> dict[str, Any]:
         "policy": table["policy"][k],
         "pacing": table["pacing"][k],
         "budget": int(table["budget_nanos"][k]) / NANOS_PER_UNIT,
+        "episodes": -(-int(table["requests"][k]) // episode) if episode else 1,
         "eligible": int(table["eligible"][k]),
         "bids": bids,
         "wins": wins,

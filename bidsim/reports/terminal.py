@@ -41,7 +41,8 @@ def print_result(result: Result) -> None:
     """Print the campaigns' table, the market, the model, and what to do next."""
     screen = console(_PIPE_WIDTH)
     campaigns = result.summary["campaigns"]
-    parts = [_FULL] if screen.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
+    full = _columns(result)
+    parts = [full] if screen.width >= _ONE_TABLE else [full[:_TRADED], full[_TRADED:]]
     for columns in parts:
         screen.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
     screen.print(_spend_picture(result))
@@ -141,13 +142,25 @@ _FULL: tuple[Column, ...] = (
     ("\nwins", lambda row: f"{row['wins']:,}"),
     ("win\nrate", lambda row: _percent(row["win_rate"])),
     ("\nspend", lambda row: f"{row['spend']:,.2f}"),
-    ("of\nbudget", lambda row: _percent(row["spend"] / row["budget"])),
+    ("of\nbudget", lambda row: _percent(row["spend"] / (row["budget"] * row.get("episodes", 1)))),
     ("conver-\nsions", lambda row: f"{row['conversions']:,}"),
     ("\nCPA", lambda row: _money(row["cpa"])),
     ("\nROAS", lambda row: _money(row["roas"])),
     (_LOSS_HEADING, lambda row: _main_losses(row["lost"], row["wins"])),
 )
 """All columns; on a narrow terminal the first ``_TRADED`` make a table of their own."""
+
+
+def _columns(result: Result) -> tuple[Column, ...]:
+    """The columns of a run; where a replay's bidders are after clicks, these are told, and what one cost."""
+    values = result.manifest["scenario"].get("values") or {}
+    if values.get("name") != "logged" or values["params"].get("event", "click") != "click":
+        return _FULL
+    clicks: dict[str, Column] = {
+        "conver-\nsions": ("\nclicks", lambda row: f"{row['clicks']:,}"),
+        "\nCPA": ("\nCPC", lambda row: _money(row["spend"] / row["clicks"] if row["clicks"] else None)),
+    }
+    return tuple(clicks.get(column[0], column) for column in _FULL)
 
 
 def _closing(result: Result) -> list[str]:
@@ -162,6 +175,7 @@ def _closing(result: Result) -> list[str]:
         f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus "
         f"{market['surplus_expected']:,.2f}",
     ]
+    lines += [f"Log              {printable(note)}" for note in manifest.get("notes", [])]
     for seat, figures in result.summary["models"].items():
         if figures:
             model, oracle = figures["model"], figures["oracle"]

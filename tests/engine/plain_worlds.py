@@ -167,7 +167,7 @@ def columns_of(world: dict[str, Any]) -> dict[str, Any]:
     return {
         f"{table}/{name}": np.asarray(values)
         for table, columns in result.tables.items()
-        if table != "latency"
+        if table not in ("latency", "learned")
         for name, values in columns.items()
     }
 

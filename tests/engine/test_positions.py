@@ -121,3 +121,45 @@ def test_click_charge__bids_are_for_a_click() -> None:
     world["auction"] = {"format": "second_price"}
     by_impression = bidsim.run(scenario_of(world), progress=lambda *a: None).summary["market"]["revenue"]
     assert by_click / by_impression == pytest.approx(1.0, abs=0.02)
+
+
+def _people(pricing: str, **more: Any) -> bidsim.Result:
+    """Campaigns with budgets from a few nanos up, floors, hold-outs, four positions."""
+    line = {"product": "lamp", "seat": "main"}
+    world = {
+        "name": "money", "requests": 4_000, "duration": "3d", "traffic": {"users": 50, "floors": [{"cpm": 0.0, "share": 0.4}, {"cpm": 1.0, "share": 0.6}]},
+        "auction": {"format": pricing, "positions": [0.919, 0.557, 0.356, 0.271], "reserve_cpm": 0.3, "fee": 0.1, "charge": "impression"},
+        "market": {"kind": "landscape"}, "holdout": {"share": 0.3}, "exploration": {"share": 0},
+        "seats": {"main": {"model": "oracle"}}, "log": {"wins": 1_000_000, "decisions": 1_000_000},
+        "products": {"lamp": {"price": 100_000.0, "conversion_rate": 0.3, "buyers": 0.3, "repurchase": "20d", "delay": "3h"}},
+        "campaigns": {
+            "a": {**line, "advertiser": "a", "budget": 0.01, "policy": "value_maximiser", "pacing": "throttle"},
+            "b": {**line, "advertiser": "b", "budget": 3.7e-8, "policy": "bandit", "pacing": "adaptive"},
+            "c": {**line, "advertiser": "c", "budget": 7.123456789, "policy": "target_roas", "daily_budget": 0.5},
+            "d": {**line, "advertiser": "d", "budget": 2.0, "policy": {"name": "fixed_bid", "bid_cpm": 4}, "pacing": "pid"},
+        },
+        **more,
+    }  # fmt: skip
+    return bidsim.run(scenario_of(world), progress=lambda *a: None)
+
+
+@pytest.mark.parametrize(
+    "pricing", ["soft_floor", "learned_reserve", "first_price", "second_price", "gsp", "vcg", "laddered"]
+)
+def test_prices__keep_to_floors_and_payments_are_their_part_by_position(pricing: str) -> None:
+    result = _people(pricing)
+    won = result.auctions
+    assert set(won["position"]) == {0, 1, 2, 3}
+    floor = np.maximum(won["bidfloor_nanos"], 300_000)
+    assert (won["price_nanos"] >= floor).all()
+    assert (won["price_nanos"] <= won["bid_nanos"]).all()
+    assert (won["bid_nanos"] >= won["minimum_bid_nanos"]).all()
+    effect = np.array([0.919, 0.557, 0.356, 0.271])[won["position"]] / 0.919
+    due = np.where(won["position"] == 0, won["price_nanos"], np.rint(won["price_nanos"] * effect))
+    assert (won["payment_nanos"] == due).all()
+    assert (won["payment_nanos"] < floor).any(), "which is meant below the first position"
+    assert (won.loc[won["position"] == 0, "payment_nanos"] >= floor[won["position"] == 0]).all()
+    rows = result.bids[result.bids["reason"] == "won"]
+    assert rows["price_nanos"].sum() == won["price_nanos"].sum()
+    assert rows["payment_nanos"].sum() == won["payment_nanos"].sum() == result.campaigns["payment_nanos"].sum()
+    assert (result.campaigns["payment_nanos"] <= result.campaigns["budget_nanos"]).all()

@@ -86,7 +86,10 @@ def test_command__audits_runs_and_logs(tmp_path: Path, capsys: pytest.CaptureFix
     ("content", "message"),
     [
         ("bid,price\n1,1\n", "no column 'payment'"),
-        ("bid,payment\n1,x\n", "payment: not all values are numbers"),
+        ("bid,payment\n1,x\n", "log.csv:2: payment: 'x' is not a number"),
+        ("bid;payment\n1;2\n", "separated by semicolons"),
+        ("bid,payment,bid\n1,2,3\n", "the column 'bid' is there 2 times"),
+        ("PK\x03\x04xl/", "this is a spreadsheet; save it as CSV"),
         ("bid,payment\n1,1\n-2,1\n", "log.csv:3: bid: -2"),
         ("", "cannot be read"),
     ],

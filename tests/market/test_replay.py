@@ -228,3 +228,16 @@ def test_replay__a_row_seen_without_money_is_lost_to_the_budget(tmp_path: Path) 
     _write(tmp_path, log)
     row = _run(tmp_path, '{ name = "fixed_bid", bid_cpm = 150 }', 1.0, {"episode": 100})
     assert (row["wins"], row["eligible"], row["lost_budget"], row["lost_not_targeted"]) == (200, 2000, 1800, 0)
+
+
+def test_policies_of_one_scenario__take_impressions_from_each_other(tmp_path: Path) -> None:
+    """Which is why the page on replays compares policies by a run each."""
+    _write(tmp_path, _log(3000))
+    linear = '{ name = "linear", base_cpm = 90 }'
+    alone = _run(tmp_path, linear)
+    other = {"campaigns.other": {"budget": 1e9, "policy": {"name": "fixed_bid", "bid_cpm": 90}}}
+    together = _run(tmp_path, linear, overrides=other)
+    assert together["wins"] < alone["wins"]
+    page = (Path(__file__).parents[2] / "docs/howto/replay-a-log.md").read_text()
+    assert "by a run each" in page
+    assert '"campaigns": {name:' in page

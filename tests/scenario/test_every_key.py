@@ -367,6 +367,7 @@ PATHS = {
     "model.lightgbm.path",
     "model.logistic.path",
     "market.replay.path",
+    "market.replay.missing",
     "market.replay.unit",
     "values.logged.event",
 }
