@@ -81,6 +81,8 @@ if TYPE_CHECKING:
     from bidsim.scenario.model import CampaignSettings, ScenarioSettings
 
 
+_MOST_ROOM = 1 << 22
+"""Rows that a log begins with at most."""
 _STAMPED = 1 << 14
 """Most requests whose stages are timed in a run."""
 
@@ -146,7 +148,7 @@ def build(
         store=empty_store(int(campaigns.cap_count.max())),
         ledger=empty_ledger(len(order.names)),
         counters=_counters(settings, grouped, vocabulary),
-        logs=_logs(values is None),
+        logs=_logs(settings, max(arrivals.total, 1)),
         scratch=empty_scratch(
             len(order.names), len(lines), len(settings.seats), rivals.depth, settings.auction.positions
         ),
@@ -449,12 +451,20 @@ def _deadline_rules(settings: ScenarioSettings) -> dict[str, Any]:
     }
 
 
-def _logs(users: bool) -> Logs:
+def _logs(settings: ScenarioSettings, total: int) -> Logs:
+    """Logs that begin with room for what is expected; pages that are never written to take no memory."""
+    campaigns, users = len(settings.campaigns), settings.values is None
+    wins = min(settings.log.wins, total * len(settings.auction.positions))
+    decisions = min(total, settings.log.decisions / min(campaigns, 8)) * campaigns
     return Logs(
-        wins=empty_log(1024, len(WIN_INTS), len(WIN_FLOATS), 1),
-        decisions=empty_log(8192, len(DECISION_INTS), len(DECISION_FLOATS), WIDTH if users else 1),
+        wins=empty_log(_room(1024, wins), len(WIN_INTS), len(WIN_FLOATS), 1),
+        decisions=empty_log(_room(8192, decisions), len(DECISION_INTS), len(DECISION_FLOATS), WIDTH if users else 1),
         conversions=empty_log(1024, len(CONVERSION_INTS), 1, 1),
     )
+
+
+def _room(least: int, expected: float) -> int:
+    return max(least, min(int(1.1 * expected) + least, _MOST_ROOM))
 
 
 def _rules(
