@@ -21,6 +21,8 @@ _LOSS_LABELS = {
     "timeout": "timeout", "internal": "internal", "below_floor": "below floor", "outbid": "outbid",
 }  # fmt: skip
 _PIPE_WIDTH = 170
+MOST_ROWS = 20
+"""Rows of a table of campaigns, seats or advertisers on a terminal; the largest are shown."""
 _ONE_TABLE = 116
 _WIDEST = 10_000
 _COMPILED = 5.0
@@ -33,13 +35,28 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 def print_result(result: Result) -> None:
     """Print the campaigns' table, the market, the model, and what to do next."""
     screen = console(_PIPE_WIDTH)
-    campaigns = result.summary["campaigns"]
+    everyone = result.summary["campaigns"]
+    campaigns = largest(everyone, lambda row: (row["spend"], row["wins"], row["bids"], row["eligible"]))
     parts = [_FULL] if screen.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
     for columns in parts:
         screen.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
+    if left := _left_out(len(campaigns), len(everyone)):
+        screen.print(f"{left}; campaigns.parquet has all, and --json prints them", markup=False)
     screen.print(_spend_picture(result))
     for line in _closing(result):
         screen.print(line, markup=False)
+
+
+def largest(rows: dict[Any, Any], size: Callable[[Any], Any]) -> dict[Any, Any]:
+    """Rows that a terminal has room for, in their order: all, or the largest where there are many."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    kept = set(sorted(rows, key=lambda name: size(rows[name]), reverse=True)[:MOST_ROWS])
+    return {name: row for name, row in rows.items() if name in kept}
+
+
+def _left_out(shown: int, every: int) -> str:
+    return f"... and {every - shown:,} more of {every:,} campaigns, which spent less" if shown < every else ""
 
 
 def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest: int) -> Table:
@@ -140,6 +157,32 @@ _FULL: tuple[Column, ...] = (
 """All columns; on a narrow terminal the first ``_TRADED`` make a table of their own."""
 
 
+def _seat_lines(result: Result) -> list[str]:
+    """How good each seat's model is, and how many of its answers came too late; of many seats the first."""
+    lines = []
+    models = {seat: figures for seat, figures in result.summary["models"].items() if figures}
+    for seat, figures in list(models.items())[:MOST_ROWS]:
+        model, oracle = figures["model"], figures["oracle"]
+        judged = "where it was trained: " if "as_trained" in figures else ""
+        lines += [
+            (
+                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), "
+                f"log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
+                f"base rate {figures['base_rate']['log_loss']:.5f}), "
+                f"prediction / truth {model['prediction_over_truth']:.3f}, "
+                f"on won rows {_money(result.summary['winners_curse'][seat])}"
+            ),
+            f"Scored by        {result.manifest['scorers'][seat]}",
+        ]
+    answers = result.summary.get("answers", {})
+    late_first = sorted(answers, key=lambda seat: -answers[seat]["late"])
+    shown = list(answers) if len(answers) <= MOST_ROWS else late_first[:MOST_ROWS]
+    lines += [_answers(printable(seat), answers[seat]) for seat in shown]
+    if (more := max(len(models), len(answers)) - MOST_ROWS) > 0:
+        lines.append(f"... and {more:,} more seats; --json prints all")
+    return lines
+
+
 def _closing(result: Result) -> list[str]:
     market, manifest = result.summary["market"], result.manifest
     share = 100 * market["sold_to_campaigns"] / max(market["requests"], 1)
@@ -149,20 +192,8 @@ def _closing(result: Result) -> list[str]:
             f"(publishers {market['publisher_revenue']:,.2f}, fee {market['exchange_fee']:,.2f})"
         ),
         f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus {market['surplus_expected']:,.2f}",
+        *_seat_lines(result),
     ]
-    for seat, figures in result.summary["models"].items():
-        if figures:
-            model, oracle = figures["model"], figures["oracle"]
-            judged = "where it was trained: " if "as_trained" in figures else ""
-            lines.append(
-                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
-                f"base rate {figures['base_rate']['log_loss']:.5f}), "
-                f"prediction / truth {model['prediction_over_truth']:.3f}, "
-                f"on won rows {_money(result.summary['winners_curse'][seat])}"
-            )
-            lines.append(f"Scored by        {manifest['scorers'][seat]}")
-    for seat, figures in result.summary.get("answers", {}).items():
-        lines.append(_answers(printable(seat), figures))
     if explored := result.summary.get("exploration"):
         lines.append(
             f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; levers set by dice changed "
