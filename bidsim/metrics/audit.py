@@ -110,7 +110,9 @@ def _finding(
     elif explained is None and own.mean() < 1.0 - _NEARLY_ALL:
         if _at_least(~own) >= _SURELY:
             rule = "second price"
-            sentence = f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price."
+            sentence = (
+                f"Payments lie below bids ({ratio:.2f} of them on average) without a point mass, as in second price."
+            )
         else:
             sentence = f"All {count:,} payments lie below bids, as in second price, but they are too few to be sure."
     return Finding(rule, sentence, evidence)
@@ -121,7 +123,10 @@ def _named(rule: str, what: str, obeys: NDArray[np.bool_]) -> tuple[str, str]:
     told, least = f"{obeys.mean():.1%} of {len(obeys):,} payments are {what}", _at_least(obeys)
     if least >= _SURELY:
         return rule, f"{told}: this is {rule}."
-    return "unknown", f"{told}, as in {rule}, but they are too few to be sure (of all, it may be as little as {least:.0%})."
+    return (
+        "unknown",
+        f"{told}, as in {rule}, but they are too few to be sure (of all, it may be as little as {least:.0%}).",
+    )
 
 
 def _at_least(obeys: NDArray[np.bool_]) -> float:

@@ -172,7 +172,7 @@ def _seat_lines(result: Result) -> list[str]:
                 f"prediction / truth {model['prediction_over_truth']:.3f}, "
                 f"on won rows {_money(result.summary['winners_curse'][seat])}"
             ),
-            f"Scored by        {result.manifest['scorers'][seat]}",
+            f"Scored by        {result.facts.scorers[seat]}",
         ]
     answers = result.summary.get("answers", {})
     late_first = sorted(answers, key=lambda seat: -answers[seat]["late"])
@@ -184,7 +184,7 @@ def _seat_lines(result: Result) -> list[str]:
 
 
 def _closing(result: Result) -> list[str]:
-    market, manifest = result.summary["market"], result.manifest
+    market, facts = result.summary["market"], result.facts
     share = 100 * market["sold_to_campaigns"] / max(market["requests"], 1)
     lines = [
         (
@@ -199,20 +199,20 @@ def _closing(result: Result) -> list[str]:
             f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; levers set by dice changed "
             f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by about {explored['spend_change']:+,.2f}"
         )
-    seconds = manifest["seconds"]
+    seconds = facts.seconds
     loaded = f" and {seconds['load']:.1f} s for compiling, which is kept" if seconds["load"] > _COMPILED else ""
     lines.append(
-        f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; "
+        f"Speed            {facts.requests_per_second:,.0f} requests/s through the loop; "
         f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training{loaded}"
     )
-    if times := manifest.get("stage_nanoseconds", {}).get("decision"):
+    if times := facts.decision_ns:
         lines.append(
             f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all campaigns on a request, on this machine"
         )
     if result.folder is not None:
         command, place = _own_command(), shlex.quote(str(result.folder))
         lines += ["", f"Run directory    {result.folder}", f"Next             {command} report {place} --open"]
-        if manifest["scenario"]["incidents"]:
+        if facts.incidents:
             lines.append(f"                 {command} monitor {place} --open")
     return lines
 
