@@ -41,10 +41,20 @@ _HOMES = {
     "load_scenario": "bidsim.scenario.load",
     "run": "bidsim.experiments.run",
 }
+_RESULTS = ("Result", "load_result", "run")
+"""Names through which a person comes by a result."""
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for, so that ``import bidsim`` is quick."""
     if name not in _HOMES:
         raise AttributeError(f"module 'bidsim' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _RESULTS:
+        importlib.import_module(_HOMES["Result"]).Result.explainer = staticmethod(_explain)
+    return found
+
+
+def _explain(*given: Any, **how: Any) -> Any:
+    """Explain a result, wherever that is done."""
+    return importlib.import_module(_HOMES["explain_result"]).explain_result(*given, **how)

@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(chosen: argparse.Namespace, arguments: Sequence[str] | None) -> int:
     parser, commands = make_parsers()
+    chosen.parser = parser  # for the command that tells a shell of all of them
     typed = sys.argv[1:] if arguments is None else list(arguments)
     if typed and not typed[0].startswith("-") and typed[0] not in commands:
         raise UsageError(

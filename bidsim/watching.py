@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bidsim.core.errors import UsageError
+from bidsim.core.facts import shortened
 from bidsim.core.units import NANOS_PER_UNIT
 from bidsim.experiments.run import Kept, run
 from bidsim.interrupt import stop_if_asked
@@ -115,10 +116,8 @@ def until(result: Result, seen: int) -> Result:
     """The run as if it had ended with window ``seen``."""
     from bidsim.core.result import Result as Made  # noqa: PLC0415
 
-    scenario = result.manifest["scenario"]
-    end = seen * int(scenario["monitoring"]["window"])
-    baseline = scenario["monitoring"]["baseline"] or int(scenario["duration"]) // 3
-    shorter = {**scenario, "duration": end, "monitoring": {**scenario["monitoring"], "baseline": baseline}}
+    end = seen * result.facts.watch_window_us
+    baseline = result.facts.watch_baseline_us or result.facts.duration_us // 3
     tables = dict(result.tables)
     for name in ("slices", "scores", "population"):
         rows = np.flatnonzero(np.asarray(tables[name]["start_us"]) < end)
@@ -132,4 +131,4 @@ def until(result: Result, seen: int) -> Result:
         key: [column[k] for k in rows] if isinstance(column, list) else column[rows]
         for key, column in tables["conversions"].items()
     }
-    return Made({**result.manifest, "scenario": shorter}, tables)
+    return Made(shortened(result.manifest, end, baseline), tables)

@@ -45,10 +45,9 @@ def _completion(chosen: argparse.Namespace) -> int:
             "completion needs the package shtab, which is not installed: python -m pip install shtab, with the Python "
             "that runs bidsim"
         ) from None
-    from bidsim.cli import make_parser  # noqa: PLC0415
     from bidsim.scenario.shipped import shipped_scenarios  # noqa: PLC0415
 
-    parser, names = make_parser(), " ".join(shipped_scenarios())
+    parser, names = chosen.parser, " ".join(shipped_scenarios())
     scenario = {"bash": _SCENARIO, "zsh": _SCENARIO, "tcsh": "f"}
     _complete(
         parser,

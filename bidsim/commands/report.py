@@ -51,7 +51,7 @@ def _report(chosen: argparse.Namespace) -> int:
         ]
     else:
         written = [write_report(result, chosen.out or chosen.run / REPORT)]
-        if chosen.out is None and not result.manifest["scenario"].get("values"):
+        if chosen.out is None and not result.facts.values_are_drawn:
             written += [
                 write_consumables(result, chosen.run / CONSUMABLES),
                 _advertisers(result, chosen.run / ADVERTISERS),

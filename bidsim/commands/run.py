@@ -84,7 +84,7 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
         print(json.dumps(result.summary, indent=1, sort_keys=True))
     else:
         print_result(result)
-        if before not in (None, result.manifest["scenario_hash"]):
+        if before not in (None, result.facts.scenario_hash):
             print(f"Replaced         another run ({before}) that was in {out}")
     return 0
 

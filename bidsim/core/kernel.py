@@ -167,10 +167,9 @@ def _tell(error: OSError, *, kept: bool) -> None:
     if kept not in _told:
         _told.append(kept)
         instead = f"they go to {second_root()} for now" if kept else "they are compiled again each time"
-        print(  # noqa: T201  (a note on standard error)
+        sys.stderr.write(
             f"note: compiled kernels cannot be kept in {cache_root()} ({error.strerror or error}); {instead}; "
-            "make room there, or set BIDSIM_CACHE to another folder",
-            file=sys.stderr,
+            "make room there, or set BIDSIM_CACHE to another folder\n"
         )
 
 

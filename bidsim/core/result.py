@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bidsim.core.errors import RunDirectoryError
+from bidsim.core.errors import BidsimError, RunDirectoryError
+from bidsim.core.facts import RunFacts, facts_of
 from bidsim.core.folder import (
     MANIFEST,
     MODELS,
@@ -23,7 +25,7 @@ from bidsim.core.folder import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -48,6 +50,8 @@ class Result:
 
     """
 
+    explainer: ClassVar[Callable[..., Any] | None] = None
+    """What `explain` calls; the front door of the package sets it, which knows where explanations are made."""
     manifest: dict[str, Any]
     tables: dict[str, Columns]
     summary: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +68,16 @@ class Result:
             f"<Result of {self.summary.get('scenario', 'a run')}{where}: {self.manifest.get('requests', 0):,} "
             f"requests;\n tables and rows: {rows}>"
         )
+
+    @cached_property
+    def facts(self) -> RunFacts:
+        """What the manifest says of the run, typed.
+
+        Raises:
+            RunDirectoryError: The manifest lacks a key, or one holds what it cannot.
+
+        """
+        return facts_of(self.manifest, str(self.folder or "the run"))
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table as a pandas DataFrame.
@@ -135,9 +149,9 @@ class Result:
 
     def explain(self, seat: str | None = None, **how: Any) -> Any:
         """Shapley values of a seat's model as a `shap.Explanation`; see `bidsim.explain_result` for the arguments."""
-        import bidsim  # noqa: PLC0415  (the front door knows where explanations are made)
-
-        return bidsim.explain_result(self, seat, **how)
+        if Result.explainer is None:
+            raise BidsimError("explanations need the whole package: import bidsim, and take runs from there")
+        return Result.explainer(self, seat, **how)
 
     def save(self, path: str | Path) -> Path:
         """Write a run directory; it appears under its name only when it is complete.

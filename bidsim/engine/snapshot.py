@@ -13,6 +13,7 @@ import numpy as np
 
 from bidsim.core.errors import BidsimError
 from bidsim.core.files import write_whole
+from bidsim.engine.rows import Log, empty_log
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ FIXED = (
     *("world/value_ints",),
 )
 """Parts that a scenario fixes, or that belong to a process: they are not copied."""
+_ROWS = ("ints", "floats", "features")
+"""Arrays of a log, of which only the rows in use are copied."""
 _SAME = ("world/seen", "world/scratch/exposure_of")
 """Parts that are the bidders' own where notices come at once."""
 
@@ -101,6 +104,10 @@ def _parts(value: Any, place: str, same: bool) -> Iterator[tuple[str, NDArray[An
         return
     if isinstance(value, np.ndarray):
         yield place, value
+    elif isinstance(value, Log):
+        used = int(value.used[0])
+        yield from ((f"{place}/{name}", getattr(value, name)[:used]) for name in _ROWS)
+        yield f"{place}/used", value.used
     elif hasattr(value, "_fields"):
         for name in value._fields:
             yield from _parts(getattr(value, name), f"{place}/{name}" if place else name, same)
@@ -139,6 +146,8 @@ def _put(value: Any, place: str, arrays: Mapping[str, NDArray[Any]], same: bool)
         return value
     if isinstance(value, np.ndarray):
         return arrays[place].copy()
+    if isinstance(value, Log):
+        return _put_rows(value, {name: arrays[f"{place}/{name}"] for name in Log._fields})
     if hasattr(value, "_fields"):
         return value._replace(
             **{
@@ -147,3 +156,13 @@ def _put(value: Any, place: str, arrays: Mapping[str, NDArray[Any]], same: bool)
             }
         )
     return value
+
+
+def _put_rows(log: Log, rows: Mapping[str, NDArray[Any]]) -> Log:
+    """Return a log with these rows, and room as before."""
+    used = int(rows["used"][0])
+    put = empty_log(max(len(log.ints), used), log.ints.shape[1], log.floats.shape[1], log.features.shape[1])
+    for name in _ROWS:
+        getattr(put, name)[:used] = rows[name]
+    put.used[0] = used
+    return put

@@ -62,18 +62,18 @@ def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
     result, facts = account.result, headline(account)
     used = _model(account)
     effects = _effects(account, explored, used)
-    charge = result.manifest.get("charge", "impression")
+    charge = result.facts.charge
     return {
         "advertiser": account.advertiser,
         "campaigns": campaign_rows(account),
         "run": {
-            "scenario": result.manifest["scenario"]["name"],
-            "seed": result.manifest["scenario"]["seed"],
-            "hash": result.manifest["scenario_hash"],
-            "days": result.manifest["scenario"]["duration"] / DAY,
+            "scenario": result.facts.scenario,
+            "seed": result.facts.seed,
+            "hash": result.facts.scenario_hash,
+            "days": result.facts.duration_us / DAY,
             "charge": charge,
-            "incidents": len(result.manifest["scenario"]["incidents"]),
-            "window_days": result.manifest["scenario"]["attribution"]["window"] / DAY,
+            "incidents": result.facts.incidents,
+            "window_days": result.facts.attribution_window_us / DAY,
         },
         "headline": facts,
         "funnel": funnel(account),
@@ -83,13 +83,13 @@ def _describe(account: Account, explored: Explored | None) -> dict[str, Any]:
         "bids": {
             "curve": bid_curve(account),
             "arms": bid_arms(account),
-            "surveyed": 1 / result.manifest["scenario"]["log"]["landscape_every"],
+            "surveyed": 1 / result.facts.landscape_every,
         },
         "segments": {
             "rows": segments(account),
             "fewest_users": FEWEST_USERS,
             "fewest_peers": FEWEST_PEERS,
-            "share": result.manifest["sampling"]["auctions"],
+            "share": result.facts.kept_wins,
         },
         "trust": calibration(account),
     }
@@ -142,7 +142,6 @@ def _effect(effect: LeverEffect, together: LeverEffect, used: dict[str, dict[str
 
 
 def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], charge: str) -> dict[str, Any]:
-    settings = account.result.manifest["scenario"]
     if explored is None or explored.fitted is None:
         few = explored.rows.conversions if explored is not None else 0
         varied = bool(explored is not None and explored.levers)
@@ -156,7 +155,7 @@ def _advice(account: Account, explored: Explored | None, facts: dict[str, Any], 
             "experiments": experiment(account, explored),
         }
     products = {account.result.tables["campaigns"]["product"][k] for k in account.rows}
-    margin = min(float(settings["products"][p]["margin"]) for p in products)
+    margin = min(account.result.facts.products[p].margin for p in products)
     advice = [advise(e, facts, margin, by_click=charge == "click") for e in explored.own[account.advertiser]]
     advice += never_varied(explored)
     return {

@@ -143,8 +143,8 @@ def experiment(account: Account, explored: Explored | None) -> list[dict[str, An
     """
     result = account.result
     conversions = int(result.tables["campaigns"]["conversions"].sum())
-    days = result.manifest["scenario"]["duration"] / DAY
-    share = result.manifest["scenario"].get("exploration", {}).get("share") or 0.1
+    days = result.facts.duration_us / DAY
+    share = result.facts.exploration.share or 0.1
     randomised = explored.rows.conversions if explored is not None else 0
     daily = (randomised or conversions * share) / days
     cost = cost_of_exploring(result)

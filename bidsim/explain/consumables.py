@@ -43,8 +43,8 @@ def describe_consumables(result: Result) -> dict[str, Any]:
         for name, flag in (("consumable", True), ("durable", False))
     }
     return {
-        "scenario": result.manifest["scenario"]["name"],
-        "seed": result.manifest["scenario"]["seed"],
+        "scenario": result.facts.scenario,
+        "seed": result.facts.seed,
         "lines": lines,
         "groups": groups,
         "answers": _answers(groups),
@@ -60,7 +60,7 @@ def _line(result: Result, k: int) -> dict[str, Any]:
         if table["advertiser"][j] == advertiser and table["product"][j] == product
     ]
     campaigns = tuple(table["campaign"][j] for j in rows)
-    cycle = result.manifest["scenario"]["products"][product]["repurchase"] / DAY
+    cycle = result.facts.products[product].repurchase_us / DAY
     wins = int(table["wins"][rows].sum())
     names, codes = result.coded("auctions", "campaign")
     kept = np.array([name in campaigns for name in names], np.bool_)[codes] if names else np.zeros(0, np.bool_)
@@ -86,7 +86,7 @@ def _line(result: Result, k: int) -> dict[str, Any]:
         "ghost_ads": None
         if estimate is None
         else {"value": estimate.value, "low": estimate.low, "high": estimate.high},
-        "held_out_users": held[3] if result.manifest["scenario"]["holdout"]["share"] else None,
+        "held_out_users": held[3] if result.facts.holdout_share else None,
         "caused_realised": held[1] - int(arms["served_purchases_without_ads"][k]) if held[0] else None,
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bidsim.core.facts import ExplorationFacts
     from bidsim.core.result import Result
 
 OF_THE_AD = ("price", "creative", "landing", "shipping_days")
@@ -95,10 +96,10 @@ class Explored:
 
 def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     """Fit the exploration slice of a run; None where it has none."""
-    settings = result.manifest["scenario"].get("exploration", {})
-    if not settings.get("share"):
+    exploration = result.facts.exploration
+    if not exploration.share:
         return None
-    levers, names = _levers(settings), tuple(sorted(set(result.tables["campaigns"]["advertiser"])))
+    levers, names = _levers(exploration), tuple(sorted(set(result.tables["campaigns"]["advertiser"])))
     rows, shown = randomised_rows_of(result, levers, names), np.bincount(_owners(result, names), minlength=len(names))
     prior = prior or known_prior()
     if rows.conversions < FEWEST or not levers:
@@ -116,16 +117,16 @@ def explore(result: Result, prior: Prior | None = None) -> Explored | None:
     return Explored(names, levers, rows, fitted, found[0], found[1])
 
 
-def _levers(settings: dict[str, Any]) -> tuple[Lever, ...]:
+def _levers(exploration: ExplorationFacts) -> tuple[Lever, ...]:
     """The levers of the ad that were varied, with the action that usually brings more."""
-    steps = settings["steps"]
+    steps = exploration.steps
     actions = {
         "price": math.log1p(-steps["price"]),
         "creative": steps["creative"],
         "landing": steps["landing"],
         "shipping_days": -steps["shipping_days"],
     }
-    return tuple(Lever(name, "continuous", actions[name]) for name in OF_THE_AD if name in settings["levers"])
+    return tuple(Lever(name, "continuous", actions[name]) for name in OF_THE_AD if name in exploration.levers)
 
 
 def _owners(result: Result, advertisers: Sequence[str]) -> NDArray[np.int64]:

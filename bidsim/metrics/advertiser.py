@@ -139,7 +139,7 @@ def _halves(account: Account) -> dict[str, Any]:
     conversions come at once and only their number is known.
     """
     table, sold = account.part("timeline"), account.part("conversions", "credit_time_us", "value_nanos", "reported_us")
-    drawn = bool(account.result.manifest["scenario"].get("values"))
+    drawn = account.result.facts.values_are_drawn
     starts = np.unique(table["start_us"])
     middle = int(starts[len(starts) // 2])
     first, early, told_of = table["start_us"] < middle, sold["credit_time_us"] < middle, sold["reported_us"] >= 0
@@ -196,7 +196,7 @@ def _incremental(account: Account) -> dict[str, Any]:
         else:
             value = value + found.value
             below, above = math.hypot(below, found.value - found.low), math.hypot(above, found.high - found.value)
-    held = bool(account.result.manifest["scenario"].get("holdout", {}).get("share"))
+    held = account.result.facts.holdout_share > 0
     return {
         "estimate": {"value": value, "low": value - below, "high": value + above} if known and held else None,
         "truth": true if held else None,

@@ -126,8 +126,9 @@ def _named(rule: str, what: str, obeys: NDArray[np.bool_]) -> tuple[str, str]:
     told, least = f"{obeys.mean():.1%} of {len(obeys):,} payments are {what}", _at_least(obeys)
     if least >= _SURELY:
         return rule, f"{told}: this is {rule}."
-    return "unknown", (
-        f"{told}, as in {rule}, but they are too few to be sure (of all, it may be as little as {least:.0%})."
+    return (
+        "unknown",
+        f"{told}, as in {rule}, but they are too few to be sure (of all, it may be as little as {least:.0%}).",
     )
 
 

@@ -24,13 +24,10 @@ def calibration(account: Account) -> dict[str, Any]:
 
     Only impressions that are older than the attribution window count.
     """
-    rows, scenario = (
-        account.part("auctions", "time_us", "pcvr", "position", "converted"),
-        account.result.manifest["scenario"],
-    )
-    matured = rows["time_us"] <= scenario["duration"] - scenario["attribution"]["window"]
+    rows, facts = account.part("auctions", "time_us", "pcvr", "position", "converted"), account.result.facts
+    matured = rows["time_us"] <= facts.duration_us - facts.attribution_window_us
     # what is predicted is an impression in the first position
-    seen = np.array(scenario["auction"]["positions"], np.float64)
+    seen = np.array(facts.positions, np.float64)
     predicted, came = (rows["pcvr"] * seen[rows["position"]] / seen[0])[matured], rows["converted"][matured]
     conversions, expected = int(came.sum()), float(predicted.sum())
     counted = poisson_interval(conversions)

@@ -34,7 +34,7 @@ def cost_of_exploring(result: Result) -> dict[str, Any] | None:
             spend += paid[mine].sum() - offered[mine].sum() * paid[stayed].sum() / offered[stayed].sum()
     came, would = float(table["true_rate"].sum()), float(table["natural_rate"].sum())
     return {
-        "levers": list(result.manifest["scenario"]["exploration"]["levers"]),
+        "levers": list(result.facts.exploration.levers),
         "impressions": len(table["user"]),
         "conversions": int(table["converted"].sum()),
         "spend": float(paid.sum()) / NANOS_PER_UNIT,

@@ -23,12 +23,13 @@ def answer_times(result: Result) -> dict[str, Any]:
     counts say so.
     """
     counts, histogram = result.tables["seats"], result.tables["latency"]
+    tmax = result.facts.tmax_us or 0.0
     found = {}
     for k, seat in enumerate(counts["seat"]):
         mine = np.array([s == seat for s in histogram["seat"]], np.bool_)
         bounds, responses = np.asarray(histogram["upper_us"])[mine], np.asarray(histogram["responses"])[mine]
         decisions, late, shed = (int(counts[name][k]) for name in ("decisions", "late", "shed"))
-        parts = _split(bounds, responses, float(result.manifest["scenario"]["deadline"]["tmax"]), decisions - late)
+        parts = _split(bounds, responses, tmax, decisions - late)
         quantiles = {f"{name}_ms": _quantile(*parts, q) for name, q in QUANTILES.items()}
         found[seat] = {
             "decisions": decisions,

@@ -19,6 +19,7 @@ from bidsim.metrics.hindsight import best_in_hindsight
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bidsim.core.facts import RunFacts
     from bidsim.core.result import Result
     from bidsim.metrics.hindsight import Objective
 
@@ -31,7 +32,7 @@ MANY_POSITIONS = "not known: one minimum bid does not tell what each of several 
 
 def has_all_bids(result: Result) -> bool:
     """Whether every bid was kept, which regret needs."""
-    return bool(result.manifest["sampling"]["requests"] >= 1.0)
+    return result.facts.kept_decisions >= 1.0
 
 
 def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[str, Any]]:
@@ -53,7 +54,7 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
 
     """
     if not has_all_bids(result):
-        share = result.manifest["sampling"]["requests"]
+        share = result.facts.kept_decisions
         raise UsageError(
             f"regret needs every bid, and this run kept {share:.1%} of them; run again with --set "
             "log.decisions=1_000_000_000"
@@ -62,15 +63,15 @@ def regrets(result: Result, objective: Objective = "utility") -> dict[str, dict[
     code = _codes(bids["campaign"], campaigns["campaign"])
     order = np.argsort(code, kind="stable")
     bounds = np.searchsorted(code[order], np.arange(len(campaigns["campaign"]) + 1))
-    scenario = result.manifest["scenario"]
-    if len(scenario["auction"]["positions"]) > 1:
+    facts = result.facts
+    if len(facts.positions) > 1:
         return {name: {"note": MANY_POSITIONS} for name in campaigns["campaign"]}
-    note = "" if scenario.get("values") else UPPER_BOUND
+    note = "" if facts.values_are_drawn else UPPER_BOUND
     found = {}
     for k, name in enumerate(campaigns["campaign"]):
         rows = order[bounds[k] : bounds[k + 1]]
         faced = _faced(bids, rows, float(campaigns["conversion_value_nanos"][k]))
-        found[name] = _regret(faced, _purse(scenario, name, bids, rows), objective) | {"note": note}
+        found[name] = _regret(faced, _purse(facts, name, bids, rows), objective) | {"note": note}
     return found
 
 
@@ -108,20 +109,13 @@ class _Purse:
     part_budget: float = np.inf
 
 
-def _purse(scenario: dict[str, Any], name: str, bids: dict[str, Any], rows: NDArray[np.int64]) -> _Purse:
-    campaign = scenario["campaigns"][name]
-    if scenario["episode"]:
-        return _Purse(np.inf, bids["request"][rows] // scenario["episode"], campaign["budget"])
-    if campaign["daily_budget"] is not None:
-        return _Purse(campaign["budget"], bids["time_us"][rows] // DAY, campaign["daily_budget"])
-    return _Purse(campaign["budget"] if campaign["budget"] is not None else _shared(scenario, name))
-
-
-def _shared(scenario: dict[str, Any], name: str) -> float:
-    """What a campaign without a budget of its own could spend if it had the budgets that it draws on to itself."""
-    owner = scenario["campaigns"][name]["advertiser"]
-    theirs = [b for b in scenario["budgets"].values() if name in (b["campaigns"] or ()) or b["advertiser"] == owner]
-    return float(min((b["total"] for b in theirs if b["total"] is not None), default=np.inf))
+def _purse(facts: RunFacts, name: str, bids: dict[str, Any], rows: NDArray[np.int64]) -> _Purse:
+    campaign = facts.campaigns[name]
+    if facts.episode_requests:
+        return _Purse(np.inf, bids["request"][rows] // facts.episode_requests, campaign.budget)
+    if campaign.daily_budget is not None:
+        return _Purse(campaign.budget, bids["time_us"][rows] // DAY, campaign.daily_budget)
+    return _Purse(campaign.budget)
 
 
 def _faced(bids: dict[str, Any], rows: NDArray[np.int64], worth: float) -> _Faced:
@@ -140,12 +134,11 @@ def allocation_regret(result: Result) -> dict[str, float]:
     Only seats that send one bid choose between ads; for the others it is zero (AuctionGym's allocation regret).
     """
     bids, campaigns = result.tables["bids"], result.tables["campaigns"]
-    seats = result.manifest["scenario"]["seats"]
-    found: dict[str, float] = dict.fromkeys(seats, 0.0)
+    found: dict[str, float] = dict.fromkeys(result.facts.internal_auctions, 0.0)
     code = _codes(bids["campaign"], campaigns["campaign"])
     worth = bids["true_rate"] * campaigns["conversion_value_nanos"][code] / NANOS_PER_UNIT
-    for name, settings in seats.items():
-        if not settings["internal_auction"]:
+    for name, internal in result.facts.internal_auctions.items():
+        if not internal:
             continue
         mine = np.flatnonzero((np.array(campaigns["seat"]) == name)[code] & (bids["bid_nanos"] > 0))
         # the ad sent is the one that did not lose inside

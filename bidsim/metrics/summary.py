@@ -44,13 +44,13 @@ def summarize(result: Result) -> dict[str, Any]:
         parts["exploration"] = explored
     return {
         **parts,
-        "scenario": result.manifest["scenario"]["name"],
-        "seed": result.manifest["scenario"]["seed"],
+        "scenario": result.facts.scenario,
+        "seed": result.facts.seed,
         "market": _market(market, campaigns),
         "campaigns": {row.pop("campaign"): row for row in rows},
         "lines": _lines(result.tables["incrementality"]),
-        "models": result.manifest.get("evaluation", {}),
-        "winners_curse": _winners_curse(campaigns, drawn=bool(result.manifest["scenario"].get("values"))),
+        "models": result.facts.evaluation,
+        "winners_curse": _winners_curse(campaigns, drawn=result.facts.values_are_drawn),
     }
 
 

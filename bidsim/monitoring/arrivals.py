@@ -67,8 +67,7 @@ def development(result: Result, cells: Cells, quiet: int) -> tuple[NDArray[np.fl
         lag.
 
     """
-    settings = result.manifest["scenario"]
-    lags = min(-(-int(settings["attribution"]["window"]) // cells.window) + 1, cells.windows)
+    lags = min(-(-result.facts.attribution_window_us // cells.window) + 1, cells.windows)
     group = _group_of_campaigns(result, cells)
     reported = _triangle(result, cells, group, lags)
     known = _logged(result, cells, group, lags)

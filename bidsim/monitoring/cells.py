@@ -90,14 +90,14 @@ def read_cells(result: Result) -> Cells:
         UsageError: The run has no slices, as in a world of drawn values.
 
     """
-    table, settings = result.tables["slices"], result.manifest["scenario"]
+    table, facts = result.tables["slices"], result.facts
     if not len(table["start_us"]):
-        uncounted = 'monitoring.rows is "none"' if settings["monitoring"]["rows"] == "none" else "nothing was won"
+        uncounted = 'monitoring.rows is "none"' if facts.watch_rows == "none" else "nothing was won"
         raise UsageError(
             "the run has no slices to watch: "
-            f"{'its values are drawn and no user is simulated' if settings.get('values') else uncounted}"
+            f"{'its values are drawn and no user is simulated' if facts.values_are_drawn else uncounted}"
         )
-    window, duration = int(settings["monitoring"]["window"]), int(settings["duration"])
+    window, duration = facts.watch_window_us, facts.duration_us
     levels, level = _coded(table["field"], table["level"])
     groups, group = _coded(table["advertiser"], table["product"])
     at = np.asarray(table["start_us"]) // window

@@ -90,7 +90,7 @@ def monitor(
         )
     slicing = slicing_of(cells)
     signals = {signal.kind: signal for signal in signals_of(result, cells, slicing, quiet)}
-    rate = float(result.manifest["scenario"]["monitoring"]["false_alarms"]) / 1000.0
+    rate = result.facts.false_alarms / 1000.0
     detectors, sounded, planned = {}, [], planned_changes(result, cells.window, quiet)
     for signal in signals.values():
         detector = _detector(signal, cells, slicing, quiet, rate * SHARES[signal.kind], replay=replay)
@@ -120,8 +120,8 @@ def _sounded(signal: Signal, detector: Detector, quiet: int, planned: list[Plann
 
 
 def _quiet_windows(result: Result, cells: Cells) -> int:
-    told = result.manifest["scenario"]["monitoring"]["baseline"]
-    return max(int(told) // cells.window, 2) if told is not None else max(cells.windows // 3, _FEWEST_QUIET)
+    told = result.facts.watch_baseline_us
+    return max(told // cells.window, 2) if told is not None else max(cells.windows // 3, _FEWEST_QUIET)
 
 
 def _detector(signal: Signal, cells: Cells, slicing: Slicing, quiet: int, rate: float, *, replay: bool) -> Detector:

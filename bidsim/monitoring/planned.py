@@ -84,12 +84,10 @@ def planned_changes(result: Result, window: int, quiet: int) -> list[Planned]:
         quiet: Windows before the watch begins.
 
     """
-    scenario = result.manifest["scenario"]
     found = []
-    for name, campaign in scenario["campaigns"].items():
-        for begins, key in ((True, "start"), (False, "end")):
-            time = campaign[key]
-            if time is not None and 0 < time < scenario["duration"] and time // window >= quiet - _SOON:
+    for name, campaign in result.facts.campaigns.items():
+        for begins, time in ((True, campaign.start_us), (False, campaign.end_us)):
+            if time is not None and 0 < time < result.facts.duration_us and time // window >= quiet - _SOON:
                 at = time // window
-                found.append(Planned(name, begins, at, max(at, quiet), (campaign["advertiser"], campaign["product"])))
+                found.append(Planned(name, begins, at, max(at, quiet), (campaign.advertiser, campaign.product)))
     return sorted(found, key=lambda p: (p.window, p.campaign))

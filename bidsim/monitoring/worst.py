@@ -72,8 +72,8 @@ def worst_slices(result: Result, *, rate: float = 0.1, until: int | None = None)
         Slices, the surest first; a slice that is nearly the same as one before is left out.
 
     """
-    settings, table = result.manifest["scenario"], result.tables["auctions"]
-    end = int(settings["duration"]) - int(settings["attribution"]["window"]) if until is None else until
+    facts, table = result.facts, result.tables["auctions"]
+    end = facts.duration_us - facts.attribution_window_us if until is None else until
     rows = np.flatnonzero(np.asarray(table["time_us"]) < end)
     owner = dict(zip(result.tables["campaigns"]["campaign"], result.tables["campaigns"]["advertiser"], strict=True))
     coded = {field: result.coded("auctions", field) for field in CATEGORIES}

@@ -60,9 +60,9 @@ def write_advertisers(result: Result, folder: Path, progress: Callable[[int], No
             rows.append({"file": file, "content": content})
             progress(1)
     facts = {
-        "scenario": result.manifest["scenario"]["name"],
-        "seed": result.manifest["scenario"]["seed"],
-        "hash": result.manifest["scenario_hash"],
+        "scenario": result.facts.scenario,
+        "seed": result.facts.seed,
+        "hash": result.facts.scenario_hash,
     }
     write_page(folder / INDEX, environment(**_FILTERS).get_template("advertisers.html").render(rows=rows, **facts))
     return folder / INDEX

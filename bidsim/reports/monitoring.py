@@ -84,9 +84,9 @@ def describe_watch(result: Result, watch: Watch) -> dict[str, Any]:
 
 def _run(result: Result, watch: Watch) -> dict[str, Any]:
     return {
-        "scenario": result.manifest["scenario"]["name"],
-        "seed": result.manifest["scenario"]["seed"],
-        "hash": result.manifest["scenario_hash"],
+        "scenario": result.facts.scenario,
+        "seed": result.facts.seed,
+        "hash": result.facts.scenario_hash,
         "windows": watch.cells.windows,
         "quiet": watch.quiet,
         "watched": watch.cells.windows - watch.quiet,

@@ -62,7 +62,7 @@ def render_report(result: Result, *, linked: bool = False) -> str:
 
 
 def _bucket(result: Result) -> str:
-    length = int(result.manifest["scenario"]["log"]["bucket"])
+    length = result.facts.bucket_us
     return {HOUR: "hour", DAY: "day"}.get(length, f"period of {format_duration(length)}")
 
 
@@ -79,7 +79,7 @@ def _content(result: Result) -> dict[str, Any]:
     ]
     return {
         "summary": summary,
-        "manifest": result.manifest,
+        "facts": result.facts,
         "campaigns": summary["campaigns"],
         "losses": {k: v for k, v in _LABELS.items() if k != "won"},
         "pictures": pictures,
@@ -124,7 +124,7 @@ def _loss_chart(campaigns: dict[str, Any]) -> str:
 
 def _values_are_drawn(result: Result) -> bool:
     """Whether bidders believe values rather than rates: there are no users and no conversion model."""
-    return bool(result.manifest["scenario"].get("values"))
+    return result.facts.values_are_drawn
 
 
 def _calibration(result: Result) -> tuple[str, str, str]:
@@ -186,7 +186,7 @@ def _predicted_and_true(result: Result) -> tuple[NDArray[np.float64], NDArray[np
     bids = result.tables["bids"]
     predicted, true, unit = 100 * bids["pcvr"], 100 * bids["true_rate"], "rate, %"
     if _values_are_drawn(result):
-        if result.manifest.get("charge") == "click":
+        if result.facts.charge == "click":
             return None  # bids are for clicks, values of impressions are not in the rows
         campaigns = result.tables["campaigns"]
         worth = dict(zip(campaigns["campaign"], campaigns["conversion_value_nanos"].tolist(), strict=True))

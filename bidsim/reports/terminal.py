@@ -28,6 +28,8 @@ _LOSS_LABELS = {
     "outbid": "outbid",
 }
 _PIPE_WIDTH = 170
+MOST_ROWS = 20
+"""Rows of a table of campaigns, seats or advertisers on a terminal; the largest are shown."""
 _ONE_TABLE = 116
 _WIDEST = 10_000
 _COMPILED = 5.0
@@ -40,14 +42,28 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 def print_result(result: Result) -> None:
     """Print the campaigns' table, the market, the model, and what to do next."""
     screen = console(_PIPE_WIDTH)
-    campaigns = result.summary["campaigns"]
-    full = _columns(result)
-    parts = [full] if screen.width >= _ONE_TABLE else [full[:_TRADED], full[_TRADED:]]
+    everyone = result.summary["campaigns"]
+    campaigns = largest(everyone, lambda row: (row["spend"], row["wins"], row["bids"], row["eligible"]))
+    parts = [_FULL] if screen.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
     for columns in parts:
         screen.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
+    if left := _left_out(len(campaigns), len(everyone)):
+        screen.print(f"{left}; campaigns.parquet has all, and --json prints them", markup=False)
     screen.print(_spend_picture(result))
     for line in _closing(result):
         screen.print(line, markup=False)
+
+
+def largest(rows: dict[Any, Any], size: Callable[[Any], Any]) -> dict[Any, Any]:
+    """Rows that a terminal has room for, in their order: all, or the largest where there are many."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    kept = set(sorted(rows, key=lambda name: size(rows[name]), reverse=True)[:MOST_ROWS])
+    return {name: row for name, row in rows.items() if name in kept}
+
+
+def _left_out(shown: int, every: int) -> str:
+    return f"... and {every - shown:,} more of {every:,} campaigns, which spent less" if shown < every else ""
 
 
 def _campaign_table(campaigns: dict[str, Any], columns: Sequence[Column], widest: int) -> Table:
@@ -151,20 +167,34 @@ _FULL: tuple[Column, ...] = (
 """All columns; on a narrow terminal the first ``_TRADED`` make a table of their own."""
 
 
-def _columns(result: Result) -> tuple[Column, ...]:
-    """The columns of a run; where a replay's bidders are after clicks, these are told, and what one cost."""
-    values = result.manifest["scenario"].get("values") or {}
-    if values.get("name") != "logged" or values["params"].get("event", "click") != "click":
-        return _FULL
-    clicks: dict[str, Column] = {
-        "conver-\nsions": ("\nclicks", lambda row: f"{row['clicks']:,}"),
-        "\nCPA": ("\nCPC", lambda row: _money(row["spend"] / row["clicks"] if row["clicks"] else None)),
-    }
-    return tuple(clicks.get(column[0], column) for column in _FULL)
+def _seat_lines(result: Result) -> list[str]:
+    """How good each seat's model is, and how many of its answers came too late; of many seats the first."""
+    lines = []
+    models = {seat: figures for seat, figures in result.summary["models"].items() if figures}
+    for seat, figures in list(models.items())[:MOST_ROWS]:
+        model, oracle = figures["model"], figures["oracle"]
+        judged = "where it was trained: " if "as_trained" in figures else ""
+        lines += [
+            (
+                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), "
+                f"log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
+                f"base rate {figures['base_rate']['log_loss']:.5f}), "
+                f"prediction / truth {model['prediction_over_truth']:.3f}, "
+                f"on won rows {_money(result.summary['winners_curse'][seat])}"
+            ),
+            f"Scored by        {result.facts.scorers[seat]}",
+        ]
+    answers = result.summary.get("answers", {})
+    late_first = sorted(answers, key=lambda seat: -answers[seat]["late"])
+    shown = list(answers) if len(answers) <= MOST_ROWS else late_first[:MOST_ROWS]
+    lines += [_answers(printable(seat), answers[seat]) for seat in shown]
+    if (more := max(len(models), len(answers)) - MOST_ROWS) > 0:
+        lines.append(f"... and {more:,} more seats; --json prints all")
+    return lines
 
 
 def _closing(result: Result) -> list[str]:
-    market, manifest = result.summary["market"], result.manifest
+    market, facts = result.summary["market"], result.facts
     share = 100 * market["sold_to_campaigns"] / max(market["requests"], 1)
     lines = [
         (
@@ -174,22 +204,8 @@ def _closing(result: Result) -> list[str]:
         ),
         f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus "
         f"{market['surplus_expected']:,.2f}",
+        *_seat_lines(result),
     ]
-    lines += [f"Log              {printable(note)}" for note in manifest.get("notes", [])]
-    for seat, figures in result.summary["models"].items():
-        if figures:
-            model, oracle = figures["model"], figures["oracle"]
-            judged = "where it was trained: " if "as_trained" in figures else ""
-            lines.append(
-                f"Model {printable(seat)[:10]:<10} {judged}AUC {model['auc']:.3f} (oracle {oracle['auc']:.3f}), "
-                f"log-loss {model['log_loss']:.5f} (oracle {oracle['log_loss']:.5f}, "
-                f"base rate {figures['base_rate']['log_loss']:.5f}), "
-                f"prediction / truth {model['prediction_over_truth']:.3f}, "
-                f"on won rows {_money(result.summary['winners_curse'][seat])}"
-            )
-            lines.append(f"Scored by        {manifest['scorers'][seat]}")
-    for seat, figures in result.summary.get("answers", {}).items():
-        lines.append(_answers(printable(seat), figures))
     if explored := result.summary.get("exploration"):
         lines.append(
             f"Explored         {explored['impressions']:,} impressions, {explored['conversions']:,} conversions; "
@@ -197,13 +213,13 @@ def _closing(result: Result) -> list[str]:
             f"conversions by {explored['conversions_change_expected']:+,.1f} (expected) and spend by about "
             f"{explored['spend_change']:+,.2f}"
         )
-    seconds = manifest["seconds"]
+    seconds = facts.seconds
     loaded = f" and {seconds['load']:.1f} s for compiling, which is kept" if seconds["load"] > _COMPILED else ""
     lines.append(
-        f"Speed            {manifest['requests_per_second']:,} requests/s through the loop; "
+        f"Speed            {facts.requests_per_second:,.0f} requests/s through the loop; "
         f"{seconds['total']:.1f} s in all, of which {seconds['build']:.1f} s for history and training{loaded}"
     )
-    if times := manifest.get("stage_nanoseconds", {}).get("decision"):
+    if times := facts.decision_ns:
         lines.append(
             f"Decision         {times['p50'] / 1e3:.1f} us (median), {times['p99'] / 1e3:.1f} us (p99) for all "
             "campaigns on a request, on this machine"
@@ -211,7 +227,7 @@ def _closing(result: Result) -> list[str]:
     if result.folder is not None:
         command, place = _own_command(), shlex.quote(str(result.folder))
         lines += ["", f"Run directory    {result.folder}", f"Next             {command} report {place} --open"]
-        if manifest["scenario"]["incidents"]:
+        if facts.incidents:
             lines.append(f"                 {command} monitor {place} --open")
     return lines
 

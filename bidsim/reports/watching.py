@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bidsim.monitoring.cells import OWNER
-from bidsim.reports.terminal import console, print_fitting, printable
+from bidsim.reports.terminal import MOST_ROWS, console, largest, print_fitting, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +32,7 @@ def print_watch(content: dict[str, Any]) -> None:
     )
     if not content["incidents"]:
         screen.print(Text("Quiet: no alarm sounded.", style="green"))
-    for n, page in enumerate(content["incidents"]):
+    for n, page in enumerate(content["incidents"][:MOST_ROWS]):
         state = Text("OPEN", style="bold red") if page["until"] is None else Text("over", style="dim")
         screen.print()
         screen.print(Text.assemble(f"{n + 1}. ", state, "  ", (printable(page["headline"]), "bold")))
@@ -44,10 +44,14 @@ def print_watch(content: dict[str, Any]) -> None:
         )
         for told in page["others"][:5]:
             screen.print(Text(f"   - {printable(told)}", style="dim"))
+    if (more := len(content["incidents"]) - MOST_ROWS) > 0:
+        screen.print(f"\n... and {more:,} more incidents, on the page", markup=False)
     if content["planned"]:
         screen.print()
-    for told in content["planned"]:
+    for told in content["planned"][:MOST_ROWS]:
         screen.print(Text(printable(told), style="dim"))
+    if (more := len(content["planned"]) - MOST_ROWS) > 0:
+        screen.print(Text(f"... and {more:,} more flights, on the page", style="dim"))
     screen.print()
     screen.print(signal_table(content))
     screen.print()
@@ -115,7 +119,8 @@ def live_view(done: int, total: int, rows: list[dict[str, Any]], incidents: list
     table.add_column("advertiser", no_wrap=True, overflow="ellipsis", max_width=28)
     for name in ("wins", "paid", "clicks", "predicted", "reported", "reported by window"):
         table.add_column(name, justify="right" if name != "reported by window" else "left", no_wrap=True)
-    for row in rows:
+    shown = largest(dict(enumerate(rows)), lambda row: (row["paid"], row["wins"]))
+    for row in shown.values():
         table.add_row(
             printable(row["advertiser"]),
             f"{row['wins']:,}",
@@ -125,6 +130,8 @@ def live_view(done: int, total: int, rows: list[dict[str, Any]], incidents: list
             f"{row['reported']:,}",
             sparkline(row["by_window"]),
         )
+    if len(shown) < len(rows):
+        table.add_row(f"... and {len(rows) - len(shown):,} more, which paid less")
     table.caption_justify = "left"
     table.caption = Text("\n".join(incidents), style="bold red") if incidents else Text("no incident", style="green")
     return table

@@ -28,14 +28,15 @@ from bidsim.traffic.arrivals import Arrivals
 from bidsim.traffic.stream import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from bidsim.bidder.tables import Campaigns
     from bidsim.core.contracts import Drawn, Offers
+    from bidsim.core.requests import Requests
     from bidsim.scenario.load import Scenario
-    from bidsim.scenario.model import CampaignSettings
+    from bidsim.scenario.model import CampaignSettings, ScenarioSettings, Targeting
 
 _REQUESTS = 20_000
 _QUANTILES = 256
@@ -107,21 +108,65 @@ def forecast(
         return _forecast_drawn(
             settings.seed, len(order), rivals, drawn, lambda quality: charged.to_win(top, floor, quality), total
         )
-    vocabulary = settings.traffic.vocabulary()
+    return _forecast_users(
+        settings, order, campaigns, _Reach(requests, settings.traffic.vocabulary()), top, floor, charged
+    )
+
+
+def _forecast_users(
+    settings: ScenarioSettings,
+    order: Sequence[tuple[str, CampaignSettings, int]],
+    campaigns: Campaigns,
+    reach: _Reach,
+    top: NDArray[np.int64],
+    floor: NDArray[np.int64],
+    charged: Charged,
+) -> list[Forecast]:
+    """Forecast where there are users; campaigns that ask for the same share what is found."""
+    seats = list(settings.seats.values())
+    known: dict[tuple[Any, ...], tuple[float, NDArray[np.float64]]] = {}
+    sorted_prices: dict[float, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
     found = []
     for k, (_, campaign, seat) in enumerate(order):
-        matches = (requests.time >= campaigns.start[k]) & (requests.time < campaigns.end[k])
-        for j, name in enumerate(CATEGORIES):
-            wanted = getattr(campaign.targeting, name)
-            if wanted is not None:
-                matches &= np.isin(requests.categories[:, j], [vocabulary[name].index(level) for level in wanted])
-        users = list(settings.seats.values())[seat].users
         quality = float(campaigns.quality[k]) if charged.by_click else 1.0
-        prices = _quantiles(charged.to_win(top[matches], floor[matches], quality))
-        found.append(
-            Forecast(float(matches.mean()) * settings.requests * (users[1] - users[0]), prices, quality=quality)
-        )
+        asks = (int(campaigns.start[k]), int(campaigns.end[k]), campaign.targeting, quality)
+        alike = (*asks[:2], str(campaign.targeting), quality)
+        if alike not in known:
+            if quality not in sorted_prices:
+                every = charged.to_win(top, floor, quality)
+                rows = np.argsort(every, kind="stable")
+                sorted_prices[quality] = rows, every[rows]
+            matches, (rows, prices) = reach.of(*asks[:3]), sorted_prices[quality]
+            known[alike] = float(matches.mean()), _quantiles(prices[matches[rows]])
+        share, prices = known[alike]
+        users = seats[seat].users
+        found.append(Forecast(share * settings.requests * (users[1] - users[0]), prices.copy(), quality=quality))
     return found
+
+
+class _Reach:
+    """Which requests campaigns may take part in.
+
+    Args:
+        requests: The requests.
+        vocabulary: Names of the levels of each field.
+
+    """
+
+    def __init__(self, requests: Requests, vocabulary: Mapping[str, Sequence[str]]) -> None:
+        self._requests = requests
+        self._places = {name: {level: k for k, level in enumerate(levels)} for name, levels in vocabulary.items()}
+
+    def of(self, start: int, end: int, targeting: Targeting) -> NDArray[np.bool_]:
+        """Requests of a flight that a targeting matches, bool[requests]; microseconds."""
+        matches = (self._requests.time >= start) & (self._requests.time < end)
+        for j, name in enumerate(CATEGORIES):
+            wanted = getattr(targeting, name)
+            if wanted is not None:
+                allowed = np.zeros(len(self._places[name]), np.bool_)
+                allowed[[self._places[name][level] for level in wanted]] = True
+                matches &= allowed[self._requests.categories[:, j]]
+        return np.asarray(matches)
 
 
 @dataclass(frozen=True)
@@ -148,7 +193,8 @@ def _quantiles(prices: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(prices):
         return NOTHING
     known = prices[np.isfinite(prices)]
-    found = np.quantile(np.minimum(prices, _BEYOND), (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+    # sorted first, since to sort is quicker than to search for so many
+    found = np.quantile(np.sort(np.minimum(prices, _BEYOND)), (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
     found[found > known.max(initial=0.0)] = np.inf
     return np.asarray(found)
 

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 STAMPED = 1 << 14
 """Most requests whose stages are timed in a run."""
+_MOST_ROOM = 1 << 22
+"""Rows that a log begins with at most."""
 
 
 def keys_of(seed: int, prefix: str) -> Keys:
@@ -103,7 +105,7 @@ def prepare_world(
         reserve=np.array([cpm_to_nanos(reserves.get(name, 0.0)) for name in order.names], np.int64),
         revenue=np.zeros(2, np.int64),
         counters=_counters(settings, order, grouped),
-        logs=_logs(settings.values is None),
+        logs=_logs(settings, max(exchange.arrivals.total, 1)),
         scratch=empty_scratch(count, lines, exchange.rivals.depth, exposure_of, settings.auction.positions),
         keys=keys_of(settings.seed, ""),
         rules=_rules(settings, models.needs_truth, bidder.rules.hears, exchange, len(moved[1].what)),
@@ -179,12 +181,21 @@ def _deadline_rules(settings: ScenarioSettings) -> dict[str, Any]:
     }
 
 
-def _logs(users: bool) -> Logs:
+def _logs(settings: ScenarioSettings, total: int) -> Logs:
+    """Logs that begin with room for what is expected; pages that are never written to take no memory."""
+    campaigns, users = len(settings.campaigns), settings.values is None
+    wins = min(settings.log.wins, total * len(settings.auction.positions))
+    decisions = min(total, settings.log.decisions / min(campaigns, 8)) * campaigns
     return Logs(
-        wins=empty_log(1024, len(WIN_INTS), len(WIN_FLOATS), 1),
-        decisions=empty_log(8192, len(DECISION_INTS), len(DECISION_FLOATS), WIDTH if users else 1),
+        wins=empty_log(_room(1024, wins), len(WIN_INTS), len(WIN_FLOATS), 1),
+        decisions=empty_log(_room(8192, decisions), len(DECISION_INTS), len(DECISION_FLOATS), WIDTH if users else 1),
         conversions=empty_log(1024, len(CONVERSION_INTS), 1, 1),
     )
+
+
+def _room(least: int, expected: float) -> int:
+    """Rows that a log begins with: a tenth more than are expected, and some."""
+    return max(least, min(int(1.1 * expected) + least, _MOST_ROOM))
 
 
 def _rules(settings: ScenarioSettings, needs_truth: bool, hears: int, exchange: Exchange, incidents: int) -> Rules:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.datasets import load_dataset
+from bidsim.core.errors import UsageError
 from bidsim.core.kernel import kernel
 from bidsim.core.random import stream_key, uniform
 from bidsim.core.units import DAY, HOUR, MINUTE
@@ -75,8 +76,27 @@ class Arrivals:
         self._first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.total = int(self._first[-1])
 
+    def check(self, lo: int, hi: int) -> None:
+        """Refuse requests that the stream does not have.
+
+        Raises:
+            UsageError: It does not have them.
+
+        """
+        if not 0 <= lo <= hi <= self.total:
+            raise UsageError(
+                f"requests {lo:,} to {hi:,} are not all there: the stream has {self.total:,}, from 0 on (without "
+                'count = "exact" the number of requests that a scenario names is the expected one)'
+            )
+
     def fill(self, lo: int, times: NDArray[np.int64]) -> None:
-        """Write the times of requests ``lo`` to ``lo + len(times)``, sorted, in microseconds."""
+        """Write the times of requests ``lo`` to ``lo + len(times)``, sorted, in microseconds.
+
+        Raises:
+            UsageError: The stream has no such requests.
+
+        """
+        self.check(lo, lo + len(times))
         _fill_times(self._key_times, self._first, self.start, self.duration, lo, times)
 
 

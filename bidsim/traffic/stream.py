@@ -111,14 +111,26 @@ class Traffic:
         self._request_key = stream_key(seed, f"{stream}/requests")
 
     def chunk(self, lo: int, hi: int) -> tuple[Requests, Latent]:
-        """Requests ``lo`` to ``hi`` of the stream."""
+        """Requests ``lo`` to ``hi`` of the stream.
+
+        Raises:
+            UsageError: The stream does not have them all.
+
+        """
+        self.arrivals.check(lo, hi)
         observed, latent = empty_requests(hi - lo)
         self.arrivals.fill(lo, observed.time)
         _fill(observed, latent, self.population, self.inventory, self.user_key, self._request_key, lo)
         return observed, latent
 
     def bare_chunk(self, lo: int, hi: int) -> tuple[Requests, Latent]:
-        """Requests with a number and a time only, for worlds without users."""
+        """Requests with a number and a time only, for worlds without users.
+
+        Raises:
+            UsageError: The stream does not have them all.
+
+        """
+        self.arrivals.check(lo, hi)
         observed, latent = empty_requests(hi - lo)
         observed.number[:] = np.arange(lo, hi)
         self.arrivals.fill(lo, observed.time)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bidsim.core.errors import UsageError
 from bidsim.core.random import stream_key
 from bidsim.core.requests import DEVICE, ENGAGEMENT, EXCHANGE, GEO, PLACEMENT, SEGMENT, SITE
 from bidsim.core.units import DAY, HOUR, MINUTE, NANOS_PER_CPM
@@ -134,3 +135,18 @@ def test_stream__attributes_belong_to_the_user() -> None:
             len(np.unique(requests.categories[requests.user == u, field])) == 1 for u in np.unique(requests.user)
         )
     assert all(len(np.unique(latent.intent[requests.user == u])) == 1 for u in np.unique(requests.user))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("make", ["chunk", "bare_chunk"])
+def test_stream__past_its_end_is_told_in_one_line(*, exact: bool, make: str) -> None:
+    """The number of requests is the expected one, so a stream may be shorter than the scenario says."""
+    arrivals = _arrivals(requests=20_000, duration=DAY, exact=exact)
+    chunk, end = getattr(Traffic(TrafficSettings(users=50), 1, "run", arrivals), make), arrivals.total
+    assert (end == 20_000) == exact
+    for lo, hi in ((0, end + 1), (end, end + 1), (end + 5, end + 9), (end + 5, end + 5), (-1, 5), (9, 8)):
+        with pytest.raises(UsageError, match=rf"{lo:,} to {hi:,} are not all there: the stream has {end:,}"):
+            chunk(lo, hi)
+    for at in (0, 7, end):
+        assert len(chunk(at, at)[0].time) == 0
+    assert len(chunk(end - 3, end)[0].time) == 3
