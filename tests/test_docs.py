@@ -229,6 +229,54 @@ def test_generated_pages__are_those_of_the_code() -> None:
         assert (ROOT / "docs/reference" / file).read_text(encoding="utf-8") == make(), "run: make reference"
 
 
+def _too_wide(text: str) -> list[int]:
+    """Numbers of prose lines over 120 columns; tables, pictures, addresses and blocks of code cannot be broken."""
+    wide, code = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            code = not code
+        elif not code and len(line) > 120 and not re.match(r"\s*\|", line) and not re.search(r"!\[|https?://", line):
+            wide.append(number)
+    return wide
+
+
+def test_prose__wraps_at_120_columns() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 40
+    found = {str(page.relative_to(ROOT)): _too_wide(page.read_text(encoding="utf-8")) for page in pages}
+    assert {page: lines for page, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("w " * 60, []),
+        ("w " * 61, [1]),
+        ("short\n\n- " + "w " * 61, [3]),
+        ("| " + "w | " * 61, []),
+        ("![" + "w " * 61 + "](a.png)", []),
+        ("<https://a.b/" + "w" * 120 + ">", []),
+        ("```text\n" + "w " * 61 + "\n```\n" + "w " * 61, [4]),
+    ],
+)
+def test_prose__tables_pictures_addresses_and_code_may_be_wider(text: str, lines: list[int]) -> None:
+    assert _too_wide(text) == lines
+
+
+def test_generated_prose__wraps_at_120_columns_and_leaves_words_and_commands_whole() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import generate  # noqa: PLC0415
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+    text = "`a - b` " * 50 + "c" * 130
+    assert generate.prose(text).split() == text.split()
+    assert all(len(line) <= 120 for line in generate.prose(text).splitlines()[:-1])
+    assert generate.prose(text).count("`a - b`") == 50
+    long = "`" + "a b " * 60 + "`"
+    assert all(len(line) <= 120 for line in generate.prose(long).splitlines())
+
+
 def test_gallery__has_every_scenario() -> None:
     page = (ROOT / "docs/gallery.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(shipped_scenarios())
