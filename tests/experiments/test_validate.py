@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from bidsim.cli import main
 from bidsim.core.errors import UsageError
-from bidsim.experiments.truths import arrivals, pacing, shading
+from bidsim.experiments.truths import arrivals, auctions, pacing, shading
 from bidsim.experiments.truths.cases import Case, Estimate, grade, load_cases, own_cases
 from bidsim.experiments.truths.checks import CHECKS
+from bidsim.experiments.truths.worlds import simulate
 from bidsim.experiments.validate import UNKNOWN, run_case, validate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+UNIT = {"type": "uniform", "a": 0.0, "b": 1.0}
 QUICK = {
     "ipv",
     "asym_fp",
@@ -89,6 +92,12 @@ OTHER: list[tuple[str, dict[str, Any], dict[str, float]]] = [
     ("asym_fp", {"w1": 3.0, "w2": 1.0}, {"max_bid": 0.75}),
     ("softfloor_truth", {"n": 3, "soft": 0.5, "hard": 0.1}, {"p_no_sale": 0.001, "p_firstprice_regime": 0.125 - 0.001}),
     ("openrtb", {"bids": [1.0, 4.0], "floor": 0.5, "inc": 0.01, "at": 1}, {"sold": 1, "price": 4.0, "winner": 1}),
+    ("openrtb", {"bids": [6.1], "floor": 0.5, "inc": 0.01, "at": 1}, {"sold": 1, "price": 6.1, "winner": 0}),
+    (
+        "openrtb",
+        {"bids": [0.0060999999999999995 * 1000, 6.3], "floor": 0.5, "inc": 0.01, "at": 2},
+        {"sold": 1, "price": 6.11, "winner": 1},
+    ),
     ("openrtb", {"bids": [0.2], "floor": 0.5, "inc": 0.01, "at": 2}, {"sold": 0, "price": 0.0, "winner": -1}),
     ("tie", {"n": 4, "bid": 0.7, "reserve": 0.2, "format": "first"}, {"price": 0.7, "win_rate_bidder0": 0.25}),
     (
@@ -106,6 +115,37 @@ SD = dict.fromkeys(("revenue", "winner_value", "p_no_sale", "p_firstprice_regime
 def test_case__other_parameters_work_as_well(check: str, params: dict[str, Any], expected: dict[str, float]) -> None:
     case = Case("other", check, params, expected, SD, {"multiplier": 0.03, "bid@1.5": 0.002, "max_bid": 0.002})
     assert [(v.metric, v.expected, v.simulated, v.note) for v in run_case(case, 5) if not v.holds] == []
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_best_reserve__does_not_depend_on_how_many_bid(n: int) -> None:
+    for low, high in ((0.0, 1.0), (0.0, 3.0)):
+        params = {"n": n, "dist": {"type": "uniform", "a": low, "b": high}}
+        found = auctions.optimal_reserve(params, 100_000, 3)["optimal_reserve"].value
+        assert found == pytest.approx(high / 2, rel=0.05)
+
+
+def test_reserves__are_judged_on_the_same_bids() -> None:
+    bids = [
+        simulate(
+            3,
+            200,
+            {name: {"policy": "truthful"} for name in "abc"},
+            values={"kind": "independent"},
+            auction={"format": "second_price", "reserve_cpm": reserve},
+            keep_bids=True,
+        ).tables["bids"]["bid_nanos"]
+        for reserve in (0.0, 650.0)
+    ]
+    assert bids[0].tolist() == bids[1].tolist()
+
+
+def test_multiplier__that_spends_a_budget_is_not_biased_where_it_is_above_one() -> None:
+    """Uniform values and prices: a multiplier a above 1 spends (1 - 2 / (3 a)) / 2 an auction."""
+    params = {"v": UNIT, "p": UNIT, "rho": 0.35, "objective": "value"}
+    error = np.array([pacing._multiplier_that_spends(params, 20_000, seed) for seed in range(10)]) / (20 / 9) - 1.0
+    assert np.sqrt((error**2).mean()) < 0.004
+    assert abs(error.mean()) < 0.003
 
 
 def test_grade__tolerates_what_it_says() -> None:
