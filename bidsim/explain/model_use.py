@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.cvr.binning import linked
-from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.lightgbm import MODEL_FILE
+from bidsim.cvr.meta import META_FILE, Meta, read_meta
+from bidsim.cvr.reading import read_ensemble
 from bidsim.cvr.trees import compile_ensemble, predict
 from bidsim.explain.attribution import Attributor, make_attributor, on_scale_of_predictions
 
@@ -65,12 +65,23 @@ def explained_model(result: Result, seat: str) -> Explained | None:
     files = result.models.get(seat, {})
     if MODEL_FILE not in files:
         return None
-    return _explained(files[MODEL_FILE], float(json.loads(files["meta.json"]).get("offset", 0.0)))
+    return _explained(files[MODEL_FILE], float(meta_of(result, seat).offset))
+
+
+def meta_of(result: Result, seat: str) -> Meta:
+    """What a run keeps beside a seat's model.
+
+    Raises:
+        ModelError: It is missing or damaged.
+
+    """
+    place = f"model/{seat}/{META_FILE}"
+    return read_meta(result.models[seat].get(META_FILE, ""), str(result.folder / place) if result.folder else place)
 
 
 @lru_cache(maxsize=8)
 def _explained(text: str, offset: float) -> Explained:
-    ensemble = parse_ensemble(text, len(FEATURES))
+    ensemble, _ = read_ensemble(text, FEATURES)
     return Explained(make_attributor(ensemble), compile_ensemble(ensemble, offset), offset)
 
 

@@ -161,6 +161,7 @@ def _closing(result: Result) -> list[str]:
                 f"on won rows {_money(result.summary['winners_curse'][seat])}"
             )
             lines.append(f"Scored by        {manifest['scorers'][seat]}")
+    lines += [f"Warning          {printable(told)}" for told in result.summary.get("warnings", ())]
     for seat, figures in result.summary.get("answers", {}).items():
         lines.append(_answers(printable(seat), figures))
     if explored := result.summary.get("exploration"):
