@@ -125,8 +125,12 @@ def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, A
     ]
 
 
-def what_if(model: Explained, rows: NDArray[np.float32], lever: str, change: float) -> float:
-    """Log-ratio of mean predictions with a lever moved: what the model would say of the action, as if it knew causes."""
+def what_if(model: Explained, rows: NDArray[np.float32], lever: str, change: float) -> float | None:
+    """Log-ratio of mean predictions with a lever moved: what the model would say of the action, as if it knew causes.
+
+    None where a mean is not above 0, as that of a regression may be.
+    """
     moved, column = rows.copy(), FEATURES.index(lever)
     moved[:, column] = moved[:, column] * (1.0 + change) if lever == "price" else moved[:, column] + change
-    return math.log(float(predict(model.tables, moved).mean()) / float(predict(model.tables, rows).mean()))
+    after, before = float(predict(model.tables, moved).mean()), float(predict(model.tables, rows).mean())
+    return math.log(after / before) if after > 0.0 and before > 0.0 else None

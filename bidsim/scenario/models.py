@@ -230,7 +230,7 @@ def _no_rates(predicted: NDArray[np.float64], weight: NDArray[np.float64]) -> st
         return ""
     share = float(weight[out].sum() / weight.sum())
     return (
-        f"{100 * share:.2g}% of the model's predictions on logged traffic lie outside 0 to 1 (they go from "
+        f"{max(share, 0.001):.1%} of the model's predictions on logged traffic lie outside 0 to 1 (they go from "
         f"{predicted.min():.3g} to {predicted.max():.3g}); bids are made of them as they are"
     )
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from bidsim.core.errors import ModelError
+from bidsim.cvr.ensemble import IDENTITY
 from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH, recoded
 from bidsim.cvr.files import load_model
 from bidsim.cvr.lightgbm import Lightgbm
@@ -21,6 +22,8 @@ from bidsim.cvr.logistic import Logistic, LogisticParams
 from bidsim.cvr.meta import META_FILE
 from bidsim.cvr.reading import read_ensemble
 from bidsim.cvr.training import LoggedRows
+from bidsim.cvr.trees import predict
+from bidsim.explain.model_use import _explained, what_if
 from tests.cvr.lgb import with_sizes
 
 if TYPE_CHECKING:
@@ -263,6 +266,18 @@ def test_leaves__that_lead_to_no_number_are_refused(tmp_path: Path, objective: s
     text = re.sub(r"^(leaf_value=)\S+", rf"\g<1>{leaf}", text, flags=re.MULTILINE)
     told = _refused(tmp_path, with_sizes(text))
     assert words in told
+
+
+def test_what_if__of_predictions_below_zero_is_unknown() -> None:
+    text = re.sub(r"^objective=.*$", "objective=regression", _text(), count=1, flags=re.MULTILINE)
+    x, _ = _rows(50, 2)
+    ensemble, _ = read_ensemble(text, FEATURES)
+    known = _explained(text, 0.0)
+    assert predict(known.tables, x).mean() < 0
+    assert what_if(known, x, "price", 0.1) is None
+    rates = _explained(_text(), 0.0)
+    assert what_if(rates, x, "price", 0.1) is not None
+    assert ensemble.link == IDENTITY
 
 
 def test_folder__without_what_it_needs_says_what_that_is(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_model__that_predicts_no_rates_warns_with_their_share(
     again = {**TREES, "seats.main.model": {"name": "lightgbm", "path": "run/model/main"}}
     result = run_small(again)
     (told,) = result.summary["warnings"]
-    assert re.match(r"seat main: [\d.e+]+% of the model's predictions on logged traffic lie outside 0 to 1 \(", told)
+    assert re.match(r"seat main: [\d.]+% of the model's predictions on logged traffic lie outside 0 to 1 \(", told)
     print_result(result)
     assert told in capsys.readouterr().out
     assert "warnings" not in run_small(TREES).summary
