@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from bidsim.cli import main
 from bidsim.cvr.features import FEATURES
+from bidsim.traffic.settings import TrafficSettings
 from tests.conftest import ROOT, SMALL
 from tests.scenario.test_broken import EDITS
 
@@ -117,6 +118,26 @@ RUNS = "Runs on disk"
 CODE = "Plug-ins and models"
 DATA = "Logs and cases"
 MACHINE = "The machine"
+META = json.dumps(
+    {
+        "kind": "lightgbm",
+        "features": list(FEATURES),
+        "vocabulary": {
+            **TrafficSettings().vocabulary(),
+            "campaign": ["lamp", "soap-everyone", "soap-mobile"],
+            "advertiser": ["bright", "clean"],
+            "product": ["lamp", "soap"],
+        },
+        "offset": 0.0,
+    }
+)
+MODEL = {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "m" }'), "m/meta.json": META}
+_LEAF = "Tree=0\nnum_leaves=1\nnum_cat=0\nleaf_value=1000\nis_linear=0\nshrinkage=1\n\n\n"
+TREE = (
+    "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=22\n"
+    f"objective=binary sigmoid:1\nfeature_names={' '.join(FEATURES)}\nfeature_infos={' '.join(['none'] * len(FEATURES))}\n"
+    f"tree_sizes={len(_LEAF)}\n\n{_LEAF}end of trees\n"
+)
 
 OTHERS = [
     Mistake("a command that is none", COMMANDS, "rnu s.toml", "did you mean 'run'"),
@@ -207,12 +228,19 @@ OTHERS = [
         "mine.py": PLUGIN_HEAD + "@kernel(OFFERS_SIGNATURE)\ndef bid(offers, lo, hi, floats, ints):\n    offers.bidd[0] = 1\nclass P(Policy):\n    bid = bid\n",
     }),
     Mistake("a model that is not there", CODE, "run s.toml", "nope", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "nope" }')}),
-    Mistake("a model whose names are damaged", CODE, "run s.toml", "meta.json is damaged: vocabulary is [], not a list of names for each field", {
-        "s.toml": SMALL.replace('model = "oracle"', 'model = { name = "logistic", path = "m" }'), "m/meta.json": '{"vocabulary": [], "features": []}'}),
+    Mistake("a model whose names are damaged", CODE, "run s.toml", "meta.json is damaged: vocabulary: input should be a table, not []", {
+        "s.toml": SMALL.replace('model = "oracle"', 'model = { name = "logistic", path = "m" }'), "m/meta.json": '{"kind": "logistic", "vocabulary": [], "features": []}'}),
     Mistake("weights of a model that are damaged", CODE, "run s.toml", "weights.json: ints has the shape (1,)", {
         "s.toml": SMALL.replace('model = "oracle"', 'model = { name = "logistic", path = "m" }'), "m/weights.json": '{"ints": [1], "floats": [0.0]}',
-        "m/meta.json": json.dumps({"kind": "logistic", "vocabulary": {}, "features": list(FEATURES)})}),
-    Mistake("a model file of nonsense", CODE, "run s.toml", "model", {"s.toml": SMALL.replace('model = "oracle"', 'model = { name = "lightgbm", path = "m" }'), "m/model.txt": "tree\nnonsense\n"}),
+        "m/meta.json": META.replace("lightgbm", "logistic")}),
+    Mistake("a model file of nonsense", CODE, "run s.toml", "this is not a LightGBM model in text form", {**MODEL, "m/model.txt": "tree\nnonsense\n"}),
+    Mistake("a model file that is empty", CODE, "run s.toml", "model.txt: the file is empty", {**MODEL, "m/model.txt": ""}),
+    Mistake("a model without what describes it", CODE, "run s.toml", "has no meta.json: it holds kind, features, vocabulary and offset", {"s.toml": MODEL["s.toml"], "m/model.txt": "tree\n"}),
+    Mistake("a model with a custom objective", CODE, "run s.toml", "has a custom objective", {**MODEL, "m/model.txt": TREE.replace("objective=binary sigmoid:1\n", "")}),
+    Mistake("a model that lacks a feature", CODE, "run s.toml", "feature_names: 'hour' is missing", {**MODEL, "m/model.txt": TREE.replace("max_feature_idx=22", "max_feature_idx=21").replace("=hour ", "=")}),
+    Mistake("a model with a feature of nobody", CODE, "run s.toml", "'prise' is no feature, did you mean 'price'?", {**MODEL, "m/model.txt": TREE.replace(" price ", " prise ")}),
+    Mistake("a model whose predictions overflow", CODE, "run s.toml", "more than a number can hold", {**MODEL, "m/model.txt": TREE.replace("objective=binary sigmoid:1", "objective=poisson")}),
+    Mistake("a model of another kind", CODE, "run s.toml", "holds a model of the kind 'logistic', not 'lightgbm'", {**MODEL, "m/meta.json": META.replace("lightgbm", "logistic")}),
     Mistake("a log without payments", DATA, "audit log.csv", "payment", {"log.csv": "bid,price\n1,2\n"}),
     Mistake("a log with words for numbers", DATA, "audit log.csv", "log.csv", {"log.csv": "bid,payment\n1,free\n2,3\n"}),
     Mistake("a log that is empty", DATA, "audit log.csv", "log.csv", {"log.csv": ""}),

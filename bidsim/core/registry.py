@@ -41,6 +41,7 @@ _BASES = {
 _LONGEST_MODULE = 100
 _NOT_PLUGINS = {
     "binning",
+    "blocks",
     "delay",
     "ensemble",
     "evaluation",
@@ -48,7 +49,9 @@ _NOT_PLUGINS = {
     "files",
     "links",
     "masks",
+    "meta",
     "probe",
+    "reading",
     "stored",
     "training",
     "trees",

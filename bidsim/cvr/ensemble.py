@@ -7,19 +7,16 @@ checked; what LightGBM would score and we cannot is refused with the reason.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.core.errors import ModelError, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from bidsim.cvr.blocks import Block, finite, number_of, whole_number
 
 IDENTITY, SIGMOID, EXP, SOFTPLUS, SQUARE = range(5)
 """How a sum of leaf values becomes a prediction."""
@@ -43,6 +40,8 @@ _LINKS = {
     "gamma": EXP,
     "tweedie": EXP,
 }
+_CUSTOM = ("custom", "none", "")
+"""What stands for an objective of one's own; most versions of LightGBM leave the line out."""
 _LARGEST_WORD = 2**32
 
 
@@ -129,106 +128,59 @@ class Ensemble:
         return np.array(place, np.int64), np.array(first, np.int64), np.array(middle, np.int64)
 
 
-class _Block:
-    """Lines ``key=value`` of a part of the file, with where they stand."""
-
-    def __init__(self, text: str, line: int, what: str) -> None:
-        self.what = what
-        self.values: dict[str, tuple[int, str]] = {}
-        for number, one in enumerate(text.split("\n"), line):
-            key, sign, value = one.partition("=")
-            if key in self.values and sign:
-                raise ModelError(f"line {number}: {self.what}: {key}: it is there twice; the file is damaged")
-            if one:
-                self.values[key] = (number, value)
-
-    def fail(self, key: str, why: str) -> NoReturn:
-        """Refuse the file because of one key."""
-        line = f"line {self.values[key][0]}: " if key in self.values else ""
-        raise ModelError(f"{line}{self.what}: {key}: {why}; the file is damaged")
-
-    def text(self, key: str) -> str:
-        """Value of a key that must be there."""
-        if key not in self.values:
-            self.fail(key, "the line is missing")
-        return self.values[key][1]
-
-    def numbers(self, key: str, count: int, convert: Callable[[str], Any]) -> list[Any]:
-        """Numbers of a list that must have ``count`` of them."""
-        words = self.text(key).split(" ") if self.text(key) else []
-        if len(words) != count:
-            self.fail(key, f"it has {len(words)} numbers instead of {count}")
-        try:
-            return [convert(w) for w in words]
-        except ValueError as error:
-            self.fail(key, str(error))
-
-    def integer(self, key: str, least: int, most: int) -> int:
-        """One integer within bounds."""
-        value: int = self.numbers(key, 1, _integer)[0]
-        if not least <= value <= most:
-            self.fail(key, f"{value} is not between {least} and {most}")
-        return value
+def plain_text(text: str) -> str:
+    """A model's text as LightGBM writes it: no mark of byte order, ends of lines as on Unix, no blank first line."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").lstrip("\n")
 
 
-def _integer(word: str) -> int:
-    digits = word.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):  # noqa: PLR2004
-        raise ValueError(f"{shown(word)} is not a whole number")
-    return int(word)
-
-
-def _number(word: str) -> float:
-    if not word.isascii() or "_" in word:
-        raise ValueError(f"{shown(word)} is not a number")
-    try:
-        value = float(word)
-    except ValueError:
-        raise ValueError(f"{shown(word)} is not a number") from None
-    if math.isnan(value):
-        raise ValueError("NaN is not a number that can be compared with")
-    return value
-
-
-def _finite(word: str) -> float:
-    value = _number(word)
-    if math.isinf(value):
-        raise ValueError(f"{shown(word)} is not finite")
-    return value
-
-
-def parse_ensemble(text: str, features: int) -> Ensemble:
+def parse_ensemble(text: str, features: int | None = None) -> Ensemble:
     """Read and check a LightGBM model.
 
     Args:
-        text: The model as LightGBM writes it (``model_to_string``).
-        features: Number of columns that rows will have; the model may use the first of them only.
+        text: The model as LightGBM writes it (``model_to_string``), or as an editor left it (`plain_text`).
+        features: Number of columns that rows will have; the model may use the first of them only. By default as many as
+            the model names.
 
     Raises:
         ModelError: The text is damaged, or holds a model that cannot be scored here; with line, tree and key.
 
     """
+    text = plain_text(text)
+    if not text.strip():
+        raise ModelError("the file is empty; write the model to it anew, with Booster.save_model of LightGBM")
     head, found, _ = text.partition("\n\nTree=0\n")
     if not found or not head.startswith("tree\n"):
         raise ModelError("this is not a LightGBM model in text form: it does not begin with 'tree' and hold 'Tree=0'")
-    header = _Block(head, 1, "header")
+    header = Block(head, 1, "header")
     link, sharpness = _link(header)
     last = header.integer("max_feature_idx", 0, 10**6)
     names = tuple(header.text("feature_names").split(" "))
     if len(names) != last + 1:
         header.fail("feature_names", f"it names {len(names)} features instead of {last + 1}")
-    if last >= features:
-        raise ModelError(f"the model was trained on {last + 1} features; here there are {features}")
+    width = last + 1 if features is None else features
+    if last >= width:
+        raise ModelError(f"the model was trained on {last + 1} features; here there are {width}")
     blocks = _tree_blocks(text, len(head) + 2, header)
     if "average_output" in header.values:
         sharpness /= len(blocks)
     parts = _Parts()
     for number, block in enumerate(blocks):
-        parts.add(block, number, features)
-    return parts.ensemble(features, names, link, sharpness)
+        parts.add(block, number, width)
+    return parts.ensemble(width, names, link, sharpness)
 
 
-def _link(header: _Block) -> tuple[int, float]:
+def _objective(header: Block) -> str:
+    told = header.values.get("objective", (0, "custom"))[1]
+    if told in _CUSTOM:
+        raise ModelError(
+            "the model has a custom objective (the file has no line objective=), so nothing says how its scores become "
+            "rates; below the line max_feature_idx write 'objective=binary sigmoid:1' where they are log-odds, or "
+            "'objective=regression' where they are rates"
+        )
+    return told
+
+
+def _link(header: Block) -> tuple[int, float]:
     if header.text("version") not in ("v3", "v4"):
         header.fail("version", f"{shown(header.text('version'))} is not v3 or v4")
     for key in ("num_class", "num_tree_per_iteration"):
@@ -236,7 +188,7 @@ def _link(header: _Block) -> tuple[int, float]:
             raise ModelError(
                 f"the model predicts several classes ({key}={header.text(key)}); only one number can be scored here"
             )
-    name, *options = header.text("objective").split(" ")
+    name, *options = _objective(header).split(" ")
     if name not in _LINKS:
         raise ModelError(
             f"the model's objective is {shown(name)}; what can be scored here: {', '.join(sorted(_LINKS))}"
@@ -245,7 +197,7 @@ def _link(header: _Block) -> tuple[int, float]:
     for option in options:
         if option.startswith("sigmoid:") and name == "binary":
             try:
-                sharpness = _finite(option[8:])
+                sharpness = finite(option[8:])
             except ValueError as error:
                 header.fail("objective", str(error))
             if sharpness <= 0:
@@ -255,12 +207,12 @@ def _link(header: _Block) -> tuple[int, float]:
     return link, sharpness
 
 
-def _tree_blocks(text: str, start: int, header: _Block) -> list[_Block]:
+def _tree_blocks(text: str, start: int, header: Block) -> list[Block]:
     """Split the trees by their sizes in bytes, as LightGBM does, and see that they end where they should."""
     data = text.encode()
     at = len(text[:start].encode())
     count = len(header.text("tree_sizes").split(" "))
-    sizes = header.numbers("tree_sizes", count, _integer)
+    sizes = header.numbers("tree_sizes", count, whole_number)
     line = text.count("\n", 0, start) + 1
     blocks = []
     for number, size in enumerate(sizes):
@@ -271,7 +223,7 @@ def _tree_blocks(text: str, start: int, header: _Block) -> list[_Block]:
                 f"line {line}: tree {number}: the block is not {size} bytes long as tree_sizes says; the file is "
                 "damaged or cut off"
             )
-        blocks.append(_Block(part[len(title) :].rstrip("\n"), line + 1, f"tree {number}"))
+        blocks.append(Block(part[len(title) :].rstrip("\n"), line + 1, f"tree {number}"))
         line += part.count("\n")
         at += size
     if not data[at:].startswith(b"end of trees\n"):
@@ -295,7 +247,7 @@ class _Parts:
         self.bounds: list[int] = [0]
         self.words: list[int] = []
 
-    def add(self, block: _Block, number: int, features: int) -> None:
+    def add(self, block: Block, number: int, features: int) -> None:
         """Check one tree and add it."""
         if block.values.get("is_linear", (0, "0"))[1] != "0":
             raise ModelError(
@@ -304,16 +256,19 @@ class _Parts:
             )
         leaves = block.integer("num_leaves", 1, MOST_LEAVES)
         first_node, first_leaf = len(self.nodes["tree"]), len(self.leaf_value)
-        self.leaf_value += block.numbers("leaf_value", leaves, _finite)
+        self.leaf_value += block.numbers("leaf_value", leaves, finite)
         self.leaf_tree += [number] * leaves
         self.leaf_count += self._counts(block, "leaf_count", leaves)
         self.root.append(first_node if leaves > 1 else ~first_leaf)
         if leaves == 1:
             return
         inner = leaves - 1
-        feature, kind = block.numbers("split_feature", inner, _integer), block.numbers("decision_type", inner, _integer)
-        threshold = block.numbers("threshold", inner, _number)
-        children = {side: block.numbers(f"{side}_child", inner, _integer) for side in ("left", "right")}
+        feature, kind = (
+            block.numbers("split_feature", inner, whole_number),
+            block.numbers("decision_type", inner, whole_number),
+        )
+        threshold = block.numbers("threshold", inner, number_of)
+        children = {side: block.numbers(f"{side}_child", inner, whole_number) for side in ("left", "right")}
         self._check(block, children, feature, kind, leaves, features)
         sets = self._sets(block)
         self.nodes["tree"] += [number] * inner
@@ -330,15 +285,15 @@ class _Parts:
             self.nodes["threshold"].append(0.0 if k & CATEGORICAL else value)
 
     @staticmethod
-    def _counts(block: _Block, key: str, count: int) -> list[float]:
+    def _counts(block: Block, key: str, count: int) -> list[float]:
         """Rows of training below each node; a single leaf's are not written."""
         if count == 1 and not block.values.get(key, (0, ""))[1]:
             return [0.0]
-        return [float(c) for c in block.numbers(key, count, _integer)]
+        return [float(c) for c in block.numbers(key, count, whole_number)]
 
     @staticmethod
     def _check(
-        block: _Block, children: dict[str, list[int]], feature: list[int], kind: list[int], leaves: int, features: int
+        block: Block, children: dict[str, list[int]], feature: list[int], kind: list[int], leaves: int, features: int
     ) -> None:
         """See that features, kinds and children are sound.
 
@@ -357,17 +312,17 @@ class _Parts:
                     block.fail(f"{side}_child", f"child {child} of node {parent} is out of order")
                 seen.add(child)
 
-    def _sets(self, block: _Block) -> int:
+    def _sets(self, block: Block) -> int:
         """Add the tree's sets of categories; return how many."""
         sets = block.integer("num_cat", 0, MOST_LEAVES)
         if sets == 0:
             return 0
-        bounds = block.numbers("cat_boundaries", sets + 1, _integer)
+        bounds = block.numbers("cat_boundaries", sets + 1, whole_number)
         if bounds[0] != 0 or any(b <= a for a, b in pairwise(bounds)):
             block.fail("cat_boundaries", "the numbers do not rise from 0")
         if bounds[-1] > 1_000_000:  # noqa: PLR2004
             block.fail("cat_boundaries", f"{bounds[-1]} words of categories are too many")
-        words = block.numbers("cat_threshold", bounds[-1], _integer)
+        words = block.numbers("cat_threshold", bounds[-1], whole_number)
         if any(not 0 <= w < _LARGEST_WORD for w in words):
             block.fail("cat_threshold", "a number does not fit into 32 bits")
         base = len(self.words)

@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TINY = 1e-15
-EVALUATED = ("log_loss", "normalised_entropy", "auc", "brier", "calibration", "prediction_over_truth")
-"""Figures of an evaluation, by name."""
 
 F64 = NDArray[np.float64]
 

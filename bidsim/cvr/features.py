@@ -14,7 +14,7 @@ from bidsim.core.requests import Requests
 from bidsim.core.units import DAY, HOUR, NANOS_PER_CPM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 REQUEST_FEATURES = (
     "hour",
@@ -32,6 +32,7 @@ REQUEST_FEATURES = (
     "engagement",
 )
 CAMPAIGN_FEATURES = ("campaign", "advertiser", "product", "creative", "landing", "shipping_days")
+CAMPAIGN_CATEGORIES = CAMPAIGN_FEATURES[:3]
 PAIR_FEATURES = ("price", "frequency", "hours_since_seen", "days_since_purchase")
 FEATURES = (*REQUEST_FEATURES, *CAMPAIGN_FEATURES, *PAIR_FEATURES)
 """Names of the columns of a feature row."""
@@ -74,6 +75,28 @@ def fill_pair(row: NDArray[np.float32], price: float, frequency: float, since_se
     row[FIRST_PAIR + 1] = frequency
     row[FIRST_PAIR + 2] = since_seen / HOUR if since_seen >= 0 else np.nan
     row[FIRST_PAIR + 3] = since_purchase / DAY if since_purchase >= 0 else np.nan
+
+
+def recoded(
+    features: NDArray[np.float32], have: Mapping[str, Sequence[str]], want: Mapping[str, Sequence[str]]
+) -> NDArray[np.float32]:
+    """Rows with campaigns, advertisers and products in another vocabulary's codes, -1 where that lacks a name.
+
+    Args:
+        features: float32[n, features], as one model's history has them.
+        have: Names by code of these rows.
+        want: Names by code of the rows returned.
+
+    """
+    found = features
+    for name in CAMPAIGN_CATEGORIES:
+        ours, theirs = list(have.get(name, ())), list(want.get(name, ()))
+        if ours != theirs and len(features):
+            found = features.copy() if found is features else found
+            codes = np.array([theirs.index(level) if level in theirs else -1 for level in ours] or [-1], np.float32)
+            column = FEATURES.index(name)
+            found[:, column] = codes[features[:, column].astype(np.int64)]
+    return found
 
 
 def unreadable(feature: str) -> Iterator[tuple[str, str]]:

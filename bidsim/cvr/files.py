@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.core.errors import ModelError, shown
-from bidsim.core.registry import PluginNotFoundError, find
-from bidsim.cvr.evaluation import EVALUATED
+from bidsim.core.errors import ModelError, did_you_mean
+from bidsim.core.registry import PluginNotFoundError, find, names
 from bidsim.cvr.features import FEATURES
+from bidsim.cvr.meta import META_FILE, check_levels_of_traffic, no_meta, read_meta
 from bidsim.cvr.training import FittedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-META_FILE = "meta.json"
+_MOST_BYTES = 2_000_000_000
 
 
 def model_files(model: FittedModel) -> dict[str, str]:
@@ -39,90 +38,80 @@ def save_model(model: FittedModel, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]]) -> FittedModel:
+def load_model(folder: Path, traffic: Mapping[str, tuple[str, ...]], wanted: str | None = None) -> FittedModel:
     """Read a model's folder and check that it fits the traffic.
 
     Args:
         folder: A folder that `save_model` wrote.
         traffic: Level names of the request's categorical columns, as the scenario has them.
+        wanted: Kind of model that it must be; by default any.
 
     Raises:
-        ModelError: The folder is missing, damaged, or of another kind of traffic.
+        ModelError: The folder is missing, damaged, or of another kind of model or traffic.
 
     """
-    meta = _read_meta(folder)
-    if meta["features"] != list(FEATURES):
-        raise ModelError(f"{folder} was trained on other features ({len(meta['features'])} of them); train it again")
-    vocabulary = {name: tuple(levels) for name, levels in meta["vocabulary"].items()}
-    for name, levels in traffic.items():
-        if name in vocabulary and vocabulary[name] != levels:
-            raise ModelError(
-                f"{folder} was trained with other levels of {name!r} than traffic.{name} has; train it again"
-            )
+    meta = read_meta(_text_of_meta(folder), str(folder / META_FILE))
+    kind = _kind(meta.kind, folder)
+    if wanted is not None and meta.kind != wanted:
+        raise ModelError(
+            f"{folder} holds a model of the kind {meta.kind!r}, not {wanted!r}; write name = {meta.kind!r}"
+        )
+    vocabulary = {name: tuple(levels) for name, levels in meta.vocabulary.items()}
+    check_levels_of_traffic(vocabulary, traffic, folder)
     try:
-        kind = find("model", str(meta["kind"]))
-        text = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.is_file() and f.name != META_FILE}
-        model: FittedModel = kind.restore(text, {**meta, "vocabulary": vocabulary})
+        model: FittedModel = kind.restore(_texts(folder), {**meta.model_dump(), "vocabulary": vocabulary})
     except ModelError as error:
         raise ModelError(f"{folder}/{error}") from None
-    except (KeyError, PluginNotFoundError, ValueError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ModelError(f"{folder} is damaged: {type(error).__name__}: {error}") from None
-    return FittedModel(
-        model.kind,
-        model.tables,
-        vocabulary,
-        model.text,
-        model.meta,
-        _metrics(meta.get("metrics", {}), folder),
-        {k: float(v) for k, v in meta["mean_pcvr"].items()},
-    )
+    rates = {name: float(rate) for name, rate in meta.mean_pcvr.items()}
+    return FittedModel(model.kind, model.tables, vocabulary, model.text, model.meta, meta.figures(), rates)
 
 
-def _metrics(found: Any, folder: Path) -> dict[str, Any]:
-    """Figures of the evaluation that came with the model, if any."""
-    if found == {}:
-        return {}
+def _kind(name: str, folder: Path) -> Any:
+    kinds = [known for known in names("model") if find("model", known).trains]
     try:
-        parts = {who: {name: float(found[who][name]) for name in EVALUATED} for who in ("model", "oracle", "base_rate")}
-        return {**parts, "rows": int(found["rows"]), "conversions": int(found["conversions"])}
-    except (KeyError, TypeError, ValueError) as error:
+        kind = find("model", name)
+    except PluginNotFoundError as error:
+        raise ModelError(f"{folder / META_FILE}: kind: {error}") from None
+    if not kind.trains:
         raise ModelError(
-            f"{folder / META_FILE} is damaged: its metrics are not those of an evaluation ({type(error).__name__}: "
-            f"{error})"
-        ) from None
+            f"{folder / META_FILE}: kind: {name!r} is no model that is trained and kept{did_you_mean(name, kinds)}"
+        )
+    return kind
 
 
-def _read_meta(folder: Path) -> dict[str, Any]:
+def _text_of_meta(folder: Path) -> str:
+    if not (folder / META_FILE).is_file():
+        raise ModelError(no_meta(folder))
     try:
-        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(
-            f"{folder} is not a model's folder: it has no {META_FILE}; name one such as runs/x/model/main"
-        ) from None
+        return (folder / META_FILE).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ModelError(f"{folder / META_FILE} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise ModelError(f"{folder / META_FILE} is damaged: {error}") from None
-    if not isinstance(meta, dict):
-        raise ModelError(f"{folder / META_FILE} is damaged: it holds no table")
-    meta = {"mean_pcvr": {}, **meta}
-    for key, whole, what in (
-        ("vocabulary", _names_by_field, "a list of names for each field"),
-        ("features", _are_names, "a list of names"),
-        ("mean_pcvr", _rates_by_name, "a rate for each campaign"),
-    ):
-        if not whole(meta.get(key)):
-            raise ModelError(f"{folder / META_FILE} is damaged: {key} is {shown(meta.get(key))}, not {what}")
-    return meta
+        raise ModelError(f"{folder / META_FILE} is damaged: it is not UTF-8 text ({error})") from None
 
 
-def _are_names(found: Any) -> bool:
-    return isinstance(found, list) and all(isinstance(name, str) for name in found)
+def _texts(folder: Path) -> dict[str, str]:
+    """Text of the folder's other files; what is no text is not looked at."""
+    found = {}
+    for file in sorted(folder.iterdir()):
+        if file.name == META_FILE or not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            continue
+        try:
+            found[file.name] = file.read_text(encoding="utf-8-sig")
+        except (OSError, ValueError):
+            continue
+    return found
 
 
-def _names_by_field(found: Any) -> bool:
-    return isinstance(found, dict) and all(_are_names(levels) for levels in found.values())
+def text_of(text: Mapping[str, str], name: str) -> str:
+    """Text of one of a model's files.
 
+    Raises:
+        ModelError: It is not there, or was no text.
 
-def _rates_by_name(found: Any) -> bool:
-    return isinstance(found, dict) and all(
-        isinstance(rate, int | float) and math.isfinite(rate) for rate in found.values()
-    )
+    """
+    if name not in text:
+        raise ModelError(f"{name}: there is no such file, or it is not UTF-8 text; a model needs it beside {META_FILE}")
+    return text[name]

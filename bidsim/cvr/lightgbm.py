@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,8 +13,11 @@ from bidsim.core.errors import BidsimError, ModelError
 from bidsim.core.scoring import ScorerTables
 from bidsim.core.settings import Number, Settings
 from bidsim.cvr.binning import COUNT, SCORER
+from bidsim.cvr.ensemble import plain_text
 from bidsim.cvr.features import FEATURES, WIDTH, categorical_indices
+from bidsim.cvr.files import text_of
 from bidsim.cvr.masks import LINKS, with_campaigns
+from bidsim.cvr.reading import check_levels
 from bidsim.cvr.stored import compiled_model
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
 from bidsim.cvr.trees import compile_trees, describe, score_trees
@@ -110,15 +112,19 @@ class Lightgbm(CvrModel):
 
     @staticmethod
     def restore(text: dict[str, str], meta: dict[str, Any]) -> FittedModel:
-        """Build the model from its folder's files."""
-        offset = float(meta["offset"])
-        if not math.isfinite(offset):
-            raise ModelError(f"meta.json: the offset is {offset}, not a finite number; the file is damaged")
+        """Build the model from its folder's files.
+
+        Raises:
+            ModelError: The file is missing or damaged, cannot be scored here, or names other columns or levels.
+
+        """
+        found, offset = plain_text(text_of(text, MODEL_FILE)), float(meta["offset"])
         try:
-            tables = compiled_model(text[MODEL_FILE], WIDTH, offset)
+            check_levels(found, meta["vocabulary"])
+            tables = compiled_model(found, FEATURES, offset)
         except ModelError as error:
             raise ModelError(f"{MODEL_FILE}: {error}") from None
-        return FittedModel(Lightgbm, tables, meta["vocabulary"], {MODEL_FILE: text[MODEL_FILE]}, {"offset": offset})
+        return FittedModel(Lightgbm, tables, meta["vocabulary"], {MODEL_FILE: found}, {"offset": offset})
 
 
 def _import_lightgbm() -> Any:

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bidsim.core.contracts import CvrModel
 from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
+from bidsim.core.plain import plain_path, plain_words
 from bidsim.core.scoring import SCORE_SIGNATURE, ScoreTask, scorer_tables
 from bidsim.core.settings import Positive, Settings
 from bidsim.cvr.features import CATEGORICAL, FEATURES, WIDTH
+from bidsim.cvr.files import text_of
 from bidsim.cvr.training import FittedModel, LoggedRows, downsampling_offset
 from bidsim.kernels.normal import sigmoid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 MODEL_FILE = "weights.json"
 _ITERATIONS = 12
 _CONVERGED = 1e-8
 _UNUSED, _NUMBER, _CATEGORY = range(3)
+
+
+class Weights(BaseModel):
+    """What ``weights.json`` holds; `encode` says what the numbers mean."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    ints: list[Annotated[int, Field(ge=-(2**62), le=2**62)]]
+    """Kind, first weight and number of levels of each feature."""
+    floats: list[float]
+    """Mean and 1 / deviation of each feature, the intercept, the weights."""
 
 
 class LogisticParams(Settings):
@@ -161,20 +178,30 @@ class Logistic(CvrModel):
         """Build the model from its folder's files.
 
         Raises:
-            ModelError: Weights are missing, are no finite numbers, or belong to no feature.
+            ModelError: Weights are missing, are no finite numbers, belong to no feature, or to other levels.
 
         """
-        stored = json.loads(text[MODEL_FILE])
         try:
-            ints, floats = np.array(stored["ints"], np.int64), np.array(stored["floats"], np.float64)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelError(
-                f"{MODEL_FILE}: ints and floats are not lists of numbers ({type(error).__name__}: {error}); the file "
-                "is damaged"
-            ) from None
-        if wrong := _wrong_with(ints, floats):
+            stored = Weights.model_validate_json(text_of(text, MODEL_FILE).removeprefix("\ufeff"))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            told = ": ".join(part for part in (plain_path(first["loc"]), plain_words(first)) if part)
+            raise ModelError(f"{MODEL_FILE}: {told}; the file is damaged") from None
+        ints, floats = np.array(stored.ints, np.int64), np.array(stored.floats, np.float64)
+        if wrong := _wrong_with(ints, floats) or _other_levels(ints, meta["vocabulary"]):
             raise ModelError(f"{MODEL_FILE}: {wrong}; the file is damaged")
         return FittedModel(Logistic, scorer_tables(ints, floats), meta["vocabulary"], text)
+
+
+def _other_levels(ints: NDArray[np.int64], vocabulary: Mapping[str, Sequence[str]]) -> str:
+    """Where the weights are not those of the levels that ``meta.json`` names; nothing where all is well."""
+    for name, (kind, _, levels) in zip(FEATURES, ints.reshape(WIDTH, 3).tolist(), strict=True):
+        known = len(vocabulary.get(name, ()))
+        if kind != _UNUSED and (kind == _CATEGORY) != (name in CATEGORICAL):
+            return f"{name} is read as a {'category' if kind == _CATEGORY else 'number'}, and is none"
+        if kind == _CATEGORY and levels != known:
+            return f"{name} has weights for {levels} levels, and meta.json names {known}"
+    return ""
 
 
 def _wrong_with(ints: NDArray[np.int64], floats: NDArray[np.float64]) -> str:

@@ -15,11 +15,14 @@ from bidsim.core.errors import ModelError
 from bidsim.core.kernel import cache_root, prune, second_root, source_digest
 from bidsim.core.scoring import ScorerTables, aligned_tables
 from bidsim.cvr.binning import OFFSET
-from bidsim.cvr.ensemble import parse_ensemble
+from bidsim.cvr.ensemble import plain_text
 from bidsim.cvr.probe import probe
+from bidsim.cvr.reading import read_ensemble
 from bidsim.cvr.trees import compile_ensemble, predict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from bidsim.cvr.ensemble import Ensemble
@@ -30,35 +33,35 @@ _DTYPES = (np.int64, np.float64, np.uint32, np.uint64)
 _HALF, _TENTH = 0.5, 0.1
 
 
-def compiled_model(text: str, features: int, offset: float = 0.0) -> ScorerTables:
+def compiled_model(text: str, columns: Sequence[str], offset: float = 0.0) -> ScorerTables:
     """Tables of a model from outside, from the disk where they were made before.
 
     Args:
         text: The model as LightGBM writes it.
-        features: Number of columns that rows will have.
+        columns: Names of the columns that rows will have.
         offset: Added to the log-odds.
 
     Raises:
-        ModelError: The text is damaged, or holds a model that cannot be scored here.
+        ModelError: The text is damaged, holds a model that cannot be scored here, or names other columns.
 
     """
-    digest = hashlib.sha256(
-        f"{source_digest(Path(__file__).resolve())} {features} {offset!r}\n{text}".encode()
-    ).hexdigest()[:32]
+    text = plain_text(text)
+    told = f"{source_digest(Path(__file__).resolve())} {' '.join(columns)} {offset!r}\n{text}"
+    digest = hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()[:32]
     path = _folder() / f"{digest}.npz"
     found = _read(path)
     if found is None:
-        ensemble = parse_ensemble(text, features)
+        ensemble, order = read_ensemble(text, columns)
         found = compile_ensemble(ensemble, offset)
-        _compare(text, ensemble, found)
+        _compare(text, ensemble, found, order)
         _write(path, found)
     return found
 
 
-def _compare(text: str, ensemble: Ensemble, tables: ScorerTables) -> None:
-    """See that LightGBM itself can read the text, and means by it what we do."""
+def _compare(text: str, ensemble: Ensemble, tables: ScorerTables, order: NDArray[np.int64]) -> None:
+    """See that LightGBM itself can read the text, whose columns stand in another ``order``, and means what we do."""
     rows = _trial_rows(ensemble)
-    theirs = probe([text], rows)[0]
+    theirs = probe([text], rows[:, order])[0]
     if theirs is None:
         raise ModelError(
             "LightGBM itself cannot load the model (it refuses, aborts, or takes longer than 10 s); the file is damaged"
@@ -66,8 +69,9 @@ def _compare(text: str, ensemble: Ensemble, tables: ScorerTables) -> None:
     floats = tables.floats.copy()
     floats[OFFSET] = 0.0
     ours = predict(tables._replace(floats=floats), rows)
-    apart = np.abs(ours - theirs) > _CLOSE * np.maximum(1.0, np.abs(theirs))
-    if apart.any() or not np.isfinite(theirs).all():
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = ~(np.abs(ours - theirs) <= _CLOSE * np.maximum(1.0, np.abs(theirs)))
+    if apart.any():
         raise ModelError(
             f"LightGBM reads the model otherwise than it is written ({int(apart.sum())} of {len(rows)} trial rows "
             "differ); the file is damaged"

@@ -7,6 +7,8 @@ written as 512 bits, and LLVM splits them for machines that have less.
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,7 @@ from bidsim.core.errors import ModelError
 from bidsim.core.kernel import kernel
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables, ScoreTask, aligned_tables, score_task
 from bidsim.cvr.binning import COUNT, SCORER, bins_of, make_bins, split_as_both
-from bidsim.cvr.ensemble import parse_ensemble
+from bidsim.cvr.ensemble import EXP, SOFTPLUS, SQUARE, parse_ensemble
 from bidsim.cvr.links import compile_links, link_binned, link_row
 from bidsim.cvr.masks import LINKS, NARROW, WIDE, compile_masks, fits, score_binned, score_candidates, score_rows
 
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from bidsim.cvr.ensemble import Ensemble
 
 _LINKS, _NARROW = LINKS, NARROW
+_LIMITS = {
+    EXP: (700.0, ", of which its objective takes exp"),
+    SOFTPLUS: (700.0, ", of which its objective takes exp"),
+    SQUARE: (1e150, ", of which its objective takes the square"),
+}
+"""Largest sum of leaves of each link, and what becomes of it."""
 
 
 def compile_trees(text: str, features: int, offset: float = 0.0) -> ScorerTables:
@@ -50,9 +58,33 @@ def compile_ensemble(ensemble: Ensemble, offset: float = 0.0) -> ScorerTables:
     """
     if split_as_both(ensemble):
         raise ModelError("the model splits one feature both as a number and as a category; the file is damaged")
+    _check_sums(ensemble, offset)
     binning = make_bins(ensemble, offset)
     made = compile_masks(ensemble, binning) if fits(ensemble, binning) else compile_links(ensemble, binning)
     return aligned_tables(made)
+
+
+def _check_sums(ensemble: Ensemble, offset: float) -> None:
+    """See that no sum of leaves leads to a prediction that is no number.
+
+    Raises:
+        ModelError: One does.
+
+    """
+    most, least = np.full(ensemble.trees, -np.inf), np.full(ensemble.trees, np.inf)
+    np.maximum.at(most, ensemble.leaf_tree, ensemble.leaf_value)
+    np.minimum.at(least, ensemble.leaf_tree, ensemble.leaf_value)
+    bounds = [
+        ensemble.sharpness * sum(least.tolist()) + min(offset, 0.0),
+        ensemble.sharpness * sum(most.tolist()) + max(offset, 0.0),
+    ]
+    limit, power = _LIMITS.get(ensemble.link, (sys.float_info.max, ""))
+    reach = bounds[1] if ensemble.link in (EXP, SOFTPLUS) else max(abs(b) for b in bounds)
+    if not all(math.isfinite(b) for b in bounds) or reach > limit:
+        raise ModelError(
+            f"the leaves of the model's trees add up to as much as {reach:g}{power}: more than a number can hold; "
+            "train it with smaller steps (learning_rate), or on labels that are 0 and 1"
+        )
 
 
 def describe(tables: ScorerTables) -> str:

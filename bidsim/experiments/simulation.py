@@ -191,6 +191,7 @@ class Simulation:
             "scenario": self.scenario.resolved(),
             "scenario_hash": self.scenario.digest(),
             "evaluation": models.evaluation,
+            **({"warnings": {"models": models.outside}} if models.outside else {}),
             "scorers": {
                 seat: model.kind.describe(model.tables) for seat, model in zip(models.seats, models.fitted, strict=True)
             },

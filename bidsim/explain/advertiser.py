@@ -123,8 +123,9 @@ def _effects(account: Account, explored: Explored | None, used: dict[str, dict[s
 
 
 def _effect(effect: LeverEffect, together: LeverEffect, used: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    model = [what_if(part["model"], part["rows"], effect.lever, effect.change) for part in used.values()]
-    says = math.expm1(sum(model) / len(model)) if model else None
+    asked = [what_if(part["model"], part["rows"], effect.lever, effect.change) for part in used.values()]
+    model = [said for said in asked if said is not None]
+    says = math.expm1(sum(model) / len(model)) if model and len(model) == len(asked) else None
     found, every = (told(e.belief.uplift if e.belief else None) for e in (effect, together))
     return {
         "lever": effect.lever,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bidsim.cvr.binning import linked
-from bidsim.cvr.ensemble import parse_ensemble
 from bidsim.cvr.features import FEATURES
 from bidsim.cvr.lightgbm import MODEL_FILE
+from bidsim.cvr.meta import META_FILE, Meta, read_meta
+from bidsim.cvr.reading import read_ensemble
 from bidsim.cvr.trees import compile_ensemble, predict
 from bidsim.explain.attribution import Attributor, make_attributor, on_scale_of_predictions
 
@@ -68,12 +68,23 @@ def explained_model(result: Result, seat: str) -> Explained | None:
     files = result.models.get(seat, {})
     if MODEL_FILE not in files:
         return None
-    return _explained(files[MODEL_FILE], float(json.loads(files["meta.json"]).get("offset", 0.0)))
+    return _explained(files[MODEL_FILE], float(meta_of(result, seat).offset))
+
+
+def meta_of(result: Result, seat: str) -> Meta:
+    """What a run keeps beside a seat's model.
+
+    Raises:
+        ModelError: It is missing or damaged.
+
+    """
+    place = f"model/{seat}/{META_FILE}"
+    return read_meta(result.models[seat].get(META_FILE, ""), str(result.folder / place) if result.folder else place)
 
 
 @lru_cache(maxsize=8)
 def _explained(text: str, offset: float) -> Explained:
-    ensemble = parse_ensemble(text, len(FEATURES))
+    ensemble, _ = read_ensemble(text, FEATURES)
     return Explained(make_attributor(ensemble), compile_ensemble(ensemble, offset), offset)
 
 
@@ -123,11 +134,12 @@ def feature_use(model: Explained, rows: NDArray[np.float32]) -> list[dict[str, A
     ]
 
 
-def what_if(model: Explained, rows: NDArray[np.float32], lever: str, change: float) -> float:
-    """Log-ratio of mean predictions with a lever moved.
+def what_if(model: Explained, rows: NDArray[np.float32], lever: str, change: float) -> float | None:
+    """Log-ratio of mean predictions with a lever moved: what the model would say of the action, as if it knew causes.
 
-    What the model would say of the action, as if it knew causes.
+    None where a mean is not above 0, as that of a regression may be.
     """
     moved, column = rows.copy(), FEATURES.index(lever)
     moved[:, column] = moved[:, column] * (1.0 + change) if lever == "price" else moved[:, column] + change
-    return math.log(float(predict(model.tables, moved).mean()) / float(predict(model.tables, rows).mean()))
+    after, before = float(predict(model.tables, moved).mean()), float(predict(model.tables, rows).mean())
+    return math.log(after / before) if after > 0.0 and before > 0.0 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from bidsim.core.errors import UsageError, did_you_mean
 from bidsim.cvr.features import CATEGORICAL, FEATURES
-from bidsim.explain.model_use import Explained, explained_model, feature_rows
+from bidsim.explain.model_use import Explained, explained_model, feature_rows, meta_of
 from bidsim.explain.pairs import against_background, interactions
 from bidsim.metrics.advertiser import account_of
 
@@ -100,7 +99,7 @@ def _values(
 
 def _named(result: Result, seat: str, rows: NDArray[np.float32]) -> NDArray[Any]:
     """Rows with categories by name, as text."""
-    vocabulary = json.loads(result.models[seat]["meta.json"])["vocabulary"]
+    vocabulary = meta_of(result, seat).vocabulary
     shown = rows.astype(object)
     for name in CATEGORICAL:
         j, levels = FEATURES.index(name), vocabulary.get(name, ())

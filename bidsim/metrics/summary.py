@@ -42,6 +42,8 @@ def summarize(result: Result) -> dict[str, Any]:
         parts["answers"] = answers
     if (explored := cost_of_exploring(result)) is not None:
         parts["exploration"] = explored
+    if told := result.manifest.get("warnings"):
+        parts["warnings"] = [f"seat {seat}: {text}" for seat, text in told["models"].items()]
     return {
         **parts,
         "scenario": result.facts.scenario,

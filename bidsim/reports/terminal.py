@@ -205,6 +205,7 @@ def _closing(result: Result) -> list[str]:
         f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus "
         f"{market['surplus_expected']:,.2f}",
         *_seat_lines(result),
+        *(f"Warning          {printable(told)}" for told in result.summary.get("warnings", ())),
     ]
     if explored := result.summary.get("exploration"):
         lines.append(

@@ -162,7 +162,7 @@ def _model_path(settings: ScenarioSettings, source: Source, choice: Choice, path
     if not isinstance(wanted, str):
         return
     try:
-        load_model(model_folder(source.folder, wanted), settings.traffic.vocabulary())
+        load_model(model_folder(source.folder, wanted), settings.traffic.vocabulary(), choice.name)
     except (ModelError, OSError, ValueError) as error:
         yield source.problem((*path, "path"), str(error))
 

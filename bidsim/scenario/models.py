@@ -9,6 +9,7 @@ import numpy as np
 
 from bidsim.core.errors import BidsimError
 from bidsim.cvr.evaluation import evaluate
+from bidsim.cvr.features import recoded
 from bidsim.cvr.files import load_model
 from bidsim.cvr.oracle import Oracle
 from bidsim.engine.feed import open_feed
@@ -48,6 +49,7 @@ class SeatModels:
         typical: Mean true rate by campaign on logged traffic, for seats without a model of their own.
         delays: int64[campaigns, quantiles], microseconds from an impression to its conversion, in logged traffic; no
             columns where there was none.
+        outside: What share of a seat's predictions on logged traffic are no rates, in words; only where there are any.
 
     """
 
@@ -58,6 +60,7 @@ class SeatModels:
     evaluation: dict[str, dict[str, Any]] = field(default_factory=dict)
     typical: dict[str, float] = field(default_factory=dict)
     delays: Any = None
+    outside: dict[str, str] = field(default_factory=dict)
 
     @property
     def needs_truth(self) -> bool:
@@ -114,15 +117,28 @@ def prepare_models(
             cache[key] = _fit(scenario, kind, params, train, vocabulary)
         fitted.append(cache[key])
         progress("training", 1, len(chosen))
+    predicted = [m.predict(recoded(later.features, vocabulary, m.vocabulary), later.true_rate) for m in fitted]
     evaluation = (
-        _evaluate(list(settings.seats), fitted, train, later) if training else _as_trained(list(settings.seats), fitted)
+        _evaluate(list(settings.seats), predicted, train, later)
+        if training
+        else _as_trained(list(settings.seats), fitted)
     )
-    fitted = [_with_figures(m, evaluation[s], later, names) for s, m in zip(settings.seats, fitted, strict=True)]
+    fitted = [
+        _with_figures(m, evaluation[s], later, names, p)
+        for s, m, p in zip(settings.seats, fitted, predicted, strict=True)
+    ]
     kinds: list[Any] = list(dict.fromkeys(model.kind for model in fitted))
     scorer_of = [kinds.index(model.kind) for model in fitted]
     typical = _by_campaign(later.true_rate, later, names)
     return SeatModels(
-        list(settings.seats), fitted, kinds, scorer_of, evaluation, typical, _delays([train, later], truth.line)
+        list(settings.seats),
+        fitted,
+        kinds,
+        scorer_of,
+        evaluation,
+        typical,
+        _delays([train, later], truth.line),
+        {s: told for s, p in zip(settings.seats, predicted, strict=True) if (told := _no_rates(p, later.weight))},
     )
 
 
@@ -197,7 +213,8 @@ def _fit(
         ready: FittedModel = kind.ready()
         return replace(ready, vocabulary=vocabulary)
     if params.path is not None:
-        return load_model(model_folder(scenario.folder, params.path), scenario.settings.traffic.vocabulary())
+        folder = model_folder(scenario.folder, params.path)
+        return load_model(folder, scenario.settings.traffic.vocabulary(), kind.__module__.rpartition(".")[2])
     if rows.label.sum() < 1:
         raise BidsimError(
             f"the history of {rows.logged} impressions holds no conversion to learn from; raise history.requests"
@@ -206,8 +223,20 @@ def _fit(
     return fitted
 
 
+def _no_rates(predicted: NDArray[np.float64], weight: NDArray[np.float64]) -> str:
+    """What to say of predictions outside 0 to 1; nothing where there are none."""
+    out = ~((predicted >= 0.0) & (predicted <= 1.0))
+    if not out.any():
+        return ""
+    share = float(weight[out].sum() / weight.sum())
+    return (
+        f"{max(share, 0.001):.1%} of the model's predictions on logged traffic lie outside 0 to 1 (they go from "
+        f"{predicted.min():.3g} to {predicted.max():.3g}); bids are made of them as they are"
+    )
+
+
 def _evaluate(
-    seats: list[str], fitted: list[FittedModel], train: LoggedRows, later: LoggedRows
+    seats: list[str], predictions: list[NDArray[np.float64]], train: LoggedRows, later: LoggedRows
 ) -> dict[str, dict[str, Any]]:
     """Metrics on later logging-policy rows, each model beside the oracle and the base rate."""
     if later.label.sum() == 0 or later.label.min() == 1:
@@ -218,8 +247,7 @@ def _evaluate(
     guess = evaluate(np.full(len(later.label), base), later.label, weight, later.true_rate)
     rows = {"rows": later.logged, "conversions": int(later.label.sum())}
     found = {}
-    for seat, model in zip(seats, fitted, strict=True):
-        predicted = model.predict(later.features, later.true_rate)
+    for seat, predicted in zip(seats, predictions, strict=True):
         found[seat] = {
             "model": evaluate(predicted, later.label, weight, later.true_rate),
             "oracle": oracle,
@@ -240,12 +268,16 @@ def _as_trained(seats: list[str], fitted: list[FittedModel]) -> dict[str, dict[s
     }
 
 
-def _with_figures(model: FittedModel, metrics: dict[str, Any], later: LoggedRows, names: Sequence[str]) -> FittedModel:
+def _with_figures(
+    model: FittedModel,
+    metrics: dict[str, Any],
+    later: LoggedRows,
+    names: Sequence[str],
+    predicted: NDArray[np.float64],
+) -> FittedModel:
     if model.mean_pcvr:
         return replace(model, metrics=metrics)
-    return replace(
-        model, metrics=metrics, mean_pcvr=_by_campaign(model.predict(later.features, later.true_rate), later, names)
-    )
+    return replace(model, metrics=metrics, mean_pcvr=_by_campaign(predicted, later, names))
 
 
 def _delays(logs: Sequence[LoggedRows], line: NDArray[np.int64]) -> NDArray[np.int64]:

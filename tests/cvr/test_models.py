@@ -18,7 +18,10 @@ from bidsim.cvr.files import load_model
 from bidsim.cvr.logistic import Logistic, LogisticParams
 from bidsim.cvr.training import LoggedRows, downsampling_offset
 from bidsim.reports.page import render_report
+from bidsim.reports.terminal import print_result
 from tests import naive
+from tests.catalogue import META
+from tests.cvr.lgb import with_sizes
 from tests.scenario.test_every_key import LOGGED, TREES
 
 if TYPE_CHECKING:
@@ -133,16 +136,16 @@ def test_model__that_does_not_fit_is_refused(run_small: Callable[..., bidsim.Res
 @pytest.mark.parametrize(
     ("settings", "file", "change", "words"),
     [
-        (LOGGED, "meta.json", {"vocabulary": []}, "vocabulary is []"),
-        (LOGGED, "meta.json", {"vocabulary": {"geo": None}}, "not a list of names for each field"),
-        (LOGGED, "meta.json", {"features": 5}, "features is 5"),
-        (LOGGED, "meta.json", {"features": None}, "not a list of names"),
-        (LOGGED, "meta.json", {"mean_pcvr": [1]}, "mean_pcvr is [1]"),
-        (LOGGED, "meta.json", {"mean_pcvr": {"lamp": "x"}}, "not a rate for each campaign"),
+        (LOGGED, "meta.json", {"vocabulary": []}, "vocabulary: input should be a table, not []"),
+        (LOGGED, "meta.json", {"vocabulary": {"geo": None}}, "vocabulary.geo: input should be a list, not None"),
+        (LOGGED, "meta.json", {"features": 5}, "features: input should be a list, not 5"),
+        (LOGGED, "meta.json", {"features": None}, "features: input should be a list, not None"),
+        (LOGGED, "meta.json", {"mean_pcvr": [1]}, "mean_pcvr: input should be a table, not [1]"),
+        (LOGGED, "meta.json", {"mean_pcvr": {"lamp": "x"}}, "mean_pcvr.lamp: input should be a valid number, not 'x'"),
         (LOGGED, "weights.json", {"ints": [1], "floats": [0.0]}, "ints has the shape (1,)"),
-        (LOGGED, "weights.json", {"floats": ["x"]}, "not lists of numbers"),
+        (LOGGED, "weights.json", {"floats": ["x"]}, "floats.0: input should be a valid number, not 'x'"),
         (LOGGED, "weights.json", {"floats": None}, "the file is damaged"),
-        (TREES, "meta.json", {"offset": float("nan")}, "the offset is nan"),
+        (TREES, "meta.json", {"offset": float("nan")}, "offset: input should be a finite number, not nan"),
     ],
 )
 def test_model__that_is_damaged_is_refused(
@@ -186,6 +189,46 @@ def test_model__unknown_campaign_is_an_unseen_category(run_small: Callable[..., 
     result = run_small(settings)
     rows = result.requests[result.requests["campaign"] == "newcomer"]
     assert (rows["feature_campaign"] == -1).all()
+
+
+def test_model__from_a_file_sees_campaigns_by_its_own_names(
+    run_small: Callable[..., bidsim.Result], tmp_path: Path
+) -> None:
+    """A new campaign that comes first moves no other's code: a model that knows the lamp alone predicts it alone."""
+    ints = np.zeros(3 * WIDTH, int)
+    ints[3 * FEATURES.index("campaign") : 3 * FEATURES.index("campaign") + 3] = [2, 0, 3]
+    (tmp_path / "m").mkdir()
+    weights = {"ints": ints.tolist(), "floats": [0.0] * (2 * WIDTH + 1) + [0.0, -20.0, -20.0]}
+    (tmp_path / "m/weights.json").write_text(json.dumps(weights))
+    (tmp_path / "m/meta.json").write_text(META.replace("lightgbm", "logistic"))
+    result = run_small(
+        {
+            "seats.main.model": {"name": "logistic", "path": "m"},
+            "campaigns.a-newcomer": {"advertiser": "clean", "product": "soap", "budget": 5.0},
+        }
+    )
+    mean = json.loads(result.models["main"]["meta.json"])["mean_pcvr"]
+    assert mean["lamp"] == pytest.approx(0.5)
+    assert mean["soap-everyone"] < 1e-6
+    assert mean["a-newcomer"] == pytest.approx(0.5)
+
+
+def test_model__that_predicts_no_rates_warns_with_their_share(
+    run_small: Callable[..., bidsim.Result], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_small(TREES).save(tmp_path / "run")
+    path = tmp_path / "run/model/main/model.txt"
+    text = path.read_text().replace("objective=binary sigmoid:1", "objective=regression")
+    leaves = re.search(r"^leaf_value=(.*)$", text, re.MULTILINE)
+    assert leaves is not None
+    path.write_text(with_sizes(text.replace(leaves[1], " ".join(["3.0", "-0.05"] * 3), 1)))
+    again = {**TREES, "seats.main.model": {"name": "lightgbm", "path": "run/model/main"}}
+    result = run_small(again)
+    (told,) = result.summary["warnings"]
+    assert re.match(r"seat main: [\d.]+% of the model's predictions on logged traffic lie outside 0 to 1 \(", told)
+    print_result(result)
+    assert told in capsys.readouterr().out
+    assert "warnings" not in run_small(TREES).summary
 
 
 def test_requests__hold_what_the_model_saw(run_small: Callable[..., bidsim.Result]) -> None:
