@@ -55,7 +55,8 @@ def _monitor(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(content, indent=1))
     else:
-        print_watch(content)
+        with whole_run(result):
+            print_watch(content)
     page = write_watch(content, result, watch, chosen.out or chosen.run / MONITOR)
     if not chosen.json:
         print(f"\nPage             {page}")

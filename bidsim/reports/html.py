@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bidsim.core.errors import BidsimError, RunDirectoryError
+from bidsim.core.errors import BidsimError, RunDirectoryError, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,5 +43,6 @@ def whole_run(result: Result) -> Iterator[None]:
         yield
     except BidsimError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, jinja2.UndefinedError) as error:
-        raise RunDirectoryError(f"{result.folder or 'the run'} is damaged: {type(error).__name__}: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.UndefinedError) as error:
+        told = cut(" ".join(str(error).split()), 200)
+        raise RunDirectoryError(f"{result.folder or 'the run'} is damaged: {type(error).__name__}: {told}") from None
