@@ -1,4 +1,4 @@
-"""What the tests notice: small changes to the code, drawn at random, each in a copy of the project: ``python -m tests.mutants settlement 30``.
+"""What the tests notice: small changes to the code, drawn at random, each in a copy of the project: ``python -m tests.mutants serving 30``.
 
 Needs ``pip install cosmic-ray``, whose operators are used (it is in no lock, for all that it brings along). Kernels run as plain Python, so that
 nothing is compiled anew for a mutant. Tests of twins come first; figures that are only held to what they were come last and are told apart.
@@ -52,8 +52,8 @@ class Part:
 REFERENCE = "tests/test_docs.py::test_generated_pages__are_those_of_the_code"
 """Holds names, bounds and defaults of all keys."""
 PARTS = {
-    "settlement": Part(
-        "bidsim/engine/settlement.py", ("tests/engine/test_settlement.py",), ("tests/engine/test_figures.py",)
+    "serving": Part(
+        "bidsim/engine/serving.py", ("tests/engine/test_settlement.py",), ("tests/engine/test_figures.py",)
     ),
     "auctions": Part(
         "bidsim/auctions/*.py",

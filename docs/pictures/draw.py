@@ -177,6 +177,46 @@ def worlds() -> None:
     _save(drawn, "worlds")
 
 
+def notices() -> None:
+    """Draw what late notices cost: money overspent where nothing is reserved, money left where bids are."""
+    budget, minutes = 1_800.0, [1, 5, 15, 30, 60, 120, 180]
+    drawn, axes = figure(8.2, 3.4)
+    with_money = _won_at(1e9, None)
+    over, left = [], {}
+    for delay in minutes:
+        sent, paid = with_money
+        known = np.concatenate([[0.0], np.cumsum(paid)])[np.searchsorted(sent + delay * 60e6, sent, side="right")]
+        over.append(100 * max(paid[known < budget].sum() / budget - 1, 0))
+    for lost in (0.0, 0.05):
+        left[lost] = [
+            100 - 100 * _won_at(budget, {"delay": f"{m}m", "lost": lost, "expire": "4h"})[1].sum() / budget
+            for m in minutes
+        ]
+    axes.plot(minutes, over, color=SECOND, lw=1.8, marker="o", label="overspent, nothing reserved")
+    axes.plot(minutes, left[0.0], color=ACCENT, lw=1.8, marker="o", label="left unspent, bids reserved")
+    axes.plot(minutes, left[0.05], color=INK, lw=1.5, ls="--", marker="o", label="the same, 5% of notices lost")
+    axes.set_xlabel("minutes until a notice comes")
+    axes.set_ylabel("% of the budget")
+    axes.set_xscale("log")
+    axes.set_xticks(minutes, [str(m) for m in minutes])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    _save(drawn, "notices")
+
+
+def _won_at(budget: float, late: dict[str, Any] | None) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """When impressions of a campaign that bids its value in first price were won, microseconds, and what each cost."""
+    result = _run(
+        requests=20_000,
+        market={"kind": "distribution"},
+        auction={"format": "first_price"},
+        campaigns={"a": {"budget": budget, "policy": {"name": "shaded", "factor": 0.6}}},
+        log={"wins": 100_000},
+        **({} if late is None else {"notices": late}),
+    )
+    return result.auctions["time_us"].to_numpy(), result.auctions["payment_nanos"].to_numpy() / 1e9
+
+
 def overview() -> None:
     """Draw what the truth is good for: advice, a policy and an alarm, each beside what really is."""
     drawn, axes = figure(12.0, 3.7)
@@ -273,6 +313,6 @@ def _quietly(stage: str, done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    for draw in (overview, formats, policies, pacers, worlds):
+    for draw in (overview, formats, policies, pacers, worlds, notices):
         if not sys.argv[1:] or draw.__name__ in sys.argv[1:]:
             draw()

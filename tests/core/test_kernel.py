@@ -71,7 +71,7 @@ def test_source_digest__covers_indirect_imports() -> None:
             closure.add(current)
             waiting.extend(kernels._imported(current))
     names = {str(p.relative_to(ROOT)) for p in closure}
-    assert {"bidsim/response/truth.py", "bidsim/kernels/normal.py", "bidsim/engine/settlement.py"} <= names
+    assert {"bidsim/response/truth.py", "bidsim/kernels/normal.py", "bidsim/engine/serving.py"} <= names
     assert "bidsim/policies/shaded.py" not in names
 
 
