@@ -16,6 +16,7 @@ _MOST_NAMED = 12
 _MOST_SHOWN = 60
 _MOST_TOLD = 250
 _MOST_COMPARED = 400
+_MOST_LISTED = 50
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,30 @@ class ScenarioError(BidsimError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.field))
-        super().__init__("\n".join(str(p) for p in self.problems))
+        super().__init__("\n".join(_listed(self.problems)))
+
+
+def _listed(problems: Sequence[Problem]) -> list[str]:
+    """A line for each problem: one that repeats is told once, and only so many are told."""
+    groups: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        first, _, rest = problem.field.partition(".")
+        key = (problem.file, problem.message, first, rest.rpartition(".")[2]) if problem.line and rest else ()
+        groups.setdefault(key or (str(len(groups)), str(problem)), []).append(problem)
+    lines = [f"{group[0]}{_elsewhere(group)}" for group in groups.values()]
+    left = len(lines) - _MOST_LISTED
+    return [*lines[:_MOST_LISTED], f"... and {left:,} more; mend these first"] if left > 0 else lines
+
+
+def _elsewhere(group: Sequence[Problem]) -> str:
+    """Where else a problem is, beside its first place."""
+    if len(group) == 1:
+        return ""
+    lines = sorted({p.line for p in group[1:]} - {group[0].line})
+    more = f", and {len(lines) - _MOST_NAMED:,} more" if len(lines) > _MOST_NAMED else ""
+    where = f": lines {', '.join(str(n) for n in lines[:_MOST_NAMED])}{more}" if lines else " of this line"
+    where = where.replace("lines", "line") if len(lines) == 1 else where
+    return f"; so in {len(group) - 1:,} more place{'s' if len(group) > 2 else ''}{where}"  # noqa: PLR2004
 
 
 class UsageError(BidsimError):

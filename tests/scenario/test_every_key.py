@@ -13,7 +13,6 @@ import bidsim
 from bidsim.core.contracts import Plugin
 from bidsim.core.registry import find, names
 from bidsim.scenario.model import ScenarioSettings
-from bidsim.scenario.problems import _block_within
 from tests.conftest import SMALL, fingerprint
 
 LOGGED = {
@@ -381,6 +380,14 @@ TABLE_OF = {
 }
 
 
+def _block_within(annotation: Any) -> Any:
+    """Unwrap a dict, optional or annotated type down to the block inside."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = [a for a in getattr(annotation, "__args__", ()) if a is not type(None) and a is not str]
+    return _block_within(inside[-1]) if inside else annotation
+
+
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Every key, tables of named things (campaigns, products, ...) written as ``*``."""
     found = set()
@@ -388,7 +395,13 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
         if prefix == "auction." and name == "params":
             continue
         inside = _block_within(field.annotation)
-        if f"{prefix}{name}" in ("traffic.hours", "auction.positions", "auction.reserves", "incidents", "notices.delay"):
+        if f"{prefix}{name}" in (
+            "traffic.hours",
+            "auction.positions",
+            "auction.reserves",
+            "incidents",
+            "notices.delay",
+        ):
             inside = None
         if isinstance(inside, type) and issubclass(inside, BaseModel) and inside.__name__ not in ("Choice", "Floor"):
             named = "dict" in str(field.annotation)
