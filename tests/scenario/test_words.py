@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +13,9 @@ from bidsim.core.registry import find, names
 from bidsim.kernels.distributions import Distribution
 from bidsim.scenario.load import load_scenario
 from bidsim.scenario.model import ScenarioSettings
+from bidsim.scenario.schema import scenario_schema
 from bidsim.scenario.shapes import Shape, shape_of
-from tests.conftest import SMALL
+from tests.conftest import ROOT, SMALL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,3 +159,21 @@ def test_unions__are_told_apart_wherever_there_is_one(tmp_path: Path) -> None:
         assert all(not any(word in member.words() for word in FORBIDDEN) for member in one.members)
         assert one.kind == "tagged" or len({member.kind for member in one.members}) == len(one.members)
     assert list(shape_of(Distribution).variants) == [name.strip("'") for name in ALL.split(", ")]
+
+
+def test_reference__lists_every_variant_of_every_union(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    page = import_module("generate").scenario_keys()
+    section = page[page.index("## Distributions") :]
+    for name, variant in shape_of(Distribution).variants.items():
+        part = section[section.index(f"### {name}\n") :].partition("\n###")[0]
+        assert all(f"| `{key}` |" in part for key in variant.annotation.model_fields if key != "type")
+    assert "| `distribution` | any |" not in page
+    assert all(f"### {kind}\n" in page for kind in names("incident"))
+    assert "`rate` | number, > 0, &lt;= 1,000,000,000" in section.replace("1e+09", "1,000,000,000")
+
+
+def test_schema__has_the_bounds_of_all_numbers() -> None:
+    schema = scenario_schema()
+    assert schema["$defs"]["ProductSettings"]["properties"]["margin"]["exclusiveMinimum"] == 0.0
+    assert '"ge":' not in json.dumps(schema)
