@@ -17,6 +17,8 @@ _MOST_SHOWN = 60
 _MOST_TOLD = 250
 _MOST_COMPARED = 400
 _MOST_LISTED = 50
+_NAMED = ("campaigns", "products", "seats", "budgets")
+"""Tables whose keys are names: what is wrong with several is wrong with all."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def _listed(problems: Sequence[Problem]) -> list[str]:
     groups: dict[tuple[str, ...], list[Problem]] = {}
     for problem in problems:
         first, _, rest = problem.field.partition(".")
-        key = (problem.file, problem.message, first, rest.rpartition(".")[2]) if problem.line and rest else ()
+        last = rest.rpartition(".")[2] if "." in rest or first not in _NAMED else ""
+        key = (problem.file, problem.message, first, last) if problem.line and rest else ()
         groups.setdefault(key or (str(len(groups)), str(problem)), []).append(problem)
     lines = [f"{group[0]}{_elsewhere(group)}" for group in groups.values()]
     left = len(lines) - _MOST_LISTED

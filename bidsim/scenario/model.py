@@ -293,7 +293,8 @@ class ScenarioSettings(Settings):
     seats: Annotated[dict[Name, SeatSettings], Field(min_length=1, max_length=64)]
     """Bidders."""
     campaigns: Annotated[dict[Name, CampaignSettings], Field(min_length=1, max_length=100_000)]
-    """Campaigns."""
+    """Campaigns. 1,000 take about 0.7 GB of memory where values are drawn, and 0.15 GB where there are users; 100,000
+    take a hundred times that."""
     history: HistorySettings = HistorySettings()
     """Logged traffic for training."""
     holdout: HoldoutSettings = HoldoutSettings()

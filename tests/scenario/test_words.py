@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bidsim.core.errors import Problem, ScenarioError
+from bidsim.core.memory import memory_limit
 from bidsim.core.registry import find, names
 from bidsim.kernels.distributions import Distribution
-from bidsim.scenario.load import load_scenario
+from bidsim.scenario.load import load_scenario, scenario_of
 from bidsim.scenario.model import ScenarioSettings
 from bidsim.scenario.schema import scenario_schema
 from bidsim.scenario.shapes import Shape, shape_of
@@ -159,6 +160,35 @@ def test_unions__are_told_apart_wherever_there_is_one(tmp_path: Path) -> None:
         assert all(not any(word in member.words() for word in FORBIDDEN) for member in one.members)
         assert one.kind == "tagged" or len({member.kind for member in one.members}) == len(one.members)
     assert list(shape_of(Distribution).variants) == [name.strip("'") for name in ALL.split(", ")]
+
+
+def test_campaigns__are_as_many_as_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = (
+        HEAD
+        + 'values = { kind = "independent" }\n'
+        + "".join(f"[campaigns.c{k}]\nbudget = 1.0\n" for k in range(5_000))
+    )
+    (tmp_path / "many.toml").write_text(many)
+    monkeypatch.setattr("bidsim.scenario.check.memory_limit", lambda: 16 * 10**9)
+    assert len(load_scenario(tmp_path / "many.toml").settings.campaigns) == 5_000
+    monkeypatch.setattr("bidsim.scenario.check.memory_limit", lambda: 2 * 10**9)
+    (line,) = _told(tmp_path, many)
+    assert (
+        "/s.toml:5: campaigns: 5,000 campaigns take about 3.5 GB of memory, and there are 2.0; leave some out" in line
+    )
+    monkeypatch.setattr("bidsim.scenario.check.memory_limit", lambda: 0)
+    load_scenario(tmp_path / "many.toml")
+
+
+def test_campaigns__that_are_none_are_one_line() -> None:
+    with pytest.raises(ScenarioError) as told:
+        scenario_of({"campaigns": dict.fromkeys(map(str, range(5_000)), 5)})
+    assert "campaigns.0: input should be a table, not 5; so in 4,999 more places" in str(told.value)
+    assert scenario_schema()["properties"]["campaigns"]["maxProperties"] == 100_000
+
+
+def test_memory__is_that_of_the_machine_or_less() -> None:
+    assert memory_limit() > 10**8
 
 
 def test_reference__lists_every_variant_of_every_union(monkeypatch: pytest.MonkeyPatch) -> None:
