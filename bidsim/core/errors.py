@@ -17,6 +17,8 @@ _MOST_SHOWN = 60
 _MOST_TOLD = 250
 _MOST_COMPARED = 400
 _MOST_LISTED = 50
+_FEWEST_ALIKE = 4
+"""Faults of one kind that are told as one; fewer have a line each."""
 _NAMED = ("campaigns", "products", "seats", "budgets")
 """Tables whose keys are names: what is wrong with several is wrong with all."""
 
@@ -63,26 +65,36 @@ class ScenarioError(BidsimError):
 
 def _listed(problems: Sequence[Problem]) -> list[str]:
     """A line for each problem: one that repeats is told once, and only so many are told."""
-    groups: dict[tuple[str, ...], list[Problem]] = {}
+    alike: dict[tuple[str, ...], list[Problem]] = {}
     for problem in problems:
-        first, _, rest = problem.field.partition(".")
-        last = rest.rpartition(".")[2] if "." in rest or first not in _NAMED else ""
-        key = (problem.file, problem.message, first, last) if problem.line and rest else ()
-        groups.setdefault(key or (str(len(groups)), str(problem)), []).append(problem)
-    lines = [f"{group[0]}{_elsewhere(group)}" for group in groups.values()]
+        alike.setdefault(_fault(problem), []).append(problem)
+    lines = []
+    for problem in problems:
+        group = alike[_fault(problem)]
+        if len(group) < _FEWEST_ALIKE:
+            lines.append(str(problem))
+        elif group[0] is problem:
+            lines.append(f"{problem}{_elsewhere(group)}")
     left = len(lines) - _MOST_LISTED
     return [*lines[:_MOST_LISTED], f"... and {left:,} more; mend these first"] if left > 0 else lines
 
 
+def _fault(problem: Problem) -> tuple[str, ...]:
+    """What problems have in common that are one fault, made in several places of a file."""
+    first, _, rest = problem.field.partition(".")
+    if not problem.line or not rest:
+        return (str(problem),)
+    last = rest.rpartition(".")[2] if "." in rest or first not in _NAMED else ""
+    return problem.file, problem.message, first, last
+
+
 def _elsewhere(group: Sequence[Problem]) -> str:
     """Where else a problem is, beside its first place."""
-    if len(group) == 1:
-        return ""
     lines = sorted({p.line for p in group[1:]} - {group[0].line})
     more = f", and {len(lines) - _MOST_NAMED:,} more" if len(lines) > _MOST_NAMED else ""
     where = f": lines {', '.join(str(n) for n in lines[:_MOST_NAMED])}{more}" if lines else " of this line"
     where = where.replace("lines", "line") if len(lines) == 1 else where
-    return f"; so in {len(group) - 1:,} more place{'s' if len(group) > 2 else ''}{where}"  # noqa: PLR2004
+    return f"; so in {len(group) - 1:,} more places{where}"
 
 
 class UsageError(BidsimError):
