@@ -48,13 +48,33 @@ class Problem:
 
 
 class BidsimError(Exception):
-    """Base of every error that bidsim raises on purpose; ``exit_code`` is for the command line."""
+    """Base of every error that bidsim raises on purpose; ``exit_code`` is for the command line.
+
+    Example:
+        >>> import bidsim
+        >>> try:
+        ...     bidsim.run(5)
+        ... except bidsim.BidsimError as error:
+        ...     print(str(error)[:58])
+        a scenario is the name of one that comes with bidsim, such
+
+    """
 
     exit_code = EXIT_RUN_FAILED
 
 
 class ScenarioError(BidsimError):
-    """What the person typed is wrong; carries every problem that was found, in file order."""
+    """What the person typed is wrong; carries every problem that was found, in file order.
+
+    Example:
+        >>> import bidsim
+        >>> try:
+        ...     bidsim.load_scenario("quickstart", {"seed": -1})
+        ... except bidsim.ScenarioError as error:
+        ...     print(error.problems[0].field)
+        seed
+
+    """
 
     exit_code = EXIT_TYPED_WRONG
 
@@ -82,7 +102,7 @@ def _listed(problems: Sequence[Problem]) -> list[str]:
 def _fault(problem: Problem) -> tuple[str, ...]:
     """What problems have in common that are one fault, made in several places of a file."""
     first, _, rest = problem.field.partition(".")
-    if not problem.line or not rest:
+    if not rest:
         return (str(problem),)
     last = rest.rpartition(".")[2] if "." in rest or first not in _NAMED else ""
     return problem.file, problem.message, first, last
@@ -93,6 +113,7 @@ def _elsewhere(group: Sequence[Problem]) -> str:
     lines = sorted({p.line for p in group[1:]} - {group[0].line})
     more = f", and {len(lines) - _MOST_NAMED:,} more" if len(lines) > _MOST_NAMED else ""
     where = f": lines {', '.join(str(n) for n in lines[:_MOST_NAMED])}{more}" if lines else " of this line"
+    where = where if group[0].line else ""
     where = where.replace("lines", "line") if len(lines) == 1 else where
     return f"; so in {len(group) - 1:,} more places{where}"
 

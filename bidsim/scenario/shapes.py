@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel, WithJsonSchema
 from pydantic.fields import FieldInfo
 
+from bidsim.core.errors import did_you_mean, shown
+from bidsim.scenario.model import ScenarioSettings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -161,3 +164,19 @@ def _member(union: Shape, label: str) -> Shape:
         if member.kind == kind or getattr(member.annotation, "__name__", "") == label:
             return member
     return next((m for m in union.members if m.kind in ("text", "plain")), union.members[0])
+
+
+def check_name(names: Sequence[str], data: Any) -> None:
+    """See that a dotted key goes into no campaign, product, seat or the like that is not there.
+
+    Raises:
+        ValueError: It does: what it would make is hardly what was meant.
+
+    """
+    shape, here = shape_of(ScenarioSettings), data
+    for depth, name in enumerate(names[:-1]):
+        inner = shape.inside(name)
+        if shape.kind == "table" and inner.kind == "block" and isinstance(here, dict) and here and name not in here:
+            what = names[depth - 1].removesuffix("s")
+            raise ValueError(f"there is no {what} {shown(name)}{did_you_mean(name, here)}")
+        shape, here = inner, here.get(name) if isinstance(here, dict) else None
