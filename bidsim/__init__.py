@@ -45,6 +45,11 @@ _RESULTS = ("Result", "load_result", "run")
 """Names through which a person comes by a result."""
 
 
+def __dir__() -> list[str]:
+    """Public names, which completion shows before any of them is imported."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for, so that ``import bidsim`` is quick."""
     if name not in _HOMES:

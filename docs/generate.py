@@ -21,6 +21,8 @@ from bidsim.scenario.schema import scenario_schema  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
 _MOST_TYPES = 4
+_UNION = "[distribution](#distributions)"
+"""The one kind of union that there is; a test sees that the page has a section for each."""
 _DURATION = "us|ms|s|m|h|d|w"
 FAMILIES = {
     "policy": "Policies",
@@ -29,6 +31,7 @@ FAMILIES = {
     "market": "Markets",
     "values": "Values",
     "model": "Models",
+    "incident": "Incidents",
 }
 
 
@@ -67,7 +70,39 @@ def scenario_keys() -> str:
                 "", plugin.Params.model_json_schema(), plugin.Params.model_json_schema().get("$defs", {}), set()
             )
             parts += [*_header(), *rows, ""] if rows else []
+    params = [find(family, name).Params.model_json_schema() for family in FAMILIES for name in names(family)]
+    for title, variants in _unions([schema, *params]).items():
+        told = f"A table whose `{variants[0][0]}` says which one it is, and that has its keys."
+        parts += ["", f"## {title}", "", told, ""]
+        for tag, name, variant in variants:
+            rows = [_row(key, spec) for key, spec in variant["properties"].items() if key != tag]
+            parts += [f"### {name}", "", variant.get("description", "").replace("``", "`"), "", *_header(), *rows, ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _unions(schemas: list[dict[str, Any]]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """Of every union of tables that a key tells apart: title -> (that key, its value, schema) of each variant."""
+    found: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
+
+    def look(node: Any, defs: dict[str, Any]) -> None:
+        if isinstance(node, dict) and "discriminator" in node:
+            tag, mapping = node["discriminator"]["propertyName"], node["discriminator"]["mapping"]
+            order = [option["$ref"] for option in node["oneOf"]]
+            listed = sorted(mapping.items(), key=lambda pair: order.index(pair[1]))
+            variants = [(tag, name, defs[place.rsplit("/", 1)[-1]]) for name, place in listed]
+            found.setdefault(_noun(variants[0][2], tag).capitalize() + "s", variants)
+        for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            look(inner, defs)
+
+    for schema in schemas:
+        look(schema, schema.get("$defs", {}))
+    return found
+
+
+def _noun(variant: dict[str, Any], tag: str) -> str:
+    """What the variants of a union are: the key that tells them apart says "Which distribution."."""
+    told: str = variant["properties"][tag]["description"]
+    return told.removeprefix("Which ").rstrip(".")
 
 
 def _header() -> list[str]:
@@ -157,6 +192,9 @@ def _type(spec: dict[str, Any]) -> str:
         return " or ".join(f"`{v}`" for v in spec["enum"])
     if "$ref" in spec:
         return "table"
+    inner = spec.get("additionalProperties")
+    if "discriminator" in spec or (isinstance(inner, dict) and "discriminator" in inner):
+        return _UNION if "discriminator" in spec else f"table of names, each a {_UNION}"
     if "anyOf" in spec:
         told = list(dict.fromkeys(_type(option) for option in spec["anyOf"] if option.get("type") != "null"))
         return " or ".join(told) if len(told) <= _MOST_TYPES else "name or table"
@@ -169,7 +207,8 @@ def _type(spec: dict[str, Any]) -> str:
         "object": "table",
         None: "any",
     }[spec.get("type")]
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "&lt;=", "exclusiveMaximum": "&lt;"}
+    signs = dict.fromkeys(("minimum", "ge"), ">=") | dict.fromkeys(("exclusiveMinimum", "gt"), ">")
+    signs |= dict.fromkeys(("maximum", "le"), "&lt;=") | dict.fromkeys(("exclusiveMaximum", "lt"), "&lt;")
     bounds = [
         f"{sign} {spec[name]:,}" if isinstance(spec[name], int) else f"{sign} {spec[name]:g}"
         for name, sign in signs.items()

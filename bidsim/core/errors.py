@@ -16,6 +16,11 @@ _MOST_NAMED = 12
 _MOST_SHOWN = 60
 _MOST_TOLD = 250
 _MOST_COMPARED = 400
+_MOST_LISTED = 50
+_FEWEST_ALIKE = 4
+"""Faults of one kind that are told as one; fewer have a line each."""
+_NAMED = ("campaigns", "products", "seats", "budgets")
+"""Tables whose keys are names: what is wrong with several is wrong with all."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +48,74 @@ class Problem:
 
 
 class BidsimError(Exception):
-    """Base of every error that bidsim raises on purpose; ``exit_code`` is for the command line."""
+    """Base of every error that bidsim raises on purpose; ``exit_code`` is for the command line.
+
+    Example:
+        >>> import bidsim
+        >>> try:
+        ...     bidsim.run(5)
+        ... except bidsim.BidsimError as error:
+        ...     print(str(error)[:58])
+        a scenario is the name of one that comes with bidsim, such
+
+    """
 
     exit_code = EXIT_RUN_FAILED
 
 
 class ScenarioError(BidsimError):
-    """What the person typed is wrong; carries every problem that was found, in file order."""
+    """What the person typed is wrong; carries every problem that was found, in file order.
+
+    Example:
+        >>> import bidsim
+        >>> try:
+        ...     bidsim.load_scenario("quickstart", {"seed": -1})
+        ... except bidsim.ScenarioError as error:
+        ...     print(error.problems[0].field)
+        seed
+
+    """
 
     exit_code = EXIT_TYPED_WRONG
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.field))
-        super().__init__("\n".join(str(p) for p in self.problems))
+        super().__init__("\n".join(_listed(self.problems)))
+
+
+def _listed(problems: Sequence[Problem]) -> list[str]:
+    """A line for each problem: one that repeats is told once, and only so many are told."""
+    alike: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault(_fault(problem), []).append(problem)
+    lines = []
+    for problem in problems:
+        group = alike[_fault(problem)]
+        if len(group) < _FEWEST_ALIKE:
+            lines.append(str(problem))
+        elif group[0] is problem:
+            lines.append(f"{problem}{_elsewhere(group)}")
+    left = len(lines) - _MOST_LISTED
+    return [*lines[:_MOST_LISTED], f"... and {left:,} more; mend these first"] if left > 0 else lines
+
+
+def _fault(problem: Problem) -> tuple[str, ...]:
+    """What problems have in common that are one fault, made in several places of a file."""
+    first, _, rest = problem.field.partition(".")
+    if not rest:
+        return (str(problem),)
+    last = rest.rpartition(".")[2] if "." in rest or first not in _NAMED else ""
+    return problem.file, problem.message, first, last
+
+
+def _elsewhere(group: Sequence[Problem]) -> str:
+    """Where else a problem is, beside its first place."""
+    lines = sorted({p.line for p in group[1:]} - {group[0].line})
+    more = f", and {len(lines) - _MOST_NAMED:,} more" if len(lines) > _MOST_NAMED else ""
+    where = f": lines {', '.join(str(n) for n in lines[:_MOST_NAMED])}{more}" if lines else " of this line"
+    where = where if group[0].line else ""
+    where = where.replace("lines", "line") if len(lines) == 1 else where
+    return f"; so in {len(group) - 1:,} more places{where}"
 
 
 class UsageError(BidsimError):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Detail = Any
 """One error as `pydantic.ValidationError.errors` gives it: ``type``, ``loc``, ``msg``, ``input``, perhaps ``ctx``."""
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
+"""Of names that become names of folders."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -36,9 +38,7 @@ def _not_a(what: str) -> Callable[[Mapping[str, Any], Any], str]:
 
 
 def _too_many(ctx: Mapping[str, Any], value: Any) -> str:
-    count = ctx.get("actual_length")
-    has = f"{count:,}" if isinstance(count, int) else f"more than {ctx['max_length']:,}"
-    return f"has {has} entries; {ctx['max_length']:,} are the most that there can be"
+    return f"has {len(value):,} entries; {ctx['max_length']:,} are the most that there can be"
 
 
 def _too_few(ctx: Mapping[str, Any], value: Any) -> str:
@@ -47,7 +47,11 @@ def _too_few(ctx: Mapping[str, Any], value: Any) -> str:
 
 
 def _pattern(ctx: Mapping[str, Any], value: Any) -> str:
-    return f"{shown(value)} has signs that cannot stand here, or is too long; it must match {ctx['pattern']}"
+    if ctx["pattern"] == NAME_PATTERN:
+        return (
+            f"{shown(value)} is no name: write up to 80 letters, digits, '-', '_' and '.', the first a letter or digit"
+        )
+    return f"{shown(value)} must match {ctx['pattern']}"
 
 
 def _length(word: str, key: str) -> Callable[[Mapping[str, Any], Any], str]:
@@ -55,18 +59,6 @@ def _length(word: str, key: str) -> Callable[[Mapping[str, Any], Any], str]:
         return f"must have {word} {ctx[key]:,} letter{'s' if ctx[key] != 1 else ''}, not {shown(value)}"
 
     return told
-
-
-def no_variant(typed: Any, tag: str, known: Sequence[str]) -> str:
-    """What to say where a table does not say which of several kinds it is."""
-    which = f"write {tag} = one of {', '.join(repr(k) for k in known)}, such as {{ {tag} = {_quoted(known[0])} }}"
-    if isinstance(typed, dict):
-        return f"does not say which kind it is; {which}"
-    return f"input should be a table, not {shown(typed)}; {which}"
-
-
-def _quoted(word: str) -> str:
-    return f'"{word}"'
 
 
 _TABLE = _not_a("a table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from bidsim.core.errors import BidsimError, RunDirectoryError
+from bidsim.core.errors import BidsimError, RunDirectoryError, shown
 from bidsim.core.facts import RunFacts, facts_of
 from bidsim.core.folder import (
     MANIFEST,
@@ -47,6 +48,14 @@ class Result:
         tables: Name -> columns; the same names as the Parquet files.
         models: Seat -> file name -> text of its trained model.
         folder: Where the run is stored, None where it is only in memory.
+
+    Example:
+        >>> import bidsim
+        >>> result = bidsim.run({"extends": "second_price_truthful", "requests": 500})
+        >>> {"auctions", "campaigns", "timeline"} <= set(result.tables), result.folder
+        (True, None)
+        >>> bool((result.campaigns["wins"] <= result.campaigns["bids"]).all())
+        True
 
     """
 
@@ -85,6 +94,12 @@ class Result:
         Raises:
             RunDirectoryError: The run has no such table.
 
+        Example:
+            >>> import bidsim
+            >>> result = bidsim.run({"extends": "second_price_truthful", "requests": 500})
+            >>> result.frame("timeline").columns[:2].tolist()
+            ['campaign', 'start_us']
+
         """
         import pandas as pd  # noqa: PLC0415  (0.4 s: only when a table is looked at)
 
@@ -95,7 +110,16 @@ class Result:
         return self._frames[name]
 
     def coded(self, table: str, column: str) -> tuple[list[str], NDArray[np.int64]]:
-        """Return a column of names as its distinct names, in order of appearance, and int64[rows] places among them."""
+        """Return a column of names as its distinct names, in order of appearance, and int64[rows] places among them.
+
+        Example:
+            >>> import bidsim
+            >>> result = bidsim.run({"extends": "second_price_truthful", "requests": 500})
+            >>> names, codes = result.coded("timeline", "campaign")
+            >>> names[codes[0]] == result.timeline["campaign"][0]
+            True
+
+        """
         if (table, column) not in self._codes:
             places: dict[str, int] = {}
             codes = [places.setdefault(name, len(places)) for name in self.tables[table][column]]
@@ -148,7 +172,17 @@ class Result:
         return self.frame("incrementality")
 
     def explain(self, seat: str | None = None, **how: Any) -> Any:
-        """Shapley values of a seat's model as a `shap.Explanation`; see `bidsim.explain_result` for the arguments."""
+        """Shapley values of a seat's model as a `shap.Explanation`; see `bidsim.explain_result` for the arguments.
+
+        Example:
+            >>> import bidsim
+            >>> tiny = {"requests": 500, "history.requests": 20_000, "seats.main.model.trees": 5}
+            >>> result = bidsim.run(bidsim.load_scenario("quickstart", tiny))
+            >>> use = result.explain(unit="conversions")
+            >>> use.values.shape[1] == len(use.feature_names)
+            True
+
+        """
         if Result.explainer is None:
             raise BidsimError("explanations need the whole package: import bidsim, and take runs from there")
         return Result.explainer(self, seat, **how)
@@ -158,6 +192,12 @@ class Result:
 
         Raises:
             RunDirectoryError: The place is taken by something that is not a run, or cannot be written.
+
+        Example:
+            >>> import bidsim
+            >>> result = bidsim.run({"extends": "second_price_truthful", "requests": 500})
+            >>> result.save("runs/mine").name
+            'mine'
 
         """
         target = Path(path).resolve()
@@ -185,7 +225,19 @@ def load_result(path: str | Path) -> Result:
     Raises:
         RunDirectoryError: It is not there, not complete, or of another version's format.
 
+    Example:
+        >>> import bidsim
+        >>> result = bidsim.run({"extends": "second_price_truthful", "requests": 500})
+        >>> again = bidsim.load_result(result.save("runs/mine"))
+        >>> again.summary == result.summary
+        True
+        >>> bidsim.load_result("runs/other")
+        Traceback (most recent call last):
+        bidsim.core.errors.RunDirectoryError: runs/other: no such run directory
+
     """
+    if not isinstance(path, str | os.PathLike):
+        raise RunDirectoryError(f"a run is the path of its directory, such as 'runs/mine', not {shown(path)}")
     folder = Path(path)
     if not folder.is_dir():
         raise RunDirectoryError(

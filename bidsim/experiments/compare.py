@@ -81,6 +81,14 @@ def compare(
         UsageError: Fewer than two scenarios or replications, or a campaign that a scenario lacks.
         BidsimError: A world cannot be run, or workers keep dying.
 
+    Example:
+        >>> import bidsim
+        >>> from bidsim.experiments.compare import compare
+        >>> scenarios = [bidsim.load_scenario("second_price_truthful", {"requests": n}) for n in (200, 400)]
+        >>> found = compare(scenarios, replications=2, workers=1)
+        >>> found[0].metric
+        'spend'
+
     """
     if replications < 2:  # noqa: PLR2004
         raise UsageError(f"--replications {replications}: an interval needs two at least")

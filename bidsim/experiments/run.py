@@ -11,6 +11,7 @@ from bidsim.core.code_errors import line_in
 from bidsim.core.errors import BidsimError
 from bidsim.engine.engine import CHUNK
 from bidsim.experiments.simulation import Simulation
+from bidsim.scenario.load import scenario_given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ _BETWEEN = 16_384
 
 
 def run(
-    scenario: Scenario,
+    scenario: Scenario | str | Path | dict[str, Any],
     *,
     progress: Callable[[str, int, int], None] | None = None,
     chunk: int | None = None,
@@ -34,7 +35,7 @@ def run(
     """Run a scenario.
 
     Args:
-        scenario: What `load_scenario` returned.
+        scenario: What `load_scenario` returned, or what it takes: a name, a path or a dictionary.
         progress: Called with (stage, done since last call, total of the stage); by default a bar on a terminal and
             nothing elsewhere.
         chunk: Requests generated at a time; the result does not depend on it.
@@ -43,9 +44,16 @@ def run(
         keep: Snapshots to take on the way, and to go on from.
 
     Raises:
-        BidsimError: A model cannot be trained or loaded, or memory runs out.
+        BidsimError: The scenario has mistakes, a model cannot be trained or loaded, or memory runs out.
+
+    Example:
+        >>> import bidsim
+        >>> result = bidsim.run({"extends": "second_price_truthful", "requests": 2_000})
+        >>> result.summary["scenario"], result.manifest["requests"] > 1_000
+        ('second_price_truthful', True)
 
     """
+    scenario = scenario_given(scenario)
     if progress is None:
         from bidsim.progress import terminal_progress  # noqa: PLC0415  (rich is needed on terminals only)
 

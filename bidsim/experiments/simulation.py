@@ -22,6 +22,7 @@ from bidsim.metrics.latency import stage_times
 from bidsim.metrics.summary import summarize
 from bidsim.scenario.build import build
 from bidsim.scenario.learned import learned_table
+from bidsim.scenario.load import scenario_given
 from bidsim.version import VERSION
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Simulation:
     How far each step goes changes nothing: a run is one step to the end.
 
     Args:
-        scenario: What `load_scenario` returned.
+        scenario: What `load_scenario` returned, or what it takes: a name, a path or a dictionary.
         chunk: Requests generated at a time; the result does not depend on it.
         progress: Called with (stage, done since the last call, total) while models are trained.
 
@@ -53,24 +54,24 @@ class Simulation:
         500
         >>> checkpoint = simulation.snapshot()
         >>> rest = simulation.step(until="7d")
-        >>> first = simulation.finish().summary["revenue"]
+        >>> first = simulation.finish().summary["market"]["revenue"]
         >>> simulation.restore(checkpoint)
-        >>> simulation.done, simulation.finish().summary["revenue"] == first
+        >>> simulation.done, simulation.finish().summary["market"]["revenue"] == first
         (500, True)
 
     """
 
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: Scenario | str | Path | dict[str, Any],
         *,
         chunk: int | None = None,
         progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     ) -> None:
         self._begun = time.perf_counter()
-        self.scenario = scenario
+        self.scenario = scenario_given(scenario)
         self._chunk = chunk
-        self._engine, self._models = build(scenario, progress=progress)
+        self._engine, self._models = build(self.scenario, progress=progress)
         self._ready()
 
     def _ready(self) -> None:

@@ -71,6 +71,15 @@ def sweep(
         UsageError: Fewer than two replications, or no value.
         BidsimError: A world cannot be run.
 
+    Example:
+        >>> import bidsim
+        >>> from bidsim.experiments.sweep import sweep
+        >>> values = [
+        ...     (str(n), bidsim.load_scenario("second_price_truthful", {"requests": n}), None) for n in (200, 400)
+        ... ]
+        >>> [point.value for point in sweep(values, replications=2, workers=1)]
+        ['200', '400']
+
     """
     if replications < 2 or not scenarios:  # noqa: PLR2004
         raise UsageError("a sweep needs one value and two replications at least")

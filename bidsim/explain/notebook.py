@@ -48,6 +48,13 @@ def explain_result(
     Raises:
         UsageError: There is no such seat or advertiser, or its model has no trees.
 
+    Example:
+        >>> import bidsim
+        >>> tiny = {"requests": 500, "history.requests": 20_000, "seats.main.model.trees": 5}
+        >>> use = bidsim.explain_result(bidsim.run(bidsim.load_scenario("quickstart", tiny)))
+        >>> use.values.shape == use.data.shape
+        True
+
     """
     import shap  # noqa: PLC0415  (slow to import)
 

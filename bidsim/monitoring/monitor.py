@@ -75,6 +75,14 @@ def monitor(
     Raises:
         UsageError: The run has no slices, or too few windows.
 
+    Example:
+        >>> import bidsim
+        >>> from bidsim.monitoring.monitor import monitor
+        >>> tiny = {"requests": 3_000, "history.requests": 20_000, "seats.main.model": "oracle"}
+        >>> watch = monitor(bidsim.run(bidsim.load_scenario("quickstart", tiny)), replay=False)
+        >>> isinstance(watch.pages, list)
+        True
+
     """
     cells = read_cells(result)
     if quiet is not None and not 2 <= quiet < cells.windows:  # noqa: PLR2004

@@ -71,6 +71,13 @@ def worst_slices(result: Result, *, rate: float = 0.1, until: int | None = None)
     Returns:
         Slices, the surest first; a slice that is nearly the same as one before is left out.
 
+    Example:
+        >>> import bidsim
+        >>> from bidsim.monitoring.worst import worst_slices
+        >>> tiny = {"requests": 3_000, "history.requests": 20_000, "seats.main.model": "oracle"}
+        >>> worst_slices(bidsim.run(bidsim.load_scenario("quickstart", {**tiny, "attribution.window": "1d"})))
+        []
+
     """
     facts, table = result.facts, result.tables["auctions"]
     end = facts.duration_us - facts.attribution_window_us if until is None else until

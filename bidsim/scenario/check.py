@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from bidsim.core.contracts import MarketBrief, ValueBrief
 from bidsim.core.datasets import load_dataset
 from bidsim.core.errors import ModelError, Problem, did_you_mean
+from bidsim.core.memory import GIGABYTE, memory_limit
 from bidsim.core.registry import PluginNotFoundError, find
 from bidsim.core.requests import CATEGORIES
 from bidsim.core.units import format_duration
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
     from bidsim.scenario.sources import Source
 
 _MOST_CELLS = 5_000_000
+_OF_USERS, _DRAWN, _BUCKET = 150_000, 700_000, 400
+"""Bytes that a campaign takes where there are users, where values are drawn, and for each bucket of time: measured at
+4,000 campaigns."""
 
 
 def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | None) -> list[Problem]:
     """Find all mistakes that lie between keys; empty where the scenario can be built."""
     return [
         *check_names(source, beside),
+        *_memory(settings, source),
         *_plugins(settings, source, beside),
         *_seats(settings, source),
         *_deadline(settings, source),
@@ -45,6 +50,19 @@ def check_scenario(settings: ScenarioSettings, source: Source, beside: Path | No
         *check_budgets(settings, source),
         *check_incidents(settings, source, beside),
     ]
+
+
+def _memory(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:
+    """What the campaigns take: their forecasts, their counters by time, and their lines."""
+    count, limit = len(settings.campaigns), memory_limit()
+    buckets = -(-settings.duration // settings.log.bucket)
+    each = (_DRAWN if settings.values is not None else _OF_USERS) + _BUCKET * buckets
+    if limit and count * each > limit:
+        yield source.problem(
+            ("campaigns",),
+            f"{count:,} campaigns take about {count * each / GIGABYTE:,.1f} GB of memory, and there are "
+            f"{limit / GIGABYTE:,.1f}; leave some out, make log.bucket longer, or run it on a larger machine",
+        )
 
 
 def _campaigns(settings: ScenarioSettings, source: Source) -> Iterator[Problem]:

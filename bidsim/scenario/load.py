@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from bidsim.core.errors import ScenarioError
+from bidsim.core.errors import ScenarioError, UsageError, shown
 from bidsim.scenario.check import check_scenario
 from bidsim.scenario.model import ScenarioSettings
 from bidsim.scenario.names import check_names
 from bidsim.scenario.problems import problems_of
 from bidsim.scenario.shipped import find_scenario
-from bidsim.scenario.sources import Source, read_source
+from bidsim.scenario.sources import Source, read_source, source_of
+
+_KNOWN = "the name of one that comes with bidsim, such as 'quickstart', the path of a TOML file, or a dictionary"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,12 @@ class Scenario:
         settings: All keys, defaults filled in.
         folder: Where the file lies; paths and own plug-ins are looked for there.
         allow_code: Whether plug-ins from outside the package may be loaded.
+
+    Example:
+        >>> import bidsim
+        >>> scenario = bidsim.load_scenario("second_price_truthful", {"seed": 7})
+        >>> scenario.resolved()["seed"], len(scenario.digest())
+        (7, 12)
 
     """
 
@@ -56,20 +66,57 @@ class Scenario:
         return hashlib.sha256(json.dumps(self.resolved()).encode()).hexdigest()[:12]
 
 
-def load_scenario(path: str | Path, overrides: dict[str, Any] | None = None, *, allow_code: bool = False) -> Scenario:
-    """Read and check a scenario file.
+def load_scenario(
+    path: str | Path | dict[str, Any], overrides: dict[str, Any] | None = None, *, allow_code: bool = False
+) -> Scenario:
+    """Read and check a scenario.
 
     Args:
-        path: A TOML file, or the name of a scenario that comes with bidsim, such as ``quickstart``.
+        path: A TOML file; or the name of a scenario that comes with bidsim, such as ``quickstart``; or its tables as a
+            dictionary, whose paths begin in the working directory.
         overrides: Dotted keys laid over the file, such as ``{"seed": 7, "campaigns.a.budget": 500}``.
         allow_code: Whether to load plug-ins from Python files beside the scenario.
 
     Raises:
         ScenarioError: With every mistake that was found, each with file, line and key.
+        UsageError: What was given is none of these.
+
+    Example:
+        >>> import bidsim
+        >>> scenario = bidsim.load_scenario("second_price_truthful", {"seed": 7, "requests": 2_000})
+        >>> scenario.name, scenario.settings.seed
+        ('second_price_truthful', 7)
+        >>> bidsim.load_scenario({"extends": "second_price_truthful", "seed": 8}).settings.seed
+        8
+        >>> bidsim.load_scenario("second_price_truthful", {"seed": -1})
+        Traceback (most recent call last):
+        bidsim.core.errors.ScenarioError: overrides: seed=-1: seed: input should be greater than or equal to 0, not -1
 
     """
+    if isinstance(overrides, Mapping):
+        overrides = dict(overrides)
+    if overrides is not None and not (isinstance(overrides, dict) and all(isinstance(key, str) for key in overrides)):
+        raise UsageError(
+            f"overrides: {shown(overrides)} is not a dictionary of dotted keys, such as {{'campaigns.a.budget': 500}}"
+        )
+    if isinstance(path, Mapping):
+        folder = Path.cwd()
+        return _checked(source_of(_tables(path), folder, overrides), folder, allow_code)
+    if not isinstance(path, str | PathLike):
+        raise UsageError(f"a scenario is {_KNOWN}, not {shown(path)}")
     file = find_scenario(Path(path))
     return _checked(read_source(file, overrides), file.resolve().parent, allow_code)
+
+
+def scenario_given(given: Any) -> Scenario:
+    """A scenario that was loaded, or what `load_scenario` makes of anything else.
+
+    Raises:
+        ScenarioError: It has mistakes.
+        UsageError: It is neither.
+
+    """
+    return given if isinstance(given, Scenario) else load_scenario(given)
 
 
 def scenario_of(data: dict[str, Any], folder: Path | None = None) -> Scenario:
@@ -82,9 +129,22 @@ def scenario_of(data: dict[str, Any], folder: Path | None = None) -> Scenario:
     Raises:
         ScenarioError: As `load_scenario`, without lines.
 
+    Example:
+        >>> from bidsim.scenario.load import scenario_of
+        >>> world = {"name": "mine", "duration": "1d", "requests": 500, "values": {"kind": "independent"}}
+        >>> scenario_of({**world, "campaigns": {"a": {"budget": 5.0}}}).name
+        'mine'
+
     """
     folder = folder or Path.cwd()
-    return _checked(Source(str(folder / "scenario"), data), folder, allow_code=False)
+    return _checked(source_of(data, folder), folder, allow_code=False)
+
+
+def _tables(given: Mapping[str, Any]) -> dict[str, Any]:
+    wrong = next((key for key in given if not isinstance(key, str)), None)
+    if wrong is not None:
+        raise UsageError(f"a scenario's keys are text, not {shown(wrong)}")
+    return dict(given)
 
 
 def _checked(source: Source, folder: Path, allow_code: bool) -> Scenario:

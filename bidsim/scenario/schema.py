@@ -8,6 +8,9 @@ from bidsim.core.registry import find, names
 from bidsim.scenario.choices import SHARED
 from bidsim.scenario.model import ScenarioSettings
 
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""What pydantic calls bounds of numbers that it reads by a function of ours, and what a schema calls them."""
+
 
 def scenario_schema() -> dict[str, Any]:
     """Return the schema that an editor uses to complete and check scenario files."""
@@ -26,8 +29,13 @@ def scenario_schema() -> dict[str, Any]:
 def _fill(node: Any) -> Any:
     if isinstance(node, dict):
         if "$plugin" in node:
-            return _plugin_schema(node["$plugin"], node["$key"]) | {k: v for k, v in node.items() if k == "description"}
-        return {key: _fill(value) for key, value in node.items()}
+            return _fill(_plugin_schema(node["$plugin"], node["$key"])) | {
+                k: v for k, v in node.items() if k == "description"
+            }
+        return {
+            _BOUNDS.get(key, key) if isinstance(value, int | float) else key: _fill(value)
+            for key, value in node.items()
+        }
     return [_fill(value) for value in node] if isinstance(node, list) else node
 
 

@@ -58,7 +58,7 @@ def shipped(name: str) -> Path | None:
 
 def meant_name(text: str) -> str:
     """What to do about a file that is not there: the scenario that was meant, and where to look."""
-    name = Path(text).with_suffix("").as_posix().removeprefix("scenarios/") if "\0" not in text else ""
+    name = text.removeprefix("./").removeprefix("scenarios/").removesuffix(".toml")
     if not _FOLDER.is_dir() or not _NAME.fullmatch(name):
         return ""
     if shipped(name):

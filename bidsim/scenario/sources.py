@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 import tomllib
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from bidsim.core.errors import Problem, ScenarioError, shown
 from bidsim.scenario.choices import KEY_OF
+from bidsim.scenario.formats import other_format
 from bidsim.scenario.locate import Path as KeyPath
 from bidsim.scenario.locate import locate_keys
+from bidsim.scenario.shapes import check_name
 from bidsim.scenario.shipped import meant_name, shipped
 
 _CHOICE_KEYS = ("name", "kind")
 _MOST_BYTES = 20_000_000
 _LONGEST_NAME = 60
 _LONGEST_CHAIN = 20
+_DEEPEST = 16
+TABLES = "the dictionary"
+"""What stands for the file where a scenario is given as tables."""
 
 
 class OptionKey(str):
@@ -46,17 +52,19 @@ class Source:
         file: The scenario file as the person named it.
         data: The merged tables.
         places: For each key path, (file or override's text, line).
+        home: Where paths are looked for; by default beside the file.
 
     """
 
     file: str
     data: dict[str, Any]
     places: dict[KeyPath, tuple[str, int]] = field(default_factory=dict)
+    home: Path | None = None
 
     @property
     def folder(self) -> Path:
         """Where the scenario file lies."""
-        return Path(self.file).resolve().parent
+        return self.home or Path(self.file).resolve().parent
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """Make a problem at the nearest known place of ``path``."""
@@ -64,7 +72,7 @@ class Source:
             if path[:depth] in self.places:
                 file, line = self.places[path[:depth]]
                 return Problem(file, line, dotted(path), message)
-        return Problem(self.file, 1, dotted(path), message)
+        return Problem(self.file, 0 if self.file == TABLES else 1, dotted(path), message)
 
 
 def dotted(path: KeyPath) -> str:
@@ -90,7 +98,10 @@ def read_source(path: Path, overrides: dict[str, Any] | None = None) -> Source:
         ScenarioError: A file cannot be read or is not TOML, ``extends`` runs in a loop, or an override does not fit.
 
     """
-    source = _read_chain(path, ())
+    return _overridden(_read_chain(path, ()), overrides)
+
+
+def _overridden(source: Source, overrides: dict[str, Any] | None) -> Source:
     problems = []
     for key, value in (overrides or {}).items():
         try:
@@ -169,7 +180,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
             if not isinstance(error, RecursionError)
             else "tables nested too deeply"
         )
-        raise _fail(str(path), line, "", f"not valid TOML: {message}{_duplicate(text, line, message)}") from None
+        what = other_format(text, path.name) or f"{message}{_duplicate(text, line, message)}"
+        raise _fail(str(path), line, "", f"not valid TOML: {what}") from None
     return data, locate_keys(text)
 
 
@@ -182,11 +194,43 @@ def _duplicate(text: str, line: int, message: str) -> str:
 
 def _read_chain(path: Path, seen: tuple[Path, ...]) -> Source:
     data, lines = _parse(path)
-    source = Source(str(path), data, {key: (str(path), line) for key, line in lines.items()})
+    return _on_base(Source(str(path), data, {key: (str(path), line) for key, line in lines.items()}), path, seen)
+
+
+def source_of(data: dict[str, Any], folder: Path, overrides: dict[str, Any] | None = None) -> Source:
+    """What is given as tables instead of a file, on what they extend.
+
+    Args:
+        data: The tables; they are not changed.
+        folder: Where ``extends`` looks for files.
+        overrides: Dotted keys with values.
+
+    Raises:
+        ScenarioError: ``extends`` cannot be followed, or an override does not fit.
+
+    """
+    typed = deepcopy(data)
+    source = _on_base(Source(TABLES, typed, _everywhere(typed)), folder / TABLES, ())
+    source.file, source.home = TABLES, folder
+    return _overridden(source, overrides)
+
+
+def _everywhere(data: dict[str, Any], path: KeyPath = ()) -> dict[KeyPath, tuple[str, int]]:
+    """Places of all keys of tables that no file holds."""
+    found: dict[KeyPath, tuple[str, int]] = {}
+    for key, value in data.items():
+        found[*path, key] = (TABLES, 0)
+        if isinstance(value, dict) and len(path) < _DEEPEST:
+            found |= _everywhere(value, (*path, key))
+    return found
+
+
+def _on_base(source: Source, path: Path, seen: tuple[Path, ...]) -> Source:
+    """Lay a source over what it extends, if it does."""
+    data, line = source.data, source.places.get(("extends",), ("", 0))[1]
     base = data.pop("extends", None)
     if base is None:
         return source
-    line = lines.get(("extends",), 0)
     if not isinstance(base, str) or not base:
         raise _fail(str(path), line, "extends", f"{base!r} is not a file name")
     target = path.parent / base
@@ -241,6 +285,7 @@ def _split_key(key: str) -> list[str]:
 
 def _override(source: Source, key: str, value: Any) -> None:
     names = _split_key(key)
+    check_name(names, source.data)
     table: Any = source.data
     for name in names[:-1]:
         if isinstance(table, dict) and isinstance(table.get(name), str):

@@ -13,7 +13,6 @@ import bidsim
 from bidsim.core.contracts import Plugin
 from bidsim.core.registry import find, names
 from bidsim.scenario.model import ScenarioSettings
-from bidsim.scenario.problems import _block_within
 from tests.conftest import SMALL, fingerprint
 
 LOGGED = {
@@ -380,6 +379,14 @@ TABLE_OF = {
     "market": "market",
     "model": "seats.main.model",
 }
+
+
+def _block_within(annotation: Any) -> Any:
+    """Unwrap a dict, optional or annotated type down to the block inside."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = [a for a in getattr(annotation, "__args__", ()) if a is not type(None) and a is not str]
+    return _block_within(inside[-1]) if inside else annotation
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
