@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+import textwrap
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from bidsim.scenario.model import AuctionSettings  # noqa: E402
 from bidsim.scenario.schema import scenario_schema  # noqa: E402
 
 REFERENCE = ROOT / "docs" / "reference"
+_COLUMNS = 120
 _MOST_TYPES = 4
 _UNION = "[distribution](#distributions)"
 """The one kind of union that there is; a test sees that the page has a section for each."""
@@ -35,6 +37,15 @@ FAMILIES = {
 }
 
 
+def prose(text: str) -> str:
+    """Text as it stands in a page, in lines of 120 columns at most.
+
+    Words stay whole, and so do commands that fit into a line.
+    """
+    whole = re.sub(rf"`[^`\n]{{1,{_COLUMNS - 20}}}`", lambda code: code[0].replace(" ", "\0"), text)
+    return textwrap.fill(whole, _COLUMNS, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+
+
 def command_line() -> str:
     """Help of every command."""
     parser, commands = make_parsers()
@@ -43,9 +54,10 @@ def command_line() -> str:
         parts += ["", f"## {name}", "", "```text", command.format_help().strip(), "```"]
     parts += [
         "",
-        "Exit codes: 0 done; 1 something was found (an open incident, a case that does not hold); 2 something was "
-        "typed wrong; 3 a run failed or was",
-        "stopped. Colours and progress are shown on terminals only.",
+        prose(
+            "Exit codes: 0 done; 1 something was found (an open incident, a case that does not hold); 2 something was "
+            "typed wrong; 3 a run failed or was stopped. Colours and progress are shown on terminals only."
+        ),
     ]
     return "\n".join(parts) + "\n"
 
@@ -56,8 +68,10 @@ def scenario_keys() -> str:
     parts = [
         "# Scenario keys",
         "",
-        "Made from the schema that `bidsim schema` prints. `extends` names a file, or a scenario that comes with "
-        "bidsim, to stand on.",
+        prose(
+            "Made from the schema that `bidsim schema` prints. `extends` names a file, or a scenario that comes with "
+            "bidsim, to stand on."
+        ),
         "",
     ]
     parts += _table("(top)", schema, schema["$defs"])
@@ -65,7 +79,7 @@ def scenario_keys() -> str:
         parts += ["", f"## {title}", ""]
         for name in names(family):
             plugin = find(family, name)
-            parts += [f"### {name}", "", (plugin.__doc__ or "").strip().split("\n")[0], ""]
+            parts += [f"### {name}", "", prose((plugin.__doc__ or "").strip().split("\n")[0]), ""]
             rows = _rows(
                 "", plugin.Params.model_json_schema(), plugin.Params.model_json_schema().get("$defs", {}), set()
             )
@@ -225,9 +239,10 @@ def errors() -> str:
     parts = [
         "# Errors",
         "",
-        f"{len(MISTAKES)} things that go wrong, and what bidsim says. Each ends in one block on standard error, with "
-        "exit code 2 (typed wrong) or 3",
-        "(a run failed); nothing that was there is lost.",
+        prose(
+            f"{len(MISTAKES)} things that go wrong, and what bidsim says. Each ends in one block on standard error, "
+            "with exit code 2 (typed wrong) or 3 (a run failed); nothing that was there is lost."
+        ),
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -244,7 +259,7 @@ def errors() -> str:
             _, told = tried(mistake, place, folder / "run")
             parts += [
                 "",
-                f"**{mistake.title[0].upper()}{mistake.title[1:]}** `{mistake.done}`",
+                prose(f"**{mistake.title[0].upper()}{mistake.title[1:]}** `{mistake.done}`"),
                 "",
                 "```text",
                 told,
