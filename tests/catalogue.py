@@ -191,7 +191,7 @@ OTHERS = [
     Mistake("a duration of nothing", SCENARIO_KEYS, "check s.toml --set campaigns.lamp.start=0s", "'0s' is no time at all; leave the key out, or write a longer one", S),
     Mistake("an incident that is none", SCENARIO_KEYS, "check s.toml", "incidents", {"s.toml": SMALL + '\n[[incidents]]\nkind = "earthquake"\nstart = "1d"\n'}),
     Mistake("an incident of a feature that is none", SCENARIO_KEYS, "check s.toml", "did you mean 'engagement'", {"s.toml": SMALL + '\n[[incidents]]\nkind = "feature_outage"\nfeature = "engagment"\nstart = "1d"\n'}),
-    Mistake("an incident that ends before it starts", SCENARIO_KEYS, "check s.toml", "end", {"s.toml": SMALL + '\n[[incidents]]\nkind = "bots"\nshare = 0.2\nstart = "1d"\nend = "12h"\n'}),
+    Mistake("an incident that ends before it starts", SCENARIO_KEYS, "check s.toml", "end", {"s.toml": SMALL + '\n[[incidents]]\nkind = "bots"\nshare = 0.2\nclicks = 0.1\nstart = "1d"\nend = "12h"\n'}),
     Mistake("an incident of an advertiser that is none", SCENARIO_KEYS, "check s.toml", "did you mean 'clean'", {"s.toml": SMALL + '\n[[incidents]]\nkind = "tracker_outage"\nadvertiser = "claen"\nstart = "1d"\n'}),
     Mistake("a pair of fields that are none", SCENARIO_KEYS, "check s.toml --set 'monitoring.pairs=[[\"geo\",\"devise\"]]'", "'devise'", S),
     Mistake("an exploration of a lever that is none", SCENARIO_KEYS, "check s.toml --set 'exploration={share=0.1,levers=[\"prize\"]}'", "price", S),

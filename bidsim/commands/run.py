@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from bidsim.commands.common import add_changes, add_command, add_json, add_scenario, load
 from bidsim.core.errors import UsageError, cut
-from bidsim.core.units import SECOND, parse_duration
 
 if TYPE_CHECKING:
     import argparse
@@ -91,6 +90,7 @@ def _run_and_print(chosen: argparse.Namespace, scenario: Scenario) -> int:
 
 def _kept(chosen: argparse.Namespace, out: Path) -> Kept | None:
     """Where snapshots go, beside the run directory; None where none are wanted."""
+    from bidsim.core.units import SECOND, parse_duration  # noqa: PLC0415
     from bidsim.experiments.run import Kept  # noqa: PLC0415
 
     if not chosen.resume and chosen.snapshot_every is None:

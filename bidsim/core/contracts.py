@@ -20,6 +20,7 @@ from bidsim.core.plugin import Plugin
 from bidsim.core.random import campaign_id
 from bidsim.core.reference import ref
 from bidsim.core.scoring import SCORE_SIGNATURE, ScorerTables
+from bidsim.core.settings import Settings  # noqa: F401  (authors of plug-ins find it here)
 from bidsim.core.units import HIGHEST_PRICE
 
 if TYPE_CHECKING:

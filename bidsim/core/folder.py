@@ -30,7 +30,9 @@ MONITOR = "monitor.html"
 PAGE_MARK = b'<meta name="generator" content="bidsim">'
 """What every page that bidsim writes holds near its beginning."""
 TABLES = frozenset({
-    "auctions", "bid_arms", "bids", "campaigns", "conversions", "delays", "explorations", "incrementality", "landscape",
+    "auctions", "bid_arms",
+    "learned",
+    "notices", "bids", "campaigns", "conversions", "delays", "explorations", "incrementality", "landscape",
     "latency", "market", "population", "requests", "scores", "seats", "slices", "timeline",
 })  # fmt: skip
 """Every table that a run may have."""
