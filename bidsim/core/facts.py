@@ -99,6 +99,7 @@ class RunFacts:
         kept_wins: Part of the requests whose won impressions are kept.
         kept_decisions: Part of the requests whose decisions are kept.
         evaluation: Seat -> figures of its model; empty where none was trained.
+        warnings: Seat -> what a person should know of its model.
         scorers: Seat -> how its model is scored, in words.
         seconds: Stage -> how long it took, seconds.
         requests_per_second: Pace of the loop.
@@ -133,6 +134,7 @@ class RunFacts:
     kept_wins: float
     kept_decisions: float
     evaluation: Mapping[str, Any]
+    warnings: Mapping[str, str]
     scorers: Mapping[str, str]
     seconds: Mapping[str, float]
     requests_per_second: float
@@ -200,6 +202,7 @@ def _told_at_the_end(whole: _Table) -> dict[str, Any]:
     stages = whole.table("stage_nanoseconds", {})
     return {
         "evaluation": whole.get("evaluation", dict, {}),
+        "warnings": whole.table("warnings", {}).table("models", {}).each(str),
         "scorers": whole.table("scorers", {}).each(str),
         "seconds": whole.table("seconds", {}).each(float),
         "requests_per_second": whole.get("requests_per_second", float, 0.0),

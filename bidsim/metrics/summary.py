@@ -32,7 +32,7 @@ def summarize(result: Result) -> dict[str, Any]:
     market = dict(
         zip(result.tables["market"]["figure"], (int(a) for a in result.tables["market"]["amount"]), strict=True)
     )
-    episode = result.manifest["scenario"].get("episode") or 0
+    episode = result.facts.episode_requests
     rows = [campaign_row(campaigns, k, episode) for k in range(len(campaigns["campaign"]))]
     if has_all_bids(result):
         regret = regrets(result)
@@ -42,8 +42,8 @@ def summarize(result: Result) -> dict[str, Any]:
         parts["answers"] = answers
     if (explored := cost_of_exploring(result)) is not None:
         parts["exploration"] = explored
-    if told := result.manifest.get("warnings"):
-        parts["warnings"] = [f"seat {seat}: {text}" for seat, text in told["models"].items()]
+    if told := result.facts.warnings:
+        parts["warnings"] = [f"seat {seat}: {text}" for seat, text in told.items()]
     return {
         **parts,
         "scenario": result.facts.scenario,
