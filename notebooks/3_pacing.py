@@ -12,9 +12,9 @@
 # # Pacing under a budget, and regret
 #
 # A budget that would be gone by noon must be made to last. To sit out auctions at random is one way; to bid less in all
-# of them is another. The second is right in theory: with a budget the best one can do in hindsight is to bid value / (1
-# + mu) with one multiplier mu for the whole flight, so that just the cheapest value is bought (Balseiro and Gur 2019).
-# Regret is what a pacer keeps less than that bidder, who knew everything.
+# of them is another. The second is right in theory: with a budget the best one can do in hindsight is to bid
+# value / (1 + mu) with one multiplier mu for the whole flight, so that just the cheapest value is bought (Balseiro and
+# Gur 2019). Regret is what a pacer keeps less than that bidder, who knew everything.
 
 # %%
 import matplotlib.pyplot as plt
