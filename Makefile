@@ -31,8 +31,9 @@ gallery: reference
 	$(PY) docs/pictures/screens.py
 
 # lines of the package that the tests reach, kernels by those that are run again as plain Python: half an hour
-PLAIN := tests/kernels tests/conformance/test_auctions.py tests/conformance/test_pacers.py tests/cvr/test_delay.py tests/cvr/test_masks.py \
-	tests/explain/test_attribution.py::test_all_kinds__agree_with_all_subsets tests/engine/test_figures.py
+PLAIN := tests/kernels tests/conformance/test_auctions.py tests/conformance/test_pacers.py tests/cvr/test_delay.py \
+	tests/cvr/test_masks.py tests/explain/test_attribution.py::test_all_kinds__agree_with_all_subsets \
+	tests/engine/test_figures.py
 coverage: .venv/.dev-ready
 	$(PY) -m coverage erase
 	$(PY) -m coverage run -m pytest -q $(ARGS)
@@ -52,9 +53,11 @@ coverage: .venv/.dev-ready
 	@touch $@ .venv/.run-ready
 
 # needs uv; run after changing the dependencies in pyproject.toml
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-annotate -q
 lock:
-	uv pip compile pyproject.toml --extra build --extra completion --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements.lock
-	uv pip compile pyproject.toml --extra build --extra dev --extra docs --extra completion --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q -o requirements-dev.lock
+	$(COMPILE) --extra build --extra completion -o requirements.lock
+	$(COMPILE) --extra build --extra dev --extra docs --extra completion -o requirements-dev.lock
 
 clean:
 	rm -rf .venv runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -9,7 +9,8 @@ if .venv/bin/python -m pip --version >/dev/null 2>&1; then
 elif "$python" -m pip --version >/dev/null 2>&1; then
     pip() { "$python" -m pip --python .venv/bin/python "$@"; }
 else
-    echo "error: there is no pip, neither in .venv nor for '$python'; install it (Debian: apt-get install python3-pip)." >&2
+    echo "error: there is no pip, neither in .venv nor for '$python';" \
+        "install it (Debian: apt-get install python3-pip)." >&2
     exit 2
 fi
 
