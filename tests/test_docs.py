@@ -263,6 +263,62 @@ def test_prose__tables_pictures_addresses_and_code_may_be_wider(text: str, lines
     assert _too_wide(text) == lines
 
 
+def test_comments_and_recipes__wrap_at_120_columns() -> None:
+    files = [ROOT / name for name in ("Makefile", "pyproject.toml", ".ci/run")]
+    files += [*(ROOT / "setup").glob("*.sh"), *(ROOT / "scenarios").rglob("*.toml")]
+    assert len(files) > 20
+    found = {str(file.relative_to(ROOT)): _too_wide(file.read_text(encoding="utf-8")) for file in files}
+    assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+def _cut(text: str) -> list[str]:
+    """Lines of prose that a wrap has spoilt: a mark of a list, heading or quote in mid-sentence, or half a code span.
+
+    CommonMark, which GitHub and Jupyter read, begins a list in the middle of a paragraph; mkdocs does not.
+    """
+    spoilt = []
+    for block in re.split(r"\n\s*\n", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)):
+        lines = block.strip("\n").split("\n")
+        marks = [re.match(r"( *)([-+*>]|\d+[.)]|#+) ", line) for line in lines]
+        kinds = [mark and (mark[1], re.sub(r"\d+", "1", mark[2])) for mark in marks]
+        for line, kind in zip(lines, kinds, strict=True):
+            if (kind and kind != kinds[0]) or (line.count("`") % 2 and not line.startswith("|")):
+                spoilt.append(line)
+    return spoilt
+
+
+def _prose_of(file: Path) -> str:
+    """Return a page, or the cells of a notebook that are prose."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".md":
+        return text
+    cells = re.split(r"^# %%", text, flags=re.MULTILINE)[1:]
+    prose = [cell.partition("\n")[2] for cell in cells if cell.startswith(" [markdown]")]
+    return "\n\n".join(re.sub(r"^# ?", "", cell, flags=re.MULTILINE) for cell in prose)
+
+
+def test_prose__no_wrap_begins_a_list_or_cuts_a_code_span() -> None:
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.py")]
+    found = {str(file.relative_to(ROOT)): _cut(_prose_of(file)) for file in files}
+    assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("to bid value / (1\n+ mu) for the flight", ["+ mu) for the flight"]),
+        ("as many as\n3. of them", ["3. of them"]),
+        ("- one\n- two", []),
+        ("- one, less\n  - two", ["  - two"]),
+        ("1. one\n2. two", []),
+        ("say `make\ncheck` now", ["say `make", "check` now"]),
+        ("```sh\n# a comment\n- `\n```", []),
+    ],
+)
+def test_prose__a_wrap_that_spoils_a_line_is_found(text: str, lines: list[str]) -> None:
+    assert _cut(text) == lines
+
+
 def test_generated_prose__wraps_at_120_columns_and_leaves_words_and_commands_whole() -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     try:
