@@ -7,6 +7,7 @@ checked; what LightGBM would score and we cannot is refused with the reason.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -42,6 +43,8 @@ _LINKS = {
 }
 _CUSTOM = ("custom", "none", "")
 """What stands for an objective of one's own; most versions of LightGBM leave the line out."""
+_TRAINED = re.compile(r"^\[objective: (.+)\]$", re.MULTILINE)
+"""Objective among the parameters of training, which LightGBM writes behind the trees."""
 _LARGEST_WORD = 2**32
 
 
@@ -148,11 +151,12 @@ def parse_ensemble(text: str, features: int | None = None) -> Ensemble:
     text = plain_text(text)
     if not text.strip():
         raise ModelError("the file is empty; write the model to it anew, with Booster.save_model of LightGBM")
-    head, found, _ = text.partition("\n\nTree=0\n")
+    head, found, rest = text.partition("\n\nTree=0\n")
     if not found or not head.startswith("tree\n"):
         raise ModelError("this is not a LightGBM model in text form: it does not begin with 'tree' and hold 'Tree=0'")
     header = Block(head, 1, "header")
-    link, sharpness = _link(header)
+    trained = _TRAINED.search(rest)
+    link, sharpness = _link(header, trained[1] if trained else "custom")
     last = header.integer("max_feature_idx", 0, 10**6)
     names = tuple(header.text("feature_names").split(" "))
     if len(names) != last + 1:
@@ -169,8 +173,13 @@ def parse_ensemble(text: str, features: int | None = None) -> Ensemble:
     return parts.ensemble(width, names, link, sharpness)
 
 
-def _objective(header: Block) -> str:
+def _objective(header: Block, trained: str) -> str:
     told = header.values.get("objective", (0, "custom"))[1]
+    if told in _CUSTOM and trained not in _CUSTOM:
+        raise ModelError(
+            f"the line objective= is missing or empty, though the model was trained with {shown(trained)}; the file is "
+            "damaged: write it anew, with Booster.save_model of LightGBM"
+        )
     if told in _CUSTOM:
         raise ModelError(
             "the model has a custom objective (the file has no line objective=), so nothing says how its scores become "
@@ -180,7 +189,8 @@ def _objective(header: Block) -> str:
     return told
 
 
-def _link(header: Block) -> tuple[int, float]:
+def _link(header: Block, trained: str) -> tuple[int, float]:
+    """How scores become predictions, and what multiplies them; ``trained`` is the objective of training."""
     if header.text("version") not in ("v3", "v4"):
         header.fail("version", f"{shown(header.text('version'))} is not v3 or v4")
     for key in ("num_class", "num_tree_per_iteration"):
@@ -188,7 +198,7 @@ def _link(header: Block) -> tuple[int, float]:
             raise ModelError(
                 f"the model predicts several classes ({key}={header.text(key)}); only one number can be scored here"
             )
-    name, *options = _objective(header).split(" ")
+    name, *options = _objective(header, trained).split(" ")
     if name not in _LINKS:
         raise ModelError(
             f"the model's objective is {shown(name)}; what can be scored here: {', '.join(sorted(_LINKS))}"

@@ -33,7 +33,6 @@ def _text(leaves: int = 4, trees: int = 2) -> str:
     ("old", "new", "words"),
     [
         ("objective=binary sigmoid:1", "objective=lambdarank", "objective is 'lambdarank'"),
-        ("objective=binary sigmoid:1", "goal=none", "has a custom objective"),
         ("objective=binary sigmoid:1", "objective=binary sigmoid:0", "'sigmoid:0' is not above zero"),
         ("num_class=1", "num_class=3", "several classes"),
         ("max_feature_idx=7", "max_feature_idx=9", "it names 8 features instead of 10"),
@@ -96,6 +95,16 @@ def test_parse__refuses_a_model_of_several_classes() -> None:
     )
     with pytest.raises(ModelError, match="several classes"):
         parse_ensemble(booster.model_to_string(), COLUMNS)
+
+
+@pytest.mark.parametrize("left", ["goal=none\n", "objective=\n", "objective=none\n", ""])
+def test_objective__that_was_lost_is_not_called_custom(left: str) -> None:
+    text = _text().replace("objective=binary sigmoid:1\n", left)
+    with pytest.raises(ModelError, match="objective= is missing or empty, though the model was trained with 'binary'"):
+        parse_ensemble(text)
+    told_nothing = text.replace("[objective: binary]", "[objective: custom]")
+    with pytest.raises(ModelError, match="has a custom objective"):
+        parse_ensemble(told_nothing)
 
 
 def test_parse__refuses_linear_trees() -> None:
