@@ -180,7 +180,7 @@ OTHERS = [
     Mistake("JSON", SCENARIO_FILES, "check s.json", "not valid TOML: it is JSON; scenarios are TOML", {"s.json": '{"name": "x"}\n'}),
     Mistake("another tool's JSON", SCENARIO_FILES, "check s.json", "auctiongym_fp_oracle is that of this one's auctions", {"s.json": '{"allocation": "FirstPrice", "rounds_per_iter": 9, "agents": []}\n'}),
     Mistake("another tool's gin", SCENARIO_FILES, "check s.gin", "it seems to be a gin configuration", {"s.gin": "import world\nAgent.bid = @Truthful()\n"}),
-    Mistake("extends the root of all folders", SCENARIO_FILES, "check s.toml", "extends: '/': no such file beside s.toml", {"s.toml": 'extends = "/"\n'}),
+    Mistake("extends the root of all folders", SCENARIO_FILES, "check s.toml", "extends: '/' is a directory; name a scenario file", {"s.toml": 'extends = "/"\n'}),
     Mistake("saved as Latin-1", SCENARIO_FILES, "check s.toml", "save it as UTF-8", {"s.toml": b'name = "x"\n# caf\xe9\n'}),
     Mistake("an empty file", SCENARIO_FILES, "check s.toml", "missing", {"s.toml": ""}),
     Mistake("extends a file that is not there", SCENARIO_FILES, "check s.toml", "no such file beside", {"s.toml": 'extends = "base.toml"\n'}),

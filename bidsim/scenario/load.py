@@ -102,7 +102,7 @@ def load_scenario(
     if isinstance(path, Mapping):
         folder = Path.cwd()
         return _checked(source_of(_tables(path), folder, overrides), folder, allow_code)
-    if not isinstance(path, str | PathLike):
+    if path == "" or not isinstance(path, str | PathLike):
         raise UsageError(f"a scenario is {_KNOWN}, not {shown(path)}")
     file = find_scenario(Path(path))
     return _checked(read_source(file, overrides), file.resolve().parent, allow_code)

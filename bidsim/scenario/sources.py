@@ -232,25 +232,36 @@ def _on_base(source: Source, path: Path, seen: tuple[Path, ...]) -> Source:
     if base is None:
         return source
     if not isinstance(base, str) or not base:
-        raise _fail(str(path), line, "extends", f"{base!r} is not a file name")
+        raise _fail(source.file, line, "extends", f"{shown(base)} is not a file name")
     target = path.parent / base
     try:
         target = target if target.is_file() else shipped(base) or target
         resolved, there = target.resolve(), target.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise _fail(
-            str(path), line, "extends", f"{shown(base)} cannot be read: {getattr(error, 'strerror', None) or error}"
+            source.file, line, "extends", f"{shown(base)} cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
     if resolved == path.resolve() or resolved in seen:
-        raise _fail(str(path), line, "extends", f"{base!r} extends this file in turn: a loop")
+        raise _fail(source.file, line, "extends", f"{shown(base)} extends this file in turn: a loop")
     if not there:
-        raise _fail(str(path), line, "extends", f"{shown(base)}: no such file beside {path.name}{meant_name(base)}")
+        raise _fail(
+            source.file, line, "extends", f"{shown(base)}{_no_base(target, source.file, path)}{meant_name(base)}"
+        )
     if len(seen) >= _LONGEST_CHAIN:
-        raise _fail(str(path), line, "extends", f"the chain of files is longer than {_LONGEST_CHAIN}")
+        raise _fail(source.file, line, "extends", f"the chain of files is longer than {_LONGEST_CHAIN}")
     below = _read_chain(target, (*seen, path.resolve()))
     below.file = str(path)
     _merge(below, data, source.places, ())
     return below
+
+
+def _no_base(target: Path, file: str, path: Path) -> str:
+    """What to say of a base that is no file."""
+    if target.is_dir():
+        return " is a directory; name a scenario file"
+    if target.exists():
+        return " is not a regular file; name a scenario file"
+    return f": no such file in {path.parent}" if file == TABLES else f": no such file beside {path.name}"
 
 
 def _merge(below: Source, table: dict[str, Any], places: dict[KeyPath, tuple[str, int]], prefix: KeyPath) -> None:

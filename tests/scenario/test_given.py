@@ -94,6 +94,29 @@ def test_extends__of_what_is_no_file_is_one_line(tmp_path: Path, base: str) -> N
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(("base", "words"), [("/", " is a directory"), ("/dev/null", " is not a regular file")])
+def test_extends__says_what_stands_there(tmp_path: Path, base: str, words: str) -> None:
+    (tmp_path / "s.toml").write_text(f'extends = "{base}"\n')
+    with pytest.raises(ScenarioError) as told:
+        bidsim.load_scenario(tmp_path / "s.toml")
+    assert f"extends: '{base}'{words}; name a scenario file" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [(5, "5 is not a file name"), ("/", "'/' is a directory"), ("nope.toml", "'nope.toml': no such file in /")],
+)
+def test_extends__of_a_dictionary_names_no_file_that_is_not_there(base: Any, words: str) -> None:
+    with pytest.raises(ScenarioError) as told:
+        bidsim.load_scenario({**TABLES, "extends": base})
+    assert str(told.value).startswith(f"the dictionary: extends: {words}")
+
+
+def test_load__of_an_empty_name_says_what_works() -> None:
+    with pytest.raises(UsageError, match=r"a scenario is the name of one .* not ''"):
+        bidsim.load_scenario("")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
