@@ -99,6 +99,8 @@ class RunFacts:
         kept_wins: Part of the requests whose won impressions are kept.
         kept_decisions: Part of the requests whose decisions are kept.
         evaluation: Seat -> figures of its model; empty where none was trained.
+        bids_for_clicks: Whether a replay's bidders are after clicks, not conversions.
+        notes: What a person should know of the market outside, a sentence each.
         warnings: Seat -> what a person should know of its model.
         scorers: Seat -> how its model is scored, in words.
         seconds: Stage -> how long it took, seconds.
@@ -134,6 +136,8 @@ class RunFacts:
     kept_wins: float
     kept_decisions: float
     evaluation: Mapping[str, Any]
+    bids_for_clicks: bool
+    notes: tuple[str, ...]
     warnings: Mapping[str, str]
     scorers: Mapping[str, str]
     seconds: Mapping[str, float]
@@ -186,6 +190,8 @@ def facts_of(manifest: Mapping[str, Any], where: str) -> RunFacts:
         charge="click" if whole.get("charge", str, "impression") == "click" else "impression",
         kept_wins=sampling.get("auctions", float),
         kept_decisions=sampling.get("requests", float),
+        bids_for_clicks=_bids_for_clicks(manifest["scenario"].get("values")),
+        notes=tuple(str(note) for note in whole.get("notes", list, [])),
         **_told_at_the_end(whole),
     )
 
@@ -208,6 +214,12 @@ def _told_at_the_end(whole: _Table) -> dict[str, Any]:
         "requests_per_second": whole.get("requests_per_second", float, 0.0),
         "decision_ns": stages.table("decision", {}).each(float),
     }
+
+
+def _bids_for_clicks(values: Any) -> bool:
+    """Whether values are those of a log, and its event is the click."""
+    logged = isinstance(values, Mapping) and values.get("name") == "logged"
+    return logged and (values.get("params") or {}).get("event", "click") == "click"
 
 
 def _exploration(table: _Table) -> ExplorationFacts:

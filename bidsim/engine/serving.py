@@ -45,9 +45,9 @@ def serve_winners(sim: State, chunk: Chunk, i: int, want_truth: bool, bucket: in
         if k < 0:
             continue
         effect = effects[s] / effects[0]
-        # a bid of nothing stood in the book as one nano
-        offers.bid[k] = min(offers.bid[k], desk.wanted[k], offers.cap[k])
-        outcome.payment[s] = min(outcome.payment[s], offers.bid[k])
+        if min(desk.wanted[k], offers.cap[k]) <= 0:  # a bid of nothing stood in the book as one nano
+            offers.bid[k] = 0
+            outcome.payment[s] = 0
         offers.price[k], offers.effect[k] = outcome.payment[s], effect
         if sim.world.rules.users:
             if not want_truth:

@@ -44,7 +44,8 @@ def print_result(result: Result) -> None:
     screen = console(_PIPE_WIDTH)
     everyone = result.summary["campaigns"]
     campaigns = largest(everyone, lambda row: (row["spend"], row["wins"], row["bids"], row["eligible"]))
-    parts = [_FULL] if screen.width >= _ONE_TABLE else [_FULL[:_TRADED], _FULL[_TRADED:]]
+    full = _columns(result)
+    parts = [full] if screen.width >= _ONE_TABLE else [full[:_TRADED], full[_TRADED:]]
     for columns in parts:
         screen.print(_campaign_table(campaigns, columns, 28 if len(parts) == 1 else 22))
     if left := _left_out(len(campaigns), len(everyone)):
@@ -167,6 +168,17 @@ _FULL: tuple[Column, ...] = (
 """All columns; on a narrow terminal the first ``_TRADED`` make a table of their own."""
 
 
+def _columns(result: Result) -> tuple[Column, ...]:
+    """The columns of a run; where a replay's bidders are after clicks, these are told, and what one cost."""
+    if not result.facts.bids_for_clicks:
+        return _FULL
+    clicks: dict[str, Column] = {
+        "conver-\nsions": ("\nclicks", lambda row: f"{row['clicks']:,}"),
+        "\nCPA": ("\nCPC", lambda row: _money(row["spend"] / row["clicks"] if row["clicks"] else None)),
+    }
+    return tuple(clicks.get(column[0], column) for column in _FULL)
+
+
 def _seat_lines(result: Result) -> list[str]:
     """How good each seat's model is, and how many of its answers came too late; of many seats the first."""
     lines = []
@@ -205,6 +217,7 @@ def _closing(result: Result) -> list[str]:
         f"Value            expected welfare {market['welfare_expected']:,.2f}, surplus "
         f"{market['surplus_expected']:,.2f}",
         *_seat_lines(result),
+        *(f"Log              {printable(note)}" for note in facts.notes),
         *(f"Warning          {printable(told)}" for told in result.summary.get("warnings", ())),
     ]
     if explored := result.summary.get("exploration"):

@@ -167,7 +167,7 @@ def test_price_shift__multiplies_rivals_bids(world: Callable[..., bidsim.Result]
     both = quiet.index.intersection(struck.index).intersection(time.index)
     late = time[both] >= START
     np.testing.assert_array_equal(struck[both][~late], quiet[both][~late])
-    np.testing.assert_array_equal(struck[both][late], (quiet[both][late] * 1.5).astype(np.int64))
+    np.testing.assert_array_equal(struck[both][late], np.rint(quiet[both][late] * 1.5).astype(np.int64))
     assert late.sum() > 100
 
 

@@ -31,10 +31,12 @@ def test_moved_truth__is_what_the_scenario_would_make_of_other_levers() -> None:
         other = build(scenario_of(_world(NAMES[:2], **QUICK, **{"campaigns.shop-1.levers": levers})))[0]
         here = build(still)[0]
         actions = [(lever, change) if owner == "shop-1" else None for owner in here.names.advertisers]
-        moved = moved_truth(here.sim.truth, still, actions)
+        moved = moved_truth(here.state.world.truth, still, actions)
         for name in ("click_logit", "buy_logit", "log_price", "price_nanos"):
-            np.testing.assert_allclose(getattr(moved, name), getattr(other.sim.truth, name), rtol=1e-9, atol=1e-12)
-        assert here.sim.truth.click_logit is not moved.click_logit
+            np.testing.assert_allclose(
+                getattr(moved, name), getattr(other.state.world.truth, name), rtol=1e-9, atol=1e-12
+            )
+        assert here.state.world.truth.click_logit is not moved.click_logit
 
 
 def test_conversions__of_others_stay_as_they_are() -> None:

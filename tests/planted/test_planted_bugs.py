@@ -111,7 +111,7 @@ def _caught(folder: Path, bug: Bug | None, cases: tuple[str, ...], tests: tuple[
     behaved = done.returncode == (1 if bug else 0)
     if bug and tests:
         # what fails must be what a test asserts, and not that it lies in a copy
-        behaved = behaved and re.search(r"^E +(assert |AssertionError)", done.stdout, re.MULTILINE) is not None
+        behaved = behaved and re.search(r"^(E|    \|) +(assert |AssertionError)", done.stdout, re.MULTILINE) is not None
     return (
         ""
         if behaved

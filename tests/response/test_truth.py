@@ -14,7 +14,7 @@ from bidsim.core.units import DAY
 from bidsim.response.prepare import Line, Offered, prepare_truth
 from bidsim.response.purchases import CLOCK, LAST, NEXT, PENDING, PLAIN_NEXT, advance, next_purchase, start_clock
 from bidsim.response.settings import AttributionSettings, LeverSettings, ProductSettings, ResponseSettings
-from bidsim.response.truth import UNMOVED, Rates, Truth, credited_rate, response_rates
+from bidsim.response.truth import UNMOVED, Need, Person, Rates, Truth, credited_rate, response_rates
 from tests import naive
 
 if TYPE_CHECKING:
@@ -31,18 +31,12 @@ def _truth(rule: str = "last_click", **levers: float) -> Truth:
 
 
 def _rates(truth: Truth, intent: float = 0.0, **changes: float) -> Rates:
-    arguments = {
-        "sensitivity": 0.0,
-        "interest": 1,
-        "offer": 0.0,
-        "frequency": 0.0,
-        "buyer": False,
-        "age": -1.0,
-        "scale": 30.0 * DAY,
-        "coming": -1.0,
-        **changes,
-    }
-    return response_rates(truth, 0, 0, intent, *arguments.values(), UNMOVED)
+    person = {"sensitivity": 0.0, "interest": 1}
+    need = {"buyer": False, "age": -1.0, "scale": 30.0 * DAY, "coming": -1.0}
+    given = {**person, **need, "offer": 0.0, "frequency": 0.0, **changes}
+    someone = Person(intent, given["sensitivity"], int(given["interest"]))
+    where = Need(bool(given["buyer"]), given["age"], given["scale"], given["coming"])
+    return response_rates(truth, 0, 0, someone, where, given["offer"], given["frequency"], UNMOVED)
 
 
 def test_rates__a_typical_user_has_the_products_rates() -> None:
@@ -89,7 +83,7 @@ def test_credited_rate__agrees_with_a_fine_sum(rule: str, buyer: bool, displaced
     truth = _truth(rule)
     age = 20.0 * DAY
     rates = _rates(truth, buyer=buyer, age=age)
-    found = credited_rate(truth, 0, rates, buyer, age, 30.0 * DAY, -1.0, displaced)
+    found = credited_rate(truth, 0, rates, Need(buyer, age, 30.0 * DAY, -1.0), displaced)
     earned, bought = (
         (rates.viewed * rates.clicked, rates.bought)
         if rule == "last_click"
